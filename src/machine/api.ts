@@ -1,0 +1,55 @@
+/** What the rest of the member sees of the state machine. Implemented by `machine.ts`. */
+import type { ClusterTimeMs, LogIndex, Revision, SessionId } from '../types/ids.ts';
+import type { AttemptRow, LoopRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
+import type { AppliedEntry, CommandResult, MachineEvent, RowChange, StoredRow } from './types.ts';
+
+/** A page of a listing: rows after `after` in key order, and the key to go on from, or null at the end. */
+export interface Page<Row> {
+  readonly rows: readonly Row[];
+  readonly next: string | null;
+}
+
+/** Reads. All of them see the state after `appliedIndex`, nothing newer. */
+export interface MachineView {
+  readonly appliedIndex: LogIndex;
+  readonly timeMs: ClusterTimeMs;
+  /** 32 hexadecimal digits over every row of every table; equal on all replicas at the same applied index (R7). */
+  stateHash(): string;
+  plan(plan: string): PlanRow | null;
+  plans(after: string | null, limit: number): Page<PlanRow>;
+  loop(loop: string): LoopRow | null;
+  loops(after: string | null, limit: number): Page<LoopRow>;
+  /** Runs of one round in plan order; empty for a round that is not kept. */
+  runs(loop: string, g: number): readonly RunRow[];
+  run(loop: string, g: number, phase: string): RunRow | null;
+  attempts(loop: string, g: number, phase: string): readonly AttemptRow[];
+  subSteps(loop: string, g: number, phase: string, after: string | null, limit: number): Page<SubStepRow>;
+  session(id: SessionId): SessionRow | null;
+  sessionCount(): number;
+  /** First revision that a watch can still start from; earlier ones are compacted (P4). */
+  firstEventRevision(): Revision;
+  /** Events with `from` ≤ revision, in (revision, ordinal) order, whole revisions only, until `limit` is reached. */
+  events(from: Revision, limit: number): readonly MachineEvent[];
+  /** When the next timer is due, or null; the leader proposes `advanceTime` then. */
+  nextTimerMs(): ClusterTimeMs | null;
+}
+
+export interface Applied {
+  /** null for entries without a command. */
+  readonly result: CommandResult | null;
+  /** true: answered from the session's memory, nothing was changed. */
+  readonly replayed: boolean;
+  readonly events: readonly MachineEvent[];
+}
+
+export interface ReplicatedMachine extends MachineView {
+  /**
+   * Applies the next entry: synchronous, total, deterministic. `entry.index` is appliedIndex + 1 (asserted).
+   * A command that cannot be carried out gives a typed rejection and changes nothing but the session's memory.
+   */
+  apply(entry: AppliedEntry): Applied;
+  /** Row changes since the last call, last value per key, in table and key order, for one store batch. */
+  takeChanges(): readonly RowChange[];
+  /** Replaces the state by rows that a store kept. Called once, before the first apply. */
+  load(appliedIndex: LogIndex, rows: Iterable<StoredRow>): void;
+}

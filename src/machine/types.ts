@@ -1,0 +1,219 @@
+/**
+ * The vocabulary of the replicated state machine: commands, answers, rejections and events. Pure data; everything
+ * that an apply needs is here or in the tables. Text is UTF-8 text, never bytes.
+ */
+import type { ClusterTimeMs, FencingToken, LogIndex, Revision, SessionId, Term } from '../types/ids.ts';
+
+/** Sparse vector clock: sorted by node, counters ≥ 1 (P8). */
+export type VectorClock = readonly (readonly [node: string, counter: number])[];
+
+export interface PlanPhase {
+  readonly name: string;
+  /** Expected duration before there is history, milliseconds (D2). */
+  readonly priorMs: number;
+  /** Longest time without progress, milliseconds; 0 means none. */
+  readonly slaMs: number;
+}
+
+/** A finished sub-step; `result` is text of the agent's choosing. */
+export interface SubStepReport {
+  readonly id: string;
+  readonly result: string;
+}
+
+// ---------------------------------------------------------------------------------------------- commands
+
+/** Names the phase run that a command is about. */
+export interface PhaseRef {
+  readonly loop: string;
+  readonly g: number;
+  readonly phase: string;
+}
+
+export type CommandBody =
+  /** Stamps the time and expires what is due. Proposed by the leader only. */
+  | { readonly kind: 'advanceTime' }
+  | { readonly kind: 'openSession'; readonly ttlMs: number }
+  | { readonly kind: 'keepAliveSession' }
+  | { readonly kind: 'closeSession' }
+  | { readonly kind: 'registerPlan'; readonly plan: string; readonly phases: readonly PlanPhase[] }
+  /** `plan` '' means the default plan (P1). */
+  | { readonly kind: 'createLoop'; readonly loop: string; readonly plan: string }
+  | {
+      readonly kind: 'beginPhase';
+      readonly ref: PhaseRef;
+      /** 0: begin a run that nobody holds. N: take the run over from attempt N, which loses its token. */
+      readonly supersedeAttempt: number;
+      readonly vectorClock: VectorClock;
+    }
+  | {
+      readonly kind: 'reportProgress';
+      readonly ref: PhaseRef;
+      readonly token: FencingToken;
+      /** Units done and planned; total 0 leaves both as they were. */
+      readonly completed: number;
+      readonly total: number;
+      /** '' leaves the note as it was. */
+      readonly note: string;
+      readonly subSteps: readonly SubStepReport[];
+      /** null leaves the checkpoint as it was. */
+      readonly checkpoint: string | null;
+    }
+  | {
+      readonly kind: 'commitPhase';
+      readonly ref: PhaseRef;
+      readonly token: FencingToken;
+      readonly result: string;
+      readonly vectorClock: VectorClock;
+    }
+  | {
+      readonly kind: 'abortPhase';
+      readonly ref: PhaseRef;
+      readonly token: FencingToken;
+      readonly reason: string;
+      /** true: the run ends HARD_FAILED and counts as final for the barrier. false: it may be begun again. */
+      readonly hardFail: boolean;
+      readonly vectorClock: VectorClock;
+    };
+
+export type CommandKind = CommandBody['kind'];
+
+/** One request of a session (Raft thesis, section 6.3). */
+export interface SessionRef {
+  readonly id: SessionId;
+  /** From 1, one for each request of the session; a retry carries the same number. */
+  readonly sequence: number;
+  /** The client has the answers to all requests up to here; they may be forgotten. */
+  readonly ackedThrough: number;
+}
+
+export interface Command {
+  /** Leader's clock when it was proposed; apply uses the greater of it and the time so far (R7). */
+  readonly timeMs: ClusterTimeMs;
+  /** null: no retry protection; the caller must not retry an unknown outcome. */
+  readonly session: SessionRef | null;
+  /** Who asks, for records and vector clocks; '' when unknown. */
+  readonly caller: string;
+  readonly traceId: string;
+  readonly body: CommandBody;
+}
+
+/** A committed entry as the machine sees it; `command` is null for a no-op or a configuration entry. */
+export interface AppliedEntry {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly command: Command | null;
+}
+
+// ---------------------------------------------------------------------------------------------- answers
+
+/** Reasons that a program can switch on; sent as google.rpc.ErrorInfo.reason in upper case. */
+export type RejectReason =
+  | 'INVALID_ARGUMENT'
+  | 'LIMIT_EXCEEDED'
+  | 'SESSION_EXPIRED'
+  | 'SESSION_SEQUENCE_FORGOTTEN'
+  | 'PLAN_NOT_FOUND'
+  | 'PLAN_EXISTS'
+  | 'LOOP_NOT_FOUND'
+  | 'LOOP_EXISTS'
+  | 'PHASE_UNKNOWN'
+  | 'BARRIER_CLOSED'
+  | 'ROUND_CLOSED'
+  | 'PHASE_OUT_OF_ORDER'
+  | 'PHASE_FINAL'
+  | 'PHASE_RUNNING'
+  | 'PHASE_NOT_RUNNING'
+  | 'ATTEMPT_MISMATCH'
+  | 'STALE_FENCE';
+
+export interface Rejection {
+  readonly reason: RejectReason;
+  /** One sentence for a person, saying what to do. The same on every replica. */
+  readonly message: string;
+  /** For programs: decimal numbers and names, e.g. { g: '3', attempt: '2' }. Keys sorted. */
+  readonly details: Readonly<Record<string, string>>;
+}
+
+export type CommandValue =
+  | { readonly kind: 'timeAdvanced' }
+  | { readonly kind: 'sessionOpened'; readonly sessionId: SessionId; readonly ttlMs: number }
+  | { readonly kind: 'sessionKept' }
+  | { readonly kind: 'sessionClosed' }
+  | { readonly kind: 'planRegistered'; readonly plan: string }
+  | { readonly kind: 'loopCreated'; readonly loop: string; readonly g: number }
+  | {
+      readonly kind: 'phaseBegun';
+      readonly attempt: number;
+      readonly token: FencingToken;
+      /** Sub-steps that earlier attempts finished already. */
+      readonly subStepsDone: number;
+      readonly checkpoint: string;
+      readonly vectorClock: VectorClock;
+    }
+  | {
+      readonly kind: 'progressReported';
+      readonly subStepsRecorded: number;
+      /** Ids of this report that were on record already; their first result stands. */
+      readonly subStepsKnown: readonly string[];
+    }
+  | {
+      readonly kind: 'phaseCommitted';
+      readonly g: number /** The commit closed the round: g of the loop is now this. */;
+      readonly nextG: number;
+      readonly vectorClock: VectorClock;
+    }
+  | { readonly kind: 'phaseAborted'; readonly nextG: number; readonly vectorClock: VectorClock };
+
+export type CommandResult =
+  | { readonly ok: true; readonly revision: Revision; readonly value: CommandValue }
+  | { readonly ok: false; readonly revision: Revision; readonly rejection: Rejection };
+
+// ---------------------------------------------------------------------------------------------- events
+
+export type EventKind =
+  | 'loop.created'
+  | 'phase_transition.started'
+  | 'phase_transition.progress'
+  | 'phase_transition.finished'
+  | 'phase_ready';
+
+/** One event of the history (P4). Events of one entry share the revision and are delivered together. */
+export interface MachineEvent {
+  readonly revision: Revision;
+  /** Position among the events of the same revision, from 0. */
+  readonly ordinal: number;
+  readonly timeMs: ClusterTimeMs;
+  readonly kind: EventKind;
+  readonly loop: string;
+  readonly g: number;
+  /** '' where the event is not about one phase. */
+  readonly phase: string;
+  readonly attempt: number;
+  readonly token: FencingToken | 0;
+  readonly caller: string;
+  readonly traceId: string;
+  /** For `finished`: CLEAN_EXIT, ABORTED, HARD_FAILED or SUPERSEDED. For `progress`: '' . */
+  readonly outcome: string;
+  readonly vectorClock: VectorClock;
+}
+
+export type PhaseState = 'PENDING' | 'RUNNING' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED';
+export type AttemptState = 'RUNNING' | 'SUPERSEDED' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED';
+
+// ---------------------------------------------------------------------------------------------- rows
+
+/** What is stored of a table row: the same text on every replica, so that it can be hashed (R7). */
+export interface RowChange {
+  readonly table: string;
+  /** Ordered by code units within the table. */
+  readonly key: string;
+  /** null: the row is gone. */
+  readonly value: string | null;
+}
+
+export interface StoredRow {
+  readonly table: string;
+  readonly key: string;
+  readonly value: string;
+}

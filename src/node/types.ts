@@ -1,0 +1,102 @@
+/** What the member offers to the API (as types only), and what members say to each other. */
+import type { MachineView } from '../machine/api.ts';
+import type { CommandBody, CommandResult, MachineEvent, SessionRef } from '../machine/types.ts';
+import type { Message, RaftStatus } from '../raft/types.ts';
+import type { ClusterId, LogIndex, MemberId, Revision, StreamId, Term } from '../types/ids.ts';
+
+/** A mutation as a client asked for it; the leader stamps the time. */
+export interface MutationRequest {
+  readonly session: SessionRef | null;
+  readonly caller: string;
+  readonly traceId: string;
+  readonly body: CommandBody;
+}
+
+/** Outcome of a mutation. `indeterminate` is an answer of its own (architecture, decision 9). */
+export type MutationOutcome =
+  | {
+      readonly kind: 'applied';
+      readonly index: LogIndex;
+      readonly term: Term;
+      readonly replayed: boolean;
+      readonly result: CommandResult;
+    }
+  /** Certainly not carried out, and never will be. */
+  | {
+      readonly kind: 'refused';
+      readonly reason: 'NOT_LEADER' | 'OVERLOADED' | 'NO_QUORUM' | 'SHUTTING_DOWN' | 'TOO_LARGE';
+      readonly leader: MemberId | null;
+      /** When to try again, milliseconds; null: another member, or never. */
+      readonly retryAfterMs: number | null;
+      readonly message: string;
+    }
+  /** May or may not be carried out. A retry with the same session and sequence is safe. */
+  | { readonly kind: 'indeterminate'; readonly message: string };
+
+export type ReadOutcome =
+  | { readonly kind: 'ready'; readonly view: MachineView }
+  | Extract<MutationOutcome, { kind: 'refused' }>;
+
+/** A bounded, ordered feed of events. */
+export interface WatchFeed {
+  /**
+   * Next batch: whole revisions, in order, no gap, no duplicate. Waits while there is none.
+   * `compacted`: history before `firstRevision` is gone; `overflow`: the reader was too slow; `closed`: the member stops.
+   */
+  next(): Promise<
+    | { readonly kind: 'events'; readonly events: readonly MachineEvent[] }
+    | { readonly kind: 'compacted'; readonly firstRevision: Revision }
+    | { readonly kind: 'overflow' }
+    | { readonly kind: 'closed' }
+  >;
+  close(): void;
+}
+
+export interface MemberStatus {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  readonly stream: StreamId;
+  readonly raft: RaftStatus;
+  readonly appliedIndex: LogIndex;
+  readonly stateHash: string;
+  readonly sessions: number;
+  readonly waitingProposals: number;
+  readonly watches: number;
+  /** Why the member refuses work, or null when it is well. */
+  readonly fault: string | null;
+}
+
+/** The API's view of a member. All methods may be called at any time, also while there is no leader. */
+export interface MemberPort {
+  /**
+   * Carries the mutation out through the log. On a follower it is forwarded to the leader, once.
+   * Resolves by `deadlineMs` (milliseconds from now) at the latest.
+   */
+  mutate(request: MutationRequest, deadlineMs: number): Promise<MutationOutcome>;
+  /** A linearizable read point (ReadIndex), on any member: the view has applied everything committed before the call. */
+  read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome>;
+  /** What this member has applied, without asking anyone: may be stale. */
+  local(stream: StreamId): MachineView;
+  /** Events from `from` on (inclusive); 0 means from now on. null when there are too many watches. */
+  watch(stream: StreamId, from: Revision): WatchFeed | null;
+  status(stream: StreamId): MemberStatus;
+  /** Asks the leader role to move to `to`. False when this member does not lead or `to` is no voter. */
+  transferLeadership(stream: StreamId, to: MemberId): boolean;
+}
+
+/** What travels between members. */
+export type Envelope =
+  | { readonly kind: 'raft'; readonly stream: StreamId; readonly message: Message }
+  | {
+      readonly kind: 'forwardRequest';
+      readonly stream: StreamId;
+      readonly requestId: number;
+      readonly deadlineMs: number;
+      readonly request: MutationRequest;
+    }
+  | {
+      readonly kind: 'forwardResponse';
+      readonly stream: StreamId;
+      readonly requestId: number;
+      readonly outcome: MutationOutcome;
+    };

@@ -1,0 +1,295 @@
+/**
+ * The vocabulary of the consensus core: entries, configurations, messages, inputs and effects.
+ *
+ * The core is a function of state and input to effects (R5). Invariants that these types carry:
+ * I1  Persist before send: what may leave the member only after it is durable hangs off the persist effect.
+ * I2  Persist effects are carried out in the order given; `persisted` answers come in that order.
+ * I3  A message released by a persist effect is dropped by the driver if the core's term has moved on meanwhile.
+ * I4  A configuration is joint from the start: a decision needs a majority of `voters` and, if there are any,
+ *     of `votersOutgoing` (Raft thesis, section 4.3).
+ */
+import type { LogIndex, MemberId, Term } from '../types/ids.ts';
+
+export type EntryKind = 'noop' | 'command' | 'configuration';
+
+export interface Entry {
+  readonly index: LogIndex;
+  readonly term: Term;
+  readonly kind: EntryKind;
+  /** Opaque to the core. Empty for `noop`. Never modified after it was handed over. */
+  readonly payload: Uint8Array;
+}
+
+/** What must survive a crash besides the log (Raft paper, figure 2). */
+export interface HardState {
+  readonly term: Term;
+  readonly votedFor: MemberId | null;
+}
+
+/** Sorted, without duplicates. `votersOutgoing` is empty unless the configuration is joint (I4). */
+export interface Configuration {
+  readonly voters: readonly MemberId[];
+  readonly votersOutgoing: readonly MemberId[];
+  readonly learners: readonly MemberId[];
+}
+
+/** A run of entries of one term, from `firstIndex` up to the next span. */
+export interface TermSpan {
+  readonly firstIndex: LogIndex;
+  readonly term: Term;
+}
+
+// ---------------------------------------------------------------------------------------------- messages
+
+interface Header {
+  readonly from: MemberId;
+  readonly to: MemberId;
+  /** The sender's term; for a pre-vote request and its grant, the term that would be campaigned for. */
+  readonly term: Term;
+}
+
+export interface PreVoteRequest extends Header {
+  readonly kind: 'preVoteRequest';
+  readonly lastLogIndex: LogIndex;
+  readonly lastLogTerm: Term;
+}
+export interface PreVoteResponse extends Header {
+  readonly kind: 'preVoteResponse';
+  readonly granted: boolean;
+}
+export interface VoteRequest extends Header {
+  readonly kind: 'voteRequest';
+  readonly lastLogIndex: LogIndex;
+  readonly lastLogTerm: Term;
+  /** Set when the leader asked for it (TimeoutNow): the vote is given although a leader is alive (thesis 4.2.3). */
+  readonly leadershipTransfer: boolean;
+}
+export interface VoteResponse extends Header {
+  readonly kind: 'voteResponse';
+  readonly granted: boolean;
+}
+export interface AppendRequest extends Header {
+  readonly kind: 'appendRequest';
+  readonly prevLogIndex: LogIndex;
+  readonly prevLogTerm: Term;
+  /** Consecutive, from prevLogIndex + 1. */
+  readonly entries: readonly Entry[];
+  readonly leaderCommit: LogIndex;
+}
+export interface AppendResponse extends Header {
+  readonly kind: 'appendResponse';
+  readonly outcome:
+    | {
+        readonly kind: 'accepted' /** Durable here and equal to the leader's log up to this index. */;
+        readonly matchIndex: LogIndex;
+      }
+    | {
+        readonly kind: 'rejected';
+        /** prevLogIndex of the request that did not fit; tells the leader whether the answer is stale. */
+        readonly prevLogIndex: LogIndex;
+        /** The follower's guess of the last index at which the logs may agree, and its term there. */
+        readonly hintIndex: LogIndex;
+        readonly hintTerm: Term;
+      };
+}
+export interface HeartbeatRequest extends Header {
+  readonly kind: 'heartbeatRequest';
+  /** At most the receiver's matchIndex, so that it never commits what it was not verified to hold. */
+  readonly leaderCommit: LogIndex;
+  /** Rises with every batch of reads; echoed, so that one round of heartbeats confirms the batch (thesis 6.4). */
+  readonly readSequence: number;
+}
+export interface HeartbeatResponse extends Header {
+  readonly kind: 'heartbeatResponse';
+  readonly readSequence: number;
+}
+/** A follower asks the leader for a read index on behalf of its own clients (thesis 6.4). */
+export interface ReadIndexRequest extends Header {
+  readonly kind: 'readIndexRequest';
+  readonly requestId: number;
+}
+export interface ReadIndexResponse extends Header {
+  readonly kind: 'readIndexResponse';
+  readonly requestId: number;
+  /** null: refused (not the leader any more); ask again. */
+  readonly readIndex: LogIndex | null;
+}
+/** The leader tells an up-to-date follower to campaign at once (thesis 3.10). */
+export interface TimeoutNow extends Header {
+  readonly kind: 'timeoutNow';
+}
+
+export type Message =
+  | PreVoteRequest
+  | PreVoteResponse
+  | VoteRequest
+  | VoteResponse
+  | AppendRequest
+  | AppendResponse
+  | HeartbeatRequest
+  | HeartbeatResponse
+  | ReadIndexRequest
+  | ReadIndexResponse
+  | TimeoutNow;
+
+// ---------------------------------------------------------------------------------------------- inputs
+
+export type Input =
+  /** One tick of the member's clock passed. */
+  | { readonly kind: 'tick' }
+  | { readonly kind: 'receive'; readonly message: Message }
+  /** Append these to the log, in order, if leading. Each is answered by `proposalAppended` or `proposalRefused`. */
+  | { readonly kind: 'propose'; readonly proposals: readonly Proposal[] }
+  /** Every persist effect up to and including `sequence` is durable. */
+  | { readonly kind: 'persisted'; readonly sequence: number }
+  /** The state machine has applied everything up to `index`. */
+  | { readonly kind: 'applied'; readonly index: LogIndex }
+  /** Answer to a `readLog` effect; `entries` start at the index asked for. */
+  | { readonly kind: 'logRead'; readonly to: MemberId; readonly entries: readonly Entry[] }
+  /** A local client wants a linearizable read. Answered by `readReady` or `readRefused`. */
+  | { readonly kind: 'readIndex'; readonly requestId: number }
+  /** Hand leadership to a voter. Answered by `transferEnded`. */
+  | { readonly kind: 'transferLeadership'; readonly to: MemberId }
+  /** Messages to `peer` may have been lost. */
+  | { readonly kind: 'unreachable'; readonly peer: MemberId };
+
+export interface Proposal {
+  /** Chosen by the driver, unique in its process. */
+  readonly proposalId: number;
+  readonly payload: Uint8Array;
+}
+
+// ---------------------------------------------------------------------------------------------- effects
+
+export type RefusalReason =
+  /** `leader` of the effect says who to ask, if known. */
+  | 'not_leader'
+  /** Leadership is being handed over; ask again soon. */
+  | 'transferring'
+  /** Too much is appended and not committed (UNCOMMITTED_BYTES_MAX). */
+  | 'overloaded'
+  /** Leading, but nothing of the own term is committed yet (reads only; thesis 6.4 step 1). */
+  | 'not_ready';
+
+export type Effect =
+  | {
+      readonly kind: 'persist';
+      /** Rises by one with every persist effect. */
+      readonly sequence: number;
+      /** Written together with `entries`, atomically. null: unchanged. */
+      readonly hardState: HardState | null;
+      /** Consecutive. The first one replaces whatever the log holds from its index on. May be empty. */
+      readonly entries: readonly Entry[];
+      /** I1: sent only after this effect is durable, and only while the term still holds (I3). */
+      readonly afterDurable: readonly Message[];
+    }
+  /** May be sent at once, also before earlier persist effects are durable. */
+  | { readonly kind: 'send'; readonly message: Message }
+  /** Entries up to `index` are committed; apply them in order. */
+  | { readonly kind: 'commit'; readonly index: LogIndex }
+  /** Entries for `to` are no longer in memory: read them from the log and answer with `logRead`. */
+  | {
+      readonly kind: 'readLog';
+      readonly to: MemberId;
+      readonly from: LogIndex;
+      readonly entriesMax: number;
+      readonly bytesMax: number;
+    }
+  | { readonly kind: 'proposalAppended'; readonly proposalId: number; readonly index: LogIndex; readonly term: Term }
+  | {
+      readonly kind: 'proposalRefused';
+      readonly proposalId: number;
+      readonly reason: RefusalReason;
+      readonly leader: MemberId | null;
+    }
+  /** The read may be answered from a state that has applied at least `index`. */
+  | { readonly kind: 'readReady'; readonly requestId: number; readonly index: LogIndex }
+  | {
+      readonly kind: 'readRefused';
+      readonly requestId: number;
+      readonly reason: RefusalReason;
+      readonly leader: MemberId | null;
+    }
+  | { readonly kind: 'roleChanged'; readonly role: Role; readonly term: Term; readonly leader: MemberId | null }
+  | { readonly kind: 'transferEnded'; readonly to: MemberId; readonly outcome: 'done' | 'refused' | 'timed_out' };
+
+export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader';
+
+// ---------------------------------------------------------------------------------------------- set-up and views
+
+export interface RaftOptions {
+  readonly id: MemberId;
+  /** The configuration in force at `lastIndex` of the recovered log. */
+  readonly configuration: Configuration;
+  /** What was durable when the member started; for a new member term 0 and no vote. */
+  readonly hardState: HardState;
+  /** Shape of the recovered log. `spans` covers [firstIndex, lastIndex]; both ends are 1 and 0 for an empty log. */
+  readonly log: {
+    readonly firstIndex: LogIndex;
+    readonly lastIndex: LogIndex;
+    /** Index and term just before firstIndex: 0 and 0 until the log is compacted. */
+    readonly baseIndex: LogIndex;
+    readonly baseTerm: Term;
+    readonly spans: readonly TermSpan[];
+  };
+  /** What the state machine has applied; the commit index starts here. */
+  readonly appliedIndex: LogIndex;
+  /** Base election timeout in ticks; the real one is drawn from [n, 2n) at each reset. */
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  readonly limits: RaftLimits;
+}
+
+export interface RaftLimits {
+  readonly appendBytesMax: number;
+  readonly appendEntriesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  readonly uncommittedBytesMax: number;
+  readonly cacheBytesMax: number;
+  readonly readsMax: number;
+}
+
+export type ProgressState = 'probe' | 'replicate';
+
+export interface PeerStatus {
+  readonly id: MemberId;
+  readonly matchIndex: LogIndex;
+  readonly nextIndex: LogIndex;
+  readonly state: ProgressState;
+  readonly inflightMessages: number;
+  /** Heard from within the last election timeout. */
+  readonly active: boolean;
+}
+
+export interface RaftStatus {
+  readonly id: MemberId;
+  readonly role: Role;
+  readonly term: Term;
+  readonly votedFor: MemberId | null;
+  readonly leader: MemberId | null;
+  readonly lastIndex: LogIndex;
+  readonly lastTerm: Term;
+  /** Last index that is durable here. */
+  readonly durableIndex: LogIndex;
+  readonly commitIndex: LogIndex;
+  readonly appliedIndex: LogIndex;
+  readonly configuration: Configuration;
+  /** Sorted by id; empty unless leading. */
+  readonly peers: readonly PeerStatus[];
+}
+
+/** Trace events are data (style 6); a sink may be handed to the core, and costs nothing when it is absent. */
+export type TraceEvent =
+  | { readonly kind: 'role'; readonly term: Term; readonly role: Role; readonly leader: MemberId | null }
+  | { readonly kind: 'append'; readonly term: Term; readonly from: LogIndex; readonly to: LogIndex }
+  | { readonly kind: 'truncate'; readonly term: Term; readonly from: LogIndex; readonly to: LogIndex }
+  | { readonly kind: 'commit'; readonly term: Term; readonly index: LogIndex }
+  | {
+      readonly kind: 'vote';
+      readonly term: Term;
+      readonly candidate: MemberId;
+      readonly granted: boolean;
+      readonly pre: boolean;
+    }
+  | { readonly kind: 'mark' /** A rare branch was taken: coverage marks of the simulator. */; readonly name: string };

@@ -1,0 +1,84 @@
+/**
+ * Everything is bounded, and every bound has a name and a unit. Relations between bounds are asserted when this
+ * module loads. Those marked (setting) are defaults of a server setting.
+ */
+import { assert } from './assert.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Largest command that a client may propose, encoded. */
+export const COMMAND_BYTES_MAX = 512 * KiB;
+/** Largest gRPC message on the client port; a command plus room for framing. */
+export const CLIENT_MESSAGE_BYTES_MAX = 1 * MiB;
+/** Largest gRPC metadata (headers) on either port. */
+export const METADATA_BYTES_MAX = 16 * KiB;
+/** Largest gRPC message on the peer port. */
+export const PEER_MESSAGE_BYTES_MAX = 8 * MiB;
+/** Entries of one AppendEntries, in payload bytes; one larger entry may travel alone. */
+export const APPEND_BYTES_MAX = 1 * MiB;
+/** Entries of one AppendEntries, in count. */
+export const APPEND_ENTRIES_MAX = 4096;
+/** AppendEntries in flight to one follower, in messages and in payload bytes. */
+export const INFLIGHT_MESSAGES_MAX = 64;
+export const INFLIGHT_BYTES_MAX = 8 * MiB;
+/** Payload bytes that a leader appends but has not committed; proposals beyond it are refused (A5). */
+export const UNCOMMITTED_BYTES_MAX = 32 * MiB;
+/** Applied entries kept in memory for followers that lag a little; older ones are read back from the log. */
+export const LOG_CACHE_BYTES_MAX = 16 * MiB;
+/** Mutations that wait for their commit in one member, in count and in bytes (A5). */
+export const PROPOSALS_MAX = 4096;
+export const PROPOSAL_BYTES_MAX = 16 * MiB;
+/** Linearizable reads that wait for their ReadIndex in one member. */
+export const READS_MAX = 4096;
+/** Envelopes queued for one peer while it is slow. */
+export const PEER_QUEUE_BYTES_MAX = 16 * MiB;
+export const PEER_QUEUE_MESSAGES_MAX = 8192;
+/** Watches in one member, and events buffered for one of them before it is cut off. */
+export const WATCHES_MAX = 1024;
+export const WATCH_BUFFER_EVENTS_MAX = 4096;
+/** Events kept for watches to resume from; older ones are compacted, at the same point on every replica (P4). */
+export const EVENT_HISTORY_MAX = 50_000;
+/** Sessions in the replicated state, and answers remembered for one of them (R6). */
+export const SESSIONS_MAX = 20_000;
+export const SESSION_ANSWERS_MAX = 256;
+/** Session time to live, milliseconds. */
+export const SESSION_TTL_MIN_MS = 1_000;
+export const SESSION_TTL_DEFAULT_MS = 60_000;
+export const SESSION_TTL_MAX_MS = 24 * 60 * 60 * 1000;
+/** Loops, plans, phases of a plan, and sub-steps of one phase run. */
+export const LOOPS_MAX = 100_000;
+export const PLANS_MAX = 1_000;
+export const PLAN_PHASES_MAX = 64;
+export const SUB_STEPS_MAX = 200_000;
+/** Sub-steps in one progress report. */
+export const SUB_STEPS_PER_REPORT_MAX = 1_000;
+/** Closed rounds of a loop that stay readable; older ones are dropped when a round closes. */
+export const ROUNDS_KEPT = 8;
+/** Lengths in UTF-16 code units. */
+export const NAME_LENGTH_MAX = 128;
+export const SUB_STEP_ID_LENGTH_MAX = 1_024;
+export const SUB_STEP_RESULT_LENGTH_MAX = 16 * KiB;
+export const PHASE_RESULT_LENGTH_MAX = 64 * KiB;
+export const CHECKPOINT_LENGTH_MAX = 64 * KiB;
+export const NOTE_LENGTH_MAX = 1_024;
+/** Entries of one vector clock. */
+export const VECTOR_CLOCK_ENTRIES_MAX = 64;
+/** Rows of one page of a listing. */
+export const PAGE_SIZE_DEFAULT = 100;
+export const PAGE_SIZE_MAX = 1_000;
+/** Longest time a call may wait for its commit; a longer deadline is cut to this. */
+export const CALL_DEADLINE_MAX_MS = 60_000;
+export const CALL_DEADLINE_DEFAULT_MS = 10_000;
+
+assert(COMMAND_BYTES_MAX < CLIENT_MESSAGE_BYTES_MAX, 'a command fits a client message');
+assert(COMMAND_BYTES_MAX <= APPEND_BYTES_MAX, 'a command fits an append');
+assert(APPEND_BYTES_MAX + COMMAND_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'an append fits a peer message');
+assert(APPEND_BYTES_MAX <= INFLIGHT_BYTES_MAX, 'the in-flight window holds an append');
+assert(INFLIGHT_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, 'the in-flight window fits what may be uncommitted');
+assert(PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, 'what is admitted may be appended');
+assert(SESSION_TTL_MIN_MS <= SESSION_TTL_DEFAULT_MS, 'ttl default above min');
+assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
+assert(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, 'page default fits');
+assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');
+assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fits a command');

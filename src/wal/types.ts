@@ -1,0 +1,93 @@
+/**
+ * The write-ahead log: one physical log per member, the records of every stream in it (architecture, decision 7).
+ * Format: `FORMAT.md`.
+ */
+import type { Configuration, Entry, HardState, TermSpan } from '../raft/types.ts';
+import type { ClusterId, LogIndex, MemberId, StreamId } from '../types/ids.ts';
+
+export interface WalIdentity {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+}
+
+export interface WalOptions extends WalIdentity {
+  /** Preallocated size of a segment, bytes. */
+  readonly segmentBytes: number;
+  /** Batches larger than this are tried with lz4, and kept compressed when that saves an eighth. */
+  readonly compressBytesMin: number;
+  /** Told about what open found and cut; and, later, about each fsync. */
+  readonly observe?: (event: WalEvent) => void;
+}
+
+export type WalEvent =
+  | { readonly kind: 'tornTail'; readonly file: string; readonly offset: number; readonly bytes: number }
+  | { readonly kind: 'synced'; readonly records: number; readonly bytes: number; readonly durationMs: number };
+
+/** One persist effect of one stream: durable as a whole or not at all. */
+export interface WalAppend {
+  readonly stream: StreamId;
+  readonly hardState: HardState | null;
+  /** Consecutive; the first one replaces whatever the stream holds from its index on. */
+  readonly entries: readonly Entry[];
+}
+
+/** What open found of one stream. */
+export interface RecoveredStream {
+  readonly stream: StreamId;
+  readonly hardState: HardState;
+  readonly configuration: Configuration;
+  readonly firstIndex: LogIndex;
+  /** firstIndex − 1 when the log is empty. */
+  readonly lastIndex: LogIndex;
+  readonly spans: readonly TermSpan[];
+}
+
+export interface Wal {
+  /** Sorted by stream id; empty for a new folder. */
+  readonly streams: readonly RecoveredStream[];
+  /**
+   * Starts a stream in a new log with the configuration that the operator gave. Resolves when it is durable.
+   * After that the log is the only source of the configuration (known-bugs C6).
+   */
+  bootstrap(stream: StreamId, configuration: Configuration): Promise<void>;
+  /**
+   * Appends; calls come in order and are durable in order, never partly. Resolves after fsync. What is appended
+   * while an fsync runs shares the next one (W3). After a rejection every later call rejects with the same
+   * error (W5): the caller stops the member.
+   */
+  append(append: WalAppend): Promise<void>;
+  /**
+   * Entries of [from, to], fewer when `bytesMax` payload bytes are reached (but at least one). Only what `append`
+   * has resolved for may be asked for, and it must not have been replaced meanwhile (else an empty list).
+   */
+  read(stream: StreamId, from: LogIndex, to: LogIndex, bytesMax: number): Promise<readonly Entry[]>;
+  /** Waits for what is in flight, then closes the files. Idempotent. */
+  close(): Promise<void>;
+}
+
+export type WalProblem =
+  /** The folder belongs to another cluster or member. */
+  | 'foreign'
+  /** Not a torn tail: damage before or between good records. The member must not start on it (W4). */
+  | 'corrupt'
+  /** Written by a newer version. */
+  | 'version'
+  /** Another process holds the folder. */
+  | 'locked'
+  /** The device failed: EIO, ENOSPC, EROFS, … */
+  | 'device'
+  | 'closed';
+
+/** Says which file and offset, and what to do. */
+export class WalError extends Error {
+  override readonly name = 'WalError';
+  readonly problem: WalProblem;
+  readonly file: string;
+  readonly offset: number;
+  constructor(problem: WalProblem, file: string, offset: number, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : ({ cause } as never));
+    this.problem = problem;
+    this.file = file;
+    this.offset = offset;
+  }
+}
