@@ -1,0 +1,131 @@
+/**
+ * Every setting of a member, once: its type, bounds, default and help. Flags, environment variables, the file's keys,
+ * `--print-config` and the messages all come from this table.
+ */
+import { z } from 'zod';
+import { DEFAULT_MEMBER_SETTINGS } from '../node/options.ts';
+import { isName } from '../types/ids.ts';
+import {
+  COMMAND_BYTES_MAX,
+  LOG_CACHE_BYTES_MAX,
+  PROPOSAL_BYTES_MAX,
+  PROPOSALS_MAX,
+  UNCOMMITTED_BYTES_MAX,
+} from '../types/limits.ts';
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+export const MEMBERS_MAX = 7;
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
+export const LOG_FORMATS = ['json', 'pretty'] as const;
+
+/** `host:port`, or `[address]:port` for IPv6. */
+const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(\d{1,5})$/;
+
+function isAddress(value: string): boolean {
+  const port = Number(ADDRESS.exec(value)?.[1] ?? '0');
+  return port >= 1 && port <= 65_535;
+}
+
+function whole(min: number, max: number) {
+  const error = `must be a whole number from ${min} to ${max}`;
+  return z.int({ error }).min(min, { error }).max(max, { error });
+}
+
+function name(what: string) {
+  const error = `must be the name of a ${what}: 1 to 64 characters of a-z, 0-9 and '-', '-' not first or last`;
+  return z.string({ error }).refine(isName, { error });
+}
+
+function address() {
+  const error = 'must be host:port with a port from 1 to 65535, such as 10.0.0.1:7401';
+  return z.string({ error }).refine(isAddress, { error });
+}
+
+function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
+  return z.enum(values, { error: `must be one of ${values.join(', ')}` });
+}
+
+const memberSchema = z.strictObject(
+  { id: name('member'), peerAddress: address(), clientAddress: address() },
+  {
+    error: (issue) =>
+      issue.code === 'unrecognized_keys' ? undefined : 'must be {id, peerAddress, clientAddress}, all three as text',
+  },
+);
+
+export const serverConfigSchema = z.strictObject({
+  clusterId: name('cluster').describe('Name of the cluster; data of another cluster is refused.'),
+  memberId: name('member').describe('Which of the members this process is.'),
+  dataDir: z
+    .string({ error: 'must be the path of a folder' })
+    .min(1, { error: 'must be the path of a folder' })
+    .describe('Folder of the log and the tables; created when it is missing.'),
+  clientListen: address()
+    .optional()
+    .describe('Where clients are served, host:port. Default: clientAddress of this member.'),
+  peerListen: address()
+    .optional()
+    .describe('Where other members are served, host:port. Default: peerAddress of this member.'),
+  advertiseClientAddress: address()
+    .optional()
+    .describe('What clients are told to connect to. Default: clientAddress of this member.'),
+  advertisePeerAddress: address()
+    .optional()
+    .describe('What members are told to connect to. Default: peerAddress of this member.'),
+  members: z
+    .array(memberSchema, { error: 'must be a list of {id, peerAddress, clientAddress}' })
+    .min(1, { error: 'must name at least one member' })
+    .max(MEMBERS_MAX, { error: `must name at most ${MEMBERS_MAX} members` })
+    .describe('All members of a new cluster, this one included; the same list on each of them.'),
+  raft: z
+    .strictObject({
+      tickMs: whole(1, 10_000).default(DEFAULT_MEMBER_SETTINGS.tickMs).describe('Length of a Raft tick, milliseconds.'),
+      electionTicks: whole(3, 10_000)
+        .default(DEFAULT_MEMBER_SETTINGS.electionTicks)
+        .describe('Election timeout; the real one is drawn from [n, 2n) ticks.'),
+      heartbeatTicks: whole(1, 5_000)
+        .default(DEFAULT_MEMBER_SETTINGS.heartbeatTicks)
+        .describe('Time between heartbeats, ticks; less than half of electionTicks.'),
+    })
+    .prefault({}),
+  wal: z
+    .strictObject({
+      segmentBytes: whole(4 * MiB, GiB)
+        .default(16 * MiB)
+        .describe('Preallocated size of a log segment, bytes.'),
+      compressBytesMin: whole(64, GiB)
+        .default(KiB)
+        .describe('Batches larger than this are compressed when that pays, bytes.'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      proposalsMax: whole(1, 1_000_000)
+        .default(PROPOSALS_MAX)
+        .describe('Mutations that may wait for their commit in this member.'),
+      proposalBytesMax: whole(COMMAND_BYTES_MAX, GiB)
+        .default(PROPOSAL_BYTES_MAX)
+        .describe('The same in bytes; at most uncommittedBytesMax.'),
+      uncommittedBytesMax: whole(COMMAND_BYTES_MAX, GiB)
+        .default(UNCOMMITTED_BYTES_MAX)
+        .describe('What a leader may append and not commit, bytes.'),
+      logCacheBytesMax: whole(MiB, 4 * GiB)
+        .default(LOG_CACHE_BYTES_MAX)
+        .describe('Applied entries kept in memory for members that lag, bytes.'),
+    })
+    .prefault({}),
+  storeFlushMs: whole(1, 60_000)
+    .default(DEFAULT_MEMBER_SETTINGS.storeFlushMs)
+    .describe('Tables are written to disk after this time at the latest, milliseconds.'),
+  log: z
+    .strictObject({
+      level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),
+      format: oneOf(LOG_FORMATS).default('json').describe('One JSON object for each line, or text for people.'),
+    })
+    .prefault({}),
+});
+
+export type ServerConfigInput = z.infer<typeof serverConfigSchema>;
