@@ -1,8 +1,9 @@
 /** What a member is made of; everything that touches the world is handed in, so that the simulator can stand in for it. */
+import type { MachineView } from '../machine/api.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Network } from '../ports/network.ts';
 import type { Random } from '../ports/random.ts';
-import type { Configuration, TraceEvent } from '../raft/types.ts';
+import type { Configuration, Entry, TraceEvent } from '../raft/types.ts';
 import type { Store } from '../store/types.ts';
 import type { ClusterId, MemberId, StreamId } from '../types/ids.ts';
 import type { Wal } from '../wal/types.ts';
@@ -51,6 +52,8 @@ export interface MemberDeps {
   readonly settings: MemberSettings;
   /** The member can not go on (failed fsync, broken invariant). Called once; nothing is acknowledged after it. */
   readonly onFatal: (error: Error) => void;
+  /** An entry was applied; `view` is the state after it. For oracles and metrics; must not call back into the member. */
+  readonly onApplied?: (stream: StreamId, entry: Entry, view: MachineView) => void;
   readonly onTrace?: (stream: StreamId, event: TraceEvent) => void;
   readonly onRole?: (
     stream: StreamId,

@@ -72,7 +72,7 @@ export interface MemberPort {
    * Carries the mutation out through the log. On a follower it is forwarded to the leader, once.
    * Resolves by `deadlineMs` (milliseconds from now) at the latest.
    */
-  mutate(request: MutationRequest, deadlineMs: number): Promise<MutationOutcome>;
+  mutate(stream: StreamId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome>;
   /** A linearizable read point (ReadIndex), on any member: the view has applied everything committed before the call. */
   read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome>;
   /** What this member has applied, without asking anyone: may be stale. */

@@ -1,0 +1,182 @@
+/**
+ * Runs the effects of one raft core, and nothing else: it knows the log and the network, not what the entries mean.
+ *
+ * Invariants:
+ * D1  Effects run in the order the core gave them; inputs that they cause are stepped after the effects at hand.
+ * D2  What hangs off a persist effect is sent only after its fsync, and only if the core's term is still the
+ *     message's (raft I1, I3).
+ * D3  `persisted` reaches the core in the order of the persist effects (raft I2).
+ * D4  Entries reach `onCommitted` once each, in order, without a gap.
+ */
+import type { Clock } from '../ports/clock.ts';
+import type { Raft } from '../raft/raft.ts';
+import type { Effect, Entry, Input, Message } from '../raft/types.ts';
+import { assert, must, unreachable } from '../types/assert.ts';
+import { type LogIndex, logIndex, type StreamId } from '../types/ids.ts';
+import type { Wal } from '../wal/types.ts';
+
+/** Entries applied in one turn, so that timers and sockets are served in between. */
+const APPLY_BYTES_PER_TURN = 256 * 1024;
+
+/** Effects that concern clients and roles: the group handles them. */
+export type OutwardEffect = Exclude<Effect, { kind: 'persist' | 'send' | 'commit' | 'readLog' }>;
+
+export interface CoreDriverOptions {
+  readonly stream: StreamId;
+  readonly raft: Raft;
+  readonly wal: Wal;
+  readonly clock: Clock;
+  readonly send: (message: Message) => void;
+  /** Committed entries in order (D4); must apply all of them before it returns. */
+  readonly onCommitted: (entries: readonly Entry[]) => void;
+  readonly onEffect: (effect: OutwardEffect) => void;
+  readonly onFatal: (error: Error) => void;
+}
+
+export class CoreDriver {
+  readonly #options: CoreDriverOptions;
+  readonly #raft: Raft;
+  readonly #inputs: Input[] = [];
+  #stepping = false;
+  #stopped = false;
+  /** Settles when every append so far is durable. */
+  #lastAppend: Promise<void> = Promise.resolve();
+  #persistedSequence = 0;
+  #commitIndex: number;
+  #appliedIndex: number;
+  #applying = false;
+
+  constructor(options: CoreDriverOptions, appliedIndex: LogIndex) {
+    this.#options = options;
+    this.#raft = options.raft;
+    this.#appliedIndex = appliedIndex;
+    this.#commitIndex = appliedIndex;
+  }
+
+  /** Feeds one input and runs what it causes. Safe to call from within an effect (D1). */
+  input(input: Input): void {
+    if (this.#stopped) return;
+    this.#inputs.push(input);
+    if (this.#stepping) return;
+    this.#stepping = true;
+    try {
+      for (let next = this.#inputs.shift(); next !== undefined && !this.#stopped; next = this.#inputs.shift()) {
+        for (const effect of this.#raft.step(next)) this.#run(effect);
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  /** Nothing is stepped, sent or applied any more; resolves when the log is quiet. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#inputs.length = 0;
+    await this.#lastAppend.catch(() => undefined);
+  }
+
+  #run(effect: Effect): void {
+    switch (effect.kind) {
+      case 'persist':
+        this.#persist(effect);
+        return;
+      case 'send':
+        this.#options.send(effect.message);
+        return;
+      case 'commit':
+        assert(effect.index >= this.#commitIndex, 'the commit index never goes back');
+        this.#commitIndex = effect.index;
+        this.#apply();
+        return;
+      case 'readLog':
+        this.#readLog(effect);
+        return;
+      case 'proposalAppended':
+      case 'proposalRefused':
+      case 'readReady':
+      case 'readRefused':
+      case 'roleChanged':
+      case 'transferEnded':
+        this.#options.onEffect(effect);
+        return;
+      default:
+        unreachable(effect, 'effect');
+    }
+  }
+
+  #persist(effect: Extract<Effect, { kind: 'persist' }>): void {
+    const { stream, wal } = this.#options;
+    const empty = effect.hardState === null && effect.entries.length === 0;
+    // Nothing to write: durable as soon as everything before it is.
+    const durable = empty
+      ? this.#lastAppend
+      : wal.append({ stream, hardState: effect.hardState, entries: effect.entries });
+    this.#lastAppend = durable.then(
+      () => this.#persisted(effect.sequence, effect.afterDurable),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #persisted(sequence: number, afterDurable: readonly Message[]): void {
+    if (this.#stopped) return;
+    assert(sequence === this.#persistedSequence + 1, 'persist effects become durable in order (D3)');
+    this.#persistedSequence = sequence;
+    for (const message of afterDurable) {
+      if (this.#mayStillSend(message)) this.#options.send(message);
+    }
+    this.input({ kind: 'persisted', sequence });
+  }
+
+  /** D2. A pre-vote answer carries the term that would be campaigned for, and binds nobody. */
+  #mayStillSend(message: Message): boolean {
+    return message.kind === 'preVoteResponse' || message.term === this.#raft.term;
+  }
+
+  #readLog(effect: Extract<Effect, { kind: 'readLog' }>): void {
+    const to = logIndex(effect.from + effect.entriesMax - 1);
+    this.#options.wal.read(this.#options.stream, effect.from, to, effect.bytesMax).then(
+      (entries) => this.input({ kind: 'logRead', to: effect.to, entries }),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #apply(): void {
+    if (this.#applying || this.#stopped || this.#appliedIndex >= this.#commitIndex) return;
+    this.#applying = true;
+    const from = logIndex(this.#appliedIndex + 1);
+    const to = logIndex(this.#commitIndex);
+    const cached = this.#raft.entries(from, to, APPLY_BYTES_PER_TURN);
+    if (cached !== null && cached.length > 0) {
+      this.#applyEntries(cached);
+      return;
+    }
+    this.#options.wal.read(this.#options.stream, from, to, APPLY_BYTES_PER_TURN).then(
+      (entries) => this.#applyEntries(entries),
+      (error: unknown) => this.#fail(error),
+    );
+  }
+
+  #applyEntries(entries: readonly Entry[]): void {
+    if (this.#stopped) return;
+    try {
+      const first = must(entries[0], `committed entry ${this.#appliedIndex + 1} is in the log`);
+      assert(first.index === this.#appliedIndex + 1, 'entries are applied without a gap (D4)');
+      this.#options.onCommitted(entries);
+      this.#appliedIndex += entries.length;
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#applying = false;
+    this.input({ kind: 'applied', index: logIndex(this.#appliedIndex) });
+    if (this.#appliedIndex < this.#commitIndex) this.#options.clock.defer(() => this.#apply());
+  }
+
+  #fail(error: unknown): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    this.#options.onFatal(error instanceof Error ? error : new Error(String(error)));
+  }
+}

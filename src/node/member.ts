@@ -1,0 +1,245 @@
+/**
+ * A member: hosts the streams, owns the only scheduler, and passes envelopes between the network and the streams.
+ * Everything that touches the world comes in through `MemberDeps`.
+ */
+import type { MachineView } from '../machine/api.ts';
+import { createMachine } from '../machine/machine.ts';
+import type { NetworkHandler } from '../ports/network.ts';
+import { Raft } from '../raft/raft.ts';
+import type { RaftOptions } from '../raft/types.ts';
+import { assert, must, unreachable } from '../types/assert.ts';
+import { logIndex, type MemberId, type Revision, type StreamId, term } from '../types/ids.ts';
+import * as limits from '../types/limits.ts';
+import type { RecoveredStream } from '../wal/types.ts';
+import { Group } from './group.ts';
+import type { MemberDeps, MemberSettings } from './options.ts';
+import * as outcomes from './outcomes.ts';
+import type {
+  Envelope,
+  MemberPort,
+  MemberStatus,
+  MutationOutcome,
+  MutationRequest,
+  ReadOutcome,
+  WatchFeed,
+} from './types.ts';
+
+export class Member implements MemberPort, NetworkHandler<Envelope> {
+  readonly #deps: MemberDeps;
+  readonly #groups = new Map<StreamId, Group>();
+  #cancelTick: (() => void) | null = null;
+  #fault: string | null = null;
+  #started = false;
+  #stopping: Promise<void> | null = null;
+
+  private constructor(deps: MemberDeps) {
+    // One stream's failure stops the member: its log is shared by all of them.
+    this.#deps = { ...deps, onFatal: (error) => this.#fail(error, deps.onFatal) };
+  }
+
+  /** Brings every stream to where the log and the store left it. Rejects when they do not fit each other. */
+  static async open(deps: MemberDeps): Promise<Member> {
+    const member = new Member(deps);
+    for (const stream of deps.streams) {
+      member.#groups.set(stream, await openGroup(member.#deps, stream));
+    }
+    return member;
+  }
+
+  /** Starts the clock; before that the member neither campaigns nor answers. */
+  start(): void {
+    assert(!this.#started, 'a member is started once');
+    this.#started = true;
+    this.#tick();
+  }
+
+  // ------------------------------------------------------------------------------------------ network
+
+  receive(from: MemberId, envelope: Envelope): void {
+    const group = this.#groups.get(envelope.stream);
+    if (group === undefined || !this.#started || this.#fault !== null) return;
+    switch (envelope.kind) {
+      case 'raft':
+        // The network knows who sent it; a message in another's name is dropped.
+        if (envelope.message.from === from && envelope.message.to === this.#deps.memberId) {
+          group.receive(envelope.message);
+        }
+        return;
+      case 'forwardRequest':
+        this.#receiveForward(group, from, envelope);
+        return;
+      case 'forwardResponse':
+        group.forwardAnswered(from, envelope.requestId, envelope.outcome);
+        return;
+      default:
+        unreachable(envelope, 'envelope');
+    }
+  }
+
+  #receiveForward(group: Group, from: MemberId, envelope: Extract<Envelope, { kind: 'forwardRequest' }>): void {
+    const deadlineMs = Math.min(envelope.deadlineMs, limits.CALL_DEADLINE_MAX_MS);
+    void group.mutate(envelope.request, deadlineMs, false).then((outcome) => {
+      const { stream, requestId } = envelope;
+      this.#deps.network.send(from, { kind: 'forwardResponse', stream, requestId, outcome });
+    });
+  }
+
+  unreachable(peer: MemberId): void {
+    for (const group of this.#groups.values()) group.unreachable(peer);
+  }
+
+  // ------------------------------------------------------------------------------------------ MemberPort
+
+  mutate(stream: StreamId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
+    if (this.#stopping !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
+    return this.#group(stream).mutate(request, Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS), true);
+  }
+
+  read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome> {
+    if (this.#stopping !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
+    return this.#group(stream).read(Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS));
+  }
+
+  local(stream: StreamId): MachineView {
+    return this.#group(stream).machine;
+  }
+
+  watch(stream: StreamId, from: Revision): WatchFeed | null {
+    return this.#group(stream).watch(from);
+  }
+
+  transferLeadership(stream: StreamId, to: MemberId): boolean {
+    return this.#group(stream).transferLeadership(to);
+  }
+
+  status(stream: StreamId): MemberStatus {
+    const group = this.#group(stream);
+    return {
+      clusterId: this.#deps.clusterId,
+      memberId: this.#deps.memberId,
+      stream,
+      raft: group.raftStatus(),
+      appliedIndex: group.machine.appliedIndex,
+      stateHash: group.machine.stateHash(),
+      sessions: group.machine.sessionCount(),
+      waitingProposals: group.waitingProposals,
+      watches: group.watches,
+      fault: this.#fault,
+    };
+  }
+
+  #group(stream: StreamId): Group {
+    return must(this.#groups.get(stream), `stream ${stream} is hosted here`);
+  }
+
+  // ------------------------------------------------------------------------------------------ life
+
+  /** One tick at a time, re-armed at its end: a stall of the process passes as one tick, not as a burst of them (A4). */
+  #tick(): void {
+    this.#cancelTick = this.#deps.clock.after(this.#deps.settings.tickMs, () => {
+      this.#tick();
+      for (const group of this.#groups.values()) group.tick();
+    });
+  }
+
+  /**
+   * Hands leadership over where it leads (for at most one election timeout), answers everybody who waits, and
+   * flushes the store. The log and the network belong to the caller. Idempotent.
+   */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#started && this.#fault === null) await this.#handOver();
+    this.#cancelTick?.();
+    for (const group of this.#groups.values()) await group.stop();
+  }
+
+  async #handOver(): Promise<void> {
+    const { electionTicks, tickMs } = this.#deps.settings;
+    for (const group of this.#groups.values()) {
+      const successor = group.successor();
+      if (successor !== null) group.transferLeadership(successor);
+    }
+    for (let waited = 0; waited < electionTicks && this.#leadsWithPeers(); waited += 1) {
+      await new Promise<void>((resolve) => {
+        this.#deps.clock.after(tickMs, resolve);
+      });
+    }
+  }
+
+  #leadsWithPeers(): boolean {
+    return [...this.#groups.values()].some((group) => group.successor() !== null);
+  }
+
+  #fail(error: Error, onFatal: (error: Error) => void): void {
+    if (this.#fault !== null) return;
+    this.#fault = error.message;
+    this.#cancelTick?.();
+    for (const group of this.#groups.values()) void group.stop();
+    onFatal(error);
+  }
+}
+
+async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
+  const recovered = deps.wal.streams.find((candidate) => candidate.stream === stream);
+  if (recovered === undefined) await deps.wal.bootstrap(stream, deps.initialConfiguration);
+  const log = recovered ?? emptyStream(stream, deps);
+  const stored = await deps.store.load(stream);
+  if (stored.appliedIndex > log.lastIndex) {
+    throw new Error(
+      `the store has applied entry ${stored.appliedIndex} of stream ${stream} but the log ends at ${log.lastIndex}: ` +
+        'the log folder was removed or replaced. Put the log back, or remove the store folder as well if the log is right.',
+    );
+  }
+  const machine = createMachine();
+  machine.load(stored.appliedIndex, stored.rows);
+  const trace = deps.onTrace;
+  const raft = new Raft(
+    raftOptions(deps, log, stored.appliedIndex),
+    deps.random,
+    trace === undefined ? undefined : (event) => trace(stream, event),
+  );
+  return new Group(deps, stream, raft, machine);
+}
+
+function emptyStream(stream: StreamId, deps: MemberDeps): RecoveredStream {
+  return {
+    stream,
+    hardState: { term: term(0), votedFor: null },
+    configuration: deps.initialConfiguration,
+    firstIndex: logIndex(1),
+    lastIndex: logIndex(0),
+    spans: [],
+  };
+}
+
+function raftOptions(deps: MemberDeps, log: RecoveredStream, applied: RaftOptions['appliedIndex']): RaftOptions {
+  const settings: MemberSettings = deps.settings;
+  return {
+    id: deps.memberId,
+    configuration: log.configuration,
+    hardState: log.hardState,
+    log: {
+      firstIndex: log.firstIndex,
+      lastIndex: log.lastIndex,
+      baseIndex: logIndex(log.firstIndex - 1),
+      baseTerm: term(0),
+      spans: log.spans,
+    },
+    appliedIndex: applied,
+    electionTicks: settings.electionTicks,
+    heartbeatTicks: settings.heartbeatTicks,
+    limits: {
+      appendBytesMax: limits.APPEND_BYTES_MAX,
+      appendEntriesMax: limits.APPEND_ENTRIES_MAX,
+      inflightMessagesMax: limits.INFLIGHT_MESSAGES_MAX,
+      inflightBytesMax: limits.INFLIGHT_BYTES_MAX,
+      uncommittedBytesMax: settings.uncommittedBytesMax,
+      cacheBytesMax: settings.logCacheBytesMax,
+      readsMax: limits.READS_MAX,
+    },
+  };
+}

@@ -1,0 +1,91 @@
+/** Outcomes that the driver gives itself, in one place so that their wording and their meaning stay the same. */
+import type { RefusalReason } from '../raft/types.ts';
+import type { MemberId } from '../types/ids.ts';
+import type { MutationOutcome } from './types.ts';
+
+export type Refused = Extract<MutationOutcome, { kind: 'refused' }>;
+
+/** About the time in which an election ends; what a client should wait while there is no leader. */
+const ELECTION_RETRY_MS = 100;
+
+export function noLeader(): Refused {
+  return {
+    kind: 'refused',
+    reason: 'NO_QUORUM',
+    leader: null,
+    retryAfterMs: ELECTION_RETRY_MS,
+    message:
+      'no leader is known here: the member is cut off or an election is running; try again or ask another member',
+  };
+}
+
+export function notLeader(leader: MemberId | null): Refused {
+  if (leader === null) return noLeader();
+  return {
+    kind: 'refused',
+    reason: 'NOT_LEADER',
+    leader,
+    retryAfterMs: null,
+    message: `this member does not lead; ask ${leader}`,
+  };
+}
+
+export function overloaded(retryAfterMs: number): Refused {
+  return {
+    kind: 'refused',
+    reason: 'OVERLOADED',
+    leader: null,
+    retryAfterMs,
+    message: `too much work waits for its commit; try again in ${retryAfterMs} ms`,
+  };
+}
+
+export function tooLarge(bytes: number, bytesMax: number): Refused {
+  return {
+    kind: 'refused',
+    reason: 'TOO_LARGE',
+    leader: null,
+    retryAfterMs: null,
+    message: `the command has ${bytes} bytes and at most ${bytesMax} are allowed; send it in smaller parts`,
+  };
+}
+
+export function shuttingDown(): Refused {
+  return {
+    kind: 'refused',
+    reason: 'SHUTTING_DOWN',
+    leader: null,
+    retryAfterMs: ELECTION_RETRY_MS,
+    message: 'this member is stopping; ask another one',
+  };
+}
+
+/** The entry was replaced by another leader's before it was committed: it will never be applied. */
+export function lost(): Refused {
+  return {
+    kind: 'refused',
+    reason: 'NOT_LEADER',
+    leader: null,
+    retryAfterMs: ELECTION_RETRY_MS,
+    message: 'leadership changed before the command was committed; it was not carried out and can be sent again',
+  };
+}
+
+export function refusedByCore(reason: RefusalReason, leader: MemberId | null, retryAfterMs: number): Refused {
+  switch (reason) {
+    case 'not_leader':
+      return notLeader(leader);
+    case 'overloaded':
+      return overloaded(retryAfterMs);
+    case 'transferring':
+    case 'not_ready':
+      return noLeader();
+  }
+}
+
+export function indeterminate(why: string): MutationOutcome {
+  return {
+    kind: 'indeterminate',
+    message: `${why}; the command may or may not be carried out: retry it with the same session and sequence, or look`,
+  };
+}
