@@ -6,6 +6,7 @@ import type { Random } from '../ports/random.ts';
 import type { Configuration, Entry, TraceEvent } from '../raft/types.ts';
 import type { Store } from '../store/types.ts';
 import type { ClusterId, MemberId, StreamId } from '../types/ids.ts';
+import { LOG_CACHE_BYTES_MAX, PROPOSAL_BYTES_MAX, PROPOSALS_MAX, UNCOMMITTED_BYTES_MAX } from '../types/limits.ts';
 import type { Wal } from '../wal/types.ts';
 import type { Envelope } from './types.ts';
 
@@ -30,10 +31,10 @@ export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
   tickMs: 20,
   electionTicks: 20,
   heartbeatTicks: 3,
-  proposalsMax: 4096,
-  proposalBytesMax: 16 * 1024 * 1024,
-  uncommittedBytesMax: 32 * 1024 * 1024,
-  logCacheBytesMax: 16 * 1024 * 1024,
+  proposalsMax: PROPOSALS_MAX,
+  proposalBytesMax: PROPOSAL_BYTES_MAX,
+  uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+  logCacheBytesMax: LOG_CACHE_BYTES_MAX,
   storeFlushMs: 50,
 };
 

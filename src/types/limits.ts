@@ -27,7 +27,7 @@ export const UNCOMMITTED_BYTES_MAX = 32 * MiB;
 /** Applied entries kept in memory for followers that lag a little; older ones are read back from the log. */
 export const LOG_CACHE_BYTES_MAX = 16 * MiB;
 /** Mutations that wait for their commit in one member, in count and in bytes (A5). */
-export const PROPOSALS_MAX = 4096;
+export const PROPOSALS_MAX = 1_536;
 export const PROPOSAL_BYTES_MAX = 16 * MiB;
 /** Linearizable reads that wait for their ReadIndex in one member. */
 export const READS_MAX = 4096;

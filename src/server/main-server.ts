@@ -1,0 +1,170 @@
+/** Composition root: turns a configuration into a running member. */
+import { join } from 'node:path';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { serverOptions } from '../api/options.ts';
+import { createApi } from '../api/server.ts';
+import { Member } from '../node/member.ts';
+import type { MemberSettings } from '../node/options.ts';
+import type { Envelope } from '../node/types.ts';
+import type { NetworkHandler } from '../ports/network.ts';
+import { openLevelStore } from '../store/level-store.ts';
+import { PeerTransport } from '../transport/peer-transport.ts';
+import { DATA_STREAM, type MemberId } from '../types/ids.ts';
+import { lockFolder } from '../wal/folder-lock.ts';
+import { NodeDisk } from '../wal/node-disk.ts';
+import type { WalEvent } from '../wal/types.ts';
+import { openWal } from '../wal/wal.ts';
+import type { ServerConfig } from './config.ts';
+import { Resources } from './resources.ts';
+import { systemClock, systemRandom } from './system-ports.ts';
+import { VERSION } from './version.ts';
+
+/** How often the health service looks at the member, milliseconds. */
+const HEALTH_PERIOD_MS = 100;
+/** How long calls in flight may take to end when the member stops, milliseconds. */
+const DRAIN_MS = 2_000;
+
+export interface RunningServer {
+  readonly member: Member;
+  /** Resolves with the reason when the member fails by itself; never otherwise. The caller stops it and exits. */
+  readonly failed: Promise<Error>;
+  /** Hands leadership over, answers who waits, flushes and closes everything. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Rejects with an error whose message says what to do; everything opened so far is closed again. */
+export async function startServer(config: ServerConfig, logger: Logger): Promise<RunningServer> {
+  const resources = new Resources();
+  try {
+    return await start(config, logger, resources);
+  } catch (error) {
+    await resources.close();
+    throw error;
+  }
+}
+
+async function start(config: ServerConfig, logger: Logger, resources: Resources): Promise<RunningServer> {
+  const lock = await lockFolder(config.dataDir);
+  resources.add(() => lock.release());
+  const disk = new NodeDisk(join(config.dataDir, 'wal'));
+  const { clusterId, memberId } = config;
+  const observe = (event: WalEvent): void => observeWal(event, logger);
+  const wal = await openWal(disk, systemClock, { clusterId, memberId, ...config.wal, observe });
+  resources.add(() => wal.close());
+  const store = await openLevelStore(join(config.dataDir, 'store'));
+  resources.add(() => store.close());
+
+  let member: Member | null = null;
+  const handler: NetworkHandler<Envelope> = {
+    receive: (from, envelope) => member?.receive(from, envelope),
+    unreachable: (peer) => member?.unreachable(peer),
+  };
+  const peers = new Map<MemberId, string>(
+    config.members.filter(({ id }) => id !== memberId).map(({ id, peerAddress }) => [id, peerAddress]),
+  );
+  const transport = new PeerTransport({ clusterId, memberId, peers, handler, logger });
+  resources.add(() => transport.stop());
+
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<Error>((resolve) => {
+    fail = resolve;
+  });
+  const opened = await Member.open({
+    clusterId,
+    memberId,
+    initialConfiguration: { voters: config.members.map(({ id }) => id).sort(), votersOutgoing: [], learners: [] },
+    streams: [DATA_STREAM],
+    clock: systemClock,
+    random: systemRandom,
+    wal,
+    store,
+    network: transport,
+    settings: memberSettings(config),
+    onFatal: (error) => {
+      logger.fatal({ err: error }, 'the member cannot go on and stops; its data is kept');
+      fail(error);
+    },
+    onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
+  });
+  member = opened;
+  resources.add(() => opened.stop());
+  await serve(config, logger, opened, transport, resources);
+  transport.start();
+  opened.start();
+  logger.info({ clusterId, memberId, client: config.clientListen, peer: config.peerListen }, 'member started');
+  return { member: opened, failed, stop: () => resources.close() };
+}
+
+async function serve(
+  config: ServerConfig,
+  logger: Logger,
+  member: Member,
+  transport: PeerTransport,
+  resources: Resources,
+): Promise<void> {
+  const peerServer = new Server(serverOptions('peer'));
+  transport.addTo(peerServer);
+  await bind(peerServer, config.peerListen, 'peerListen');
+  resources.add(async () => peerServer.forceShutdown());
+
+  const { clusterId, memberId, members } = config;
+  const api = createApi({ member, clusterId, memberId, members, version: VERSION, logger });
+  const clientServer = new Server(serverOptions('client'));
+  api.addTo(clientServer);
+  await bind(clientServer, config.clientListen, 'clientListen');
+  resources.add(() => drain(clientServer));
+
+  const health = setInterval(() => {
+    const status = member.status(DATA_STREAM);
+    api.setServing(status.fault === null && status.raft.leader !== null);
+  }, HEALTH_PERIOD_MS);
+  resources.add(async () => {
+    clearInterval(health);
+    api.setServing(false);
+  });
+}
+
+async function bind(server: Server, address: string, setting: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error) => {
+      if (error === null) resolve();
+      else reject(new Error(`cannot listen on ${address} (${setting}): ${bindHint(error.message)}`, { cause: error }));
+    });
+  });
+}
+
+function bindHint(message: string): string {
+  if (message.includes('EADDRINUSE')) {
+    return 'another process uses the port. Stop it (`ss -ltnp` shows it) or choose another port.';
+  }
+  if (message.includes('EACCES')) return 'the port needs more rights. Choose one above 1023.';
+  if (message.includes('EADDRNOTAVAIL') || message.includes('ENOTFOUND')) {
+    return 'this machine has no such address. Use one of its own, or 0.0.0.0 for all.';
+  }
+  return message;
+}
+
+/** Lets calls in flight end, for a while; then cuts them off. */
+async function drain(server: Server): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(() => {
+      server.forceShutdown();
+      resolve();
+    }, DRAIN_MS);
+    server.tryShutdown(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+function memberSettings(config: ServerConfig): MemberSettings {
+  return { ...config.raft, ...config.limits, storeFlushMs: config.storeFlushMs };
+}
+
+function observeWal(event: WalEvent, logger: Logger): void {
+  if (event.kind !== 'tornTail') return;
+  const { file, offset, bytes } = event;
+  logger.warn({ file, offset, bytes }, 'cut a torn tail off the log: the last write was not finished when it stopped');
+}
