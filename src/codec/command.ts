@@ -1,0 +1,277 @@
+/**
+ * Commands as they stand in the log and travel between members: `quorate.internal.v1.Command`, version 1.
+ *
+ * Messages are built as plain literals: they have no field with a default of its own, so `create()` would only copy.
+ * Fields are only ever added (R9); a command that an older member would misread gets a new version instead.
+ */
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import type {
+  AbortPhase,
+  BeginPhase,
+  ClockEntry,
+  Command as CommandMessage,
+  CommitPhase,
+  ReportProgress,
+} from '../gen/quorate/internal/v1/log_pb.ts';
+import { CommandSchema } from '../gen/quorate/internal/v1/log_pb.ts';
+import type { Command, CommandBody, PhaseRef, SessionRef, VectorClock } from '../machine/types.ts';
+import { unreachable } from '../types/assert.ts';
+import type { ClusterTimeMs, FencingToken, SessionId } from '../types/ids.ts';
+import { err, ok, type Result } from '../types/result.ts';
+import { DecodeFaults, toUint64 } from './number.ts';
+
+/** Version of the command format that this release writes, and the highest that it reads. */
+export const COMMAND_VERSION = 1;
+
+type MessageBody = CommandMessage['body'];
+
+const NS = 'quorate.internal.v1';
+
+/** The command as bytes of a log entry. */
+export function encodeCommand(command: Command): Uint8Array {
+  return toBinary(CommandSchema, commandToMessage(command));
+}
+
+/** Reads what {@link encodeCommand} wrote. The error says what is wrong with the bytes. */
+export function decodeCommand(bytes: Uint8Array): Result<Command, string> {
+  let message: CommandMessage;
+  try {
+    message = fromBinary(CommandSchema, bytes);
+  } catch (cause) {
+    return err(`not a command: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+  return commandFromMessage(message);
+}
+
+export function commandToMessage(command: Command): CommandMessage {
+  const { session } = command;
+  return {
+    $typeName: `${NS}.Command`,
+    version: COMMAND_VERSION,
+    timeMs: toUint64(command.timeMs),
+    sessionId: session === null ? 0n : toUint64(session.id),
+    sequence: session === null ? 0n : toUint64(session.sequence),
+    ackedThrough: session === null ? 0n : toUint64(session.ackedThrough),
+    caller: command.caller,
+    traceId: command.traceId,
+    body: bodyToMessage(command.body),
+  };
+}
+
+export function commandFromMessage(message: CommandMessage): Result<Command, string> {
+  if (message.version !== COMMAND_VERSION) {
+    return err(
+      `command version ${message.version} is unknown (this release reads ${COMMAND_VERSION}): upgrade this member`,
+    );
+  }
+  const faults = new DecodeFaults();
+  const body = bodyFromMessage(message.body, faults);
+  if (body === null) return err('command without a body that this release knows: upgrade this member');
+  const command: Command = {
+    timeMs: faults.number<'ClusterTimeMs'>('time_ms', message.timeMs) satisfies ClusterTimeMs,
+    session: sessionFromMessage(message, faults),
+    caller: message.caller,
+    traceId: message.traceId,
+    body,
+  };
+  return faults.first === null ? ok(command) : err(faults.first);
+}
+
+function sessionFromMessage(message: CommandMessage, faults: DecodeFaults): SessionRef | null {
+  if (message.sessionId === 0n) {
+    if (message.sequence !== 0n || message.ackedThrough !== 0n) faults.report('sequence without session_id');
+    return null;
+  }
+  const id: SessionId = faults.number<'SessionId'>('session_id', message.sessionId);
+  const sequence: number = faults.number('sequence', message.sequence);
+  const ackedThrough: number = faults.number('acked_through', message.ackedThrough);
+  return { id, sequence, ackedThrough };
+}
+
+// ---------------------------------------------------------------------------------------------- bodies
+
+function bodyToMessage(body: CommandBody): MessageBody {
+  switch (body.kind) {
+    case 'advanceTime':
+      return { case: 'advanceTime', value: { $typeName: `${NS}.AdvanceTime` } };
+    case 'openSession':
+      return { case: 'openSession', value: { $typeName: `${NS}.OpenSession`, ttlMs: toUint64(body.ttlMs) } };
+    case 'keepAliveSession':
+      return { case: 'keepAliveSession', value: { $typeName: `${NS}.KeepAliveSession` } };
+    case 'closeSession':
+      return { case: 'closeSession', value: { $typeName: `${NS}.CloseSession` } };
+    case 'registerPlan':
+      return { case: 'registerPlan', value: planToMessage(body) };
+    case 'createLoop':
+      return { case: 'createLoop', value: { $typeName: `${NS}.CreateLoop`, loop: body.loop, plan: body.plan } };
+    case 'beginPhase':
+      return { case: 'beginPhase', value: beginToMessage(body) };
+    case 'reportProgress':
+      return { case: 'reportProgress', value: progressToMessage(body) };
+    case 'commitPhase':
+      return { case: 'commitPhase', value: commitToMessage(body) };
+    case 'abortPhase':
+      return { case: 'abortPhase', value: abortToMessage(body) };
+    default:
+      return unreachable(body, 'command body');
+  }
+}
+
+/** null: no body that this release knows. */
+function bodyFromMessage(body: MessageBody, faults: DecodeFaults): CommandBody | null {
+  switch (body.case) {
+    case 'advanceTime':
+    case 'keepAliveSession':
+    case 'closeSession':
+      return { kind: body.case };
+    case 'openSession':
+      return { kind: 'openSession', ttlMs: faults.number('ttl_ms', body.value.ttlMs) };
+    case 'registerPlan':
+      return {
+        kind: 'registerPlan',
+        plan: body.value.plan,
+        phases: body.value.phases.map((phase) => ({
+          name: phase.name,
+          priorMs: faults.number('prior_ms', phase.priorMs),
+          slaMs: faults.number('sla_ms', phase.slaMs),
+        })),
+      };
+    case 'createLoop':
+      return { kind: 'createLoop', loop: body.value.loop, plan: body.value.plan };
+    case 'beginPhase':
+      return {
+        kind: 'beginPhase',
+        ref: refFrom(body.value, faults),
+        supersedeAttempt: faults.number('supersede_attempt', body.value.supersedeAttempt),
+        vectorClock: clockFromMessage(body.value.vectorClock, faults),
+      };
+    case 'reportProgress':
+      return progressFromMessage(body.value, faults);
+    case 'commitPhase':
+      return {
+        kind: 'commitPhase',
+        ref: refFrom(body.value, faults),
+        token: tokenFrom(body.value, faults),
+        result: body.value.result,
+        vectorClock: clockFromMessage(body.value.vectorClock, faults),
+      };
+    case 'abortPhase':
+      return {
+        kind: 'abortPhase',
+        ref: refFrom(body.value, faults),
+        token: tokenFrom(body.value, faults),
+        reason: body.value.reason,
+        hardFail: body.value.hardFail,
+        vectorClock: clockFromMessage(body.value.vectorClock, faults),
+      };
+    case undefined:
+      return null;
+    default:
+      return unreachable(body, 'command message body');
+  }
+}
+
+type BodyOf<Kind extends CommandBody['kind']> = Extract<CommandBody, { kind: Kind }>;
+type MessageOf<Case extends Exclude<MessageBody['case'], undefined>> = Extract<MessageBody, { case: Case }>['value'];
+
+function planToMessage(body: BodyOf<'registerPlan'>): MessageOf<'registerPlan'> {
+  return {
+    $typeName: `${NS}.RegisterPlan`,
+    plan: body.plan,
+    phases: body.phases.map((phase) => ({
+      $typeName: `${NS}.PlanPhase`,
+      name: phase.name,
+      priorMs: toUint64(phase.priorMs),
+      slaMs: toUint64(phase.slaMs),
+    })),
+  };
+}
+
+function beginToMessage(body: BodyOf<'beginPhase'>): BeginPhase {
+  return {
+    $typeName: `${NS}.BeginPhase`,
+    loop: body.ref.loop,
+    g: toUint64(body.ref.g),
+    phase: body.ref.phase,
+    supersedeAttempt: toUint64(body.supersedeAttempt),
+    vectorClock: clockToMessage(body.vectorClock),
+  };
+}
+
+function progressToMessage(body: BodyOf<'reportProgress'>): ReportProgress {
+  const message: ReportProgress = {
+    $typeName: `${NS}.ReportProgress`,
+    loop: body.ref.loop,
+    g: toUint64(body.ref.g),
+    phase: body.ref.phase,
+    token: toUint64(body.token),
+    completed: toUint64(body.completed),
+    total: toUint64(body.total),
+    note: body.note,
+    subSteps: body.subSteps.map((step) => ({ $typeName: `${NS}.SubStep`, id: step.id, result: step.result })),
+  };
+  if (body.checkpoint !== null) message.checkpoint = body.checkpoint;
+  return message;
+}
+
+function progressFromMessage(message: ReportProgress, faults: DecodeFaults): BodyOf<'reportProgress'> {
+  return {
+    kind: 'reportProgress',
+    ref: refFrom(message, faults),
+    token: tokenFrom(message, faults),
+    completed: faults.number('completed', message.completed),
+    total: faults.number('total', message.total),
+    note: message.note,
+    subSteps: message.subSteps.map((step) => ({ id: step.id, result: step.result })),
+    checkpoint: message.checkpoint ?? null,
+  };
+}
+
+function commitToMessage(body: BodyOf<'commitPhase'>): CommitPhase {
+  return {
+    $typeName: `${NS}.CommitPhase`,
+    loop: body.ref.loop,
+    g: toUint64(body.ref.g),
+    phase: body.ref.phase,
+    token: toUint64(body.token),
+    result: body.result,
+    vectorClock: clockToMessage(body.vectorClock),
+  };
+}
+
+function abortToMessage(body: BodyOf<'abortPhase'>): AbortPhase {
+  return {
+    $typeName: `${NS}.AbortPhase`,
+    loop: body.ref.loop,
+    g: toUint64(body.ref.g),
+    phase: body.ref.phase,
+    token: toUint64(body.token),
+    reason: body.reason,
+    hardFail: body.hardFail,
+    vectorClock: clockToMessage(body.vectorClock),
+  };
+}
+
+// ---------------------------------------------------------------------------------------------- shared parts
+
+function refFrom(message: { loop: string; g: bigint; phase: string }, faults: DecodeFaults): PhaseRef {
+  return { loop: message.loop, g: faults.number('g', message.g), phase: message.phase };
+}
+
+function tokenFrom(message: { token: bigint }, faults: DecodeFaults): FencingToken {
+  return faults.number<'FencingToken'>('token', message.token);
+}
+
+function clockToMessage(clock: VectorClock): ClockEntry[] {
+  return clock.map(([node, counter]) => ({ $typeName: `${NS}.ClockEntry`, node, counter: toUint64(counter) }));
+}
+
+/** A vector clock is sorted by node, without duplicates, with counters from 1 (P8); anything else is a fault. */
+function clockFromMessage(entries: readonly ClockEntry[], faults: DecodeFaults): VectorClock {
+  let previous: string | null = null;
+  return entries.map((entry) => {
+    if (previous !== null && entry.node <= previous) faults.report('vector_clock is not sorted by node');
+    previous = entry.node;
+    return [entry.node, faults.number('vector_clock.counter', entry.counter, 1)] as const;
+  });
+}

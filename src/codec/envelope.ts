@@ -1,0 +1,186 @@
+/**
+ * What travels between members ⇄ `quorate.internal.v1.PeerEnvelope`. Entry payloads are never copied here: an encoded
+ * message refers to the core's bytes, a decoded one to the bytes of the frame it came in.
+ *
+ * Peers are checked too: an envelope that no correct member sends is refused whole, before the core can see it.
+ */
+import type { ForwardRequest, ForwardResponse, PeerEnvelope, RaftMessage } from '../gen/quorate/internal/v1/peer_pb.ts';
+import type { Envelope, MutationOutcome } from '../node/types.ts';
+import { assert, unreachable } from '../types/assert.ts';
+import type { ClusterTimeMs, MemberId, StreamId } from '../types/ids.ts';
+import { isName } from '../types/ids.ts';
+import { err, ok, type Result } from '../types/result.ts';
+import { commandFromMessage, commandToMessage } from './command.ts';
+import { decodeCommandResult, encodeCommandResult } from './command-result.ts';
+import { DecodeFaults, toUint64 } from './number.ts';
+import { raftFromMessage, raftToMessage } from './raft-message.ts';
+
+const NS = 'quorate.internal.v1';
+
+export function toPeerEnvelope(envelope: Envelope): PeerEnvelope {
+  return { $typeName: `${NS}.PeerEnvelope`, streamId: envelope.stream, body: bodyToMessage(envelope) };
+}
+
+/** The error names the first field that is wrong. */
+export function fromPeerEnvelope(message: PeerEnvelope): Result<Envelope, string> {
+  const stream = message.streamId as StreamId;
+  const { body } = message;
+  switch (body.case) {
+    case 'raft':
+      return raftEnvelope(stream, body.value);
+    case 'forwardRequest':
+      return forwardRequestFrom(stream, body.value);
+    case 'forwardResponse':
+      return forwardResponseFrom(stream, body.value);
+    case undefined:
+      return err('envelope without a body that this release knows');
+    default:
+      return unreachable(body, 'envelope body');
+  }
+}
+
+function bodyToMessage(envelope: Envelope): PeerEnvelope['body'] {
+  switch (envelope.kind) {
+    case 'raft':
+      return { case: 'raft', value: raftToMessage(envelope.message) };
+    case 'forwardRequest':
+      return {
+        case: 'forwardRequest',
+        value: {
+          $typeName: `${NS}.ForwardRequest`,
+          requestId: toUint64(envelope.requestId),
+          deadlineMs: toUint64(Math.max(0, Math.ceil(envelope.deadlineMs))),
+          // The leader stamps the time; 0 stands for "not yet".
+          command: commandToMessage({ timeMs: 0 as ClusterTimeMs, ...envelope.request }),
+        },
+      };
+    case 'forwardResponse':
+      return {
+        case: 'forwardResponse',
+        value: {
+          $typeName: `${NS}.ForwardResponse`,
+          requestId: toUint64(envelope.requestId),
+          outcome: outcomeToMessage(envelope.outcome),
+        },
+      };
+    default:
+      return unreachable(envelope, 'envelope');
+  }
+}
+
+function raftEnvelope(stream: StreamId, value: RaftMessage): Result<Envelope, string> {
+  const message = raftFromMessage(value);
+  return message.ok ? ok({ kind: 'raft', stream, message: message.value }) : message;
+}
+
+// ---------------------------------------------------------------------------------------------- forwarding
+
+function forwardRequestFrom(stream: StreamId, message: ForwardRequest): Result<Envelope, string> {
+  if (message.command === undefined) return err('forward_request without a command');
+  const command = commandFromMessage(message.command);
+  if (!command.ok) return err(`forward_request.command: ${command.error}`);
+  const faults = new DecodeFaults();
+  const { session, caller, traceId, body } = command.value;
+  const envelope: Envelope = {
+    kind: 'forwardRequest',
+    stream,
+    requestId: faults.number('forward_request.request_id', message.requestId),
+    deadlineMs: faults.number('forward_request.deadline_ms', message.deadlineMs),
+    request: { session, caller, traceId, body },
+  };
+  return faults.first === null ? ok(envelope) : err(faults.first);
+}
+
+function forwardResponseFrom(stream: StreamId, message: ForwardResponse): Result<Envelope, string> {
+  const faults = new DecodeFaults();
+  const requestId: number = faults.number('forward_response.request_id', message.requestId);
+  const outcome = outcomeFromMessage(message.outcome, faults);
+  if (faults.first !== null) return err(faults.first);
+  assert(outcome !== null, 'an outcome without faults was decoded');
+  return ok({ kind: 'forwardResponse', stream, requestId, outcome });
+}
+
+type OutcomeMessage = ForwardResponse['outcome'];
+type Refusal = Extract<MutationOutcome, { kind: 'refused' }>;
+
+const REFUSAL_REASONS: Readonly<Record<Refusal['reason'], true>> = {
+  NOT_LEADER: true,
+  OVERLOADED: true,
+  NO_QUORUM: true,
+  SHUTTING_DOWN: true,
+  TOO_LARGE: true,
+};
+
+function outcomeToMessage(outcome: MutationOutcome): OutcomeMessage {
+  switch (outcome.kind) {
+    case 'applied':
+      return {
+        case: 'applied',
+        value: {
+          $typeName: `${NS}.ForwardApplied`,
+          index: toUint64(outcome.index),
+          term: toUint64(outcome.term),
+          replayed: outcome.replayed,
+          result: encodeCommandResult(outcome.result),
+        },
+      };
+    case 'refused':
+      return {
+        case: 'refused',
+        value: {
+          $typeName: `${NS}.ForwardRefused`,
+          reason: outcome.reason,
+          leader: outcome.leader ?? '',
+          message: outcome.message,
+          ...(outcome.retryAfterMs === null ? {} : { retryAfterMs: toUint64(Math.ceil(outcome.retryAfterMs)) }),
+        },
+      };
+    case 'indeterminate':
+      return {
+        case: 'indeterminate',
+        value: { $typeName: `${NS}.ForwardIndeterminate`, message: outcome.message },
+      };
+    default:
+      return unreachable(outcome, 'mutation outcome');
+  }
+}
+
+/** null only together with a fault. */
+function outcomeFromMessage(outcome: OutcomeMessage, faults: DecodeFaults): MutationOutcome | null {
+  switch (outcome.case) {
+    case 'applied': {
+      const result = decodeCommandResult(outcome.value.result);
+      if (!result.ok) {
+        faults.report(`forward_response.applied.${result.error}`);
+        return null;
+      }
+      return {
+        kind: 'applied',
+        index: faults.number<'LogIndex'>('forward_response.applied.index', outcome.value.index, 1),
+        term: faults.number<'Term'>('forward_response.applied.term', outcome.value.term, 1),
+        replayed: outcome.value.replayed,
+        result: result.value,
+      };
+    }
+    case 'refused': {
+      const { reason, leader, retryAfterMs, message } = outcome.value;
+      if (!Object.hasOwn(REFUSAL_REASONS, reason)) faults.report('forward_response.refused.reason is unknown');
+      if (leader !== '' && !isName(leader)) faults.report('forward_response.refused.leader is no member id');
+      return {
+        kind: 'refused',
+        reason: reason as Refusal['reason'],
+        leader: leader === '' ? null : (leader as MemberId),
+        retryAfterMs:
+          retryAfterMs === undefined ? null : faults.number('forward_response.refused.retry_after_ms', retryAfterMs),
+        message,
+      };
+    }
+    case 'indeterminate':
+      return { kind: 'indeterminate', message: outcome.value.message };
+    case undefined:
+      faults.report('forward_response without an outcome that this release knows');
+      return null;
+    default:
+      return unreachable(outcome, 'forward outcome');
+  }
+}
