@@ -1,0 +1,361 @@
+/**
+ * A simulated disk. It belongs to the machine and outlives the process; each process gets a {@link Disk} of its own
+ * over it, which goes silent when the process dies.
+ *
+ * What survives a power cut: sectors that were synced, and names (created, renamed, removed) of folders that were
+ * synced, in the order of the file system's journal. Anything else may or may not.
+ */
+import type { Disk, DiskFile } from '../../../src/ports/disk.ts';
+import { DiskError } from '../../../src/ports/disk.ts';
+import type { Prng } from '../kernel/prng.ts';
+import type { Owner } from '../kernel/queue.ts';
+import type { World } from '../kernel/world.ts';
+import type { SimOptions } from '../options.ts';
+import { Inode } from './inode.ts';
+
+/** A change of names that a power cut may undo. */
+interface NameChange {
+  readonly folder: string;
+  readonly path: string;
+  /** null: the name is gone. 'folder': it is a folder. */
+  readonly target: Inode | 'folder' | null;
+  /** A rename takes this name away in the same change. */
+  readonly gone?: string;
+}
+
+type Names = Map<string, Inode | 'folder'>;
+
+export interface DiskFaults {
+  torn: number;
+  slow: number;
+  broken: number;
+}
+
+export class SimDisk {
+  readonly faults: DiskFaults = { torn: 0, slow: 0, broken: 0 };
+  readonly #world: World;
+  readonly #prng: Prng;
+  readonly #options: SimOptions['disk'];
+  #names: Names = new Map();
+  readonly #durableNames: Names = new Map();
+  #changes: NameChange[] = [];
+  /** Each settles or drops one operation in flight; the argument says whether the power was cut. */
+  readonly #inFlight = new Map<number, (powerCut: boolean) => void>();
+  #nextId = 1;
+  #slowUntilUs = 0;
+  #healthy = false;
+
+  constructor(world: World, prng: Prng, options: SimOptions['disk']) {
+    this.#world = world;
+    this.#prng = prng;
+    this.#options = options;
+  }
+
+  /** Files that a power cut now could not take away, by path, sorted. */
+  durableFiles(): readonly (readonly [path: string, file: Inode])[] {
+    return filesOf(this.#durableNames);
+  }
+
+  /** Files as a process sees them. */
+  files(): readonly (readonly [path: string, file: Inode])[] {
+    return filesOf(this.#names);
+  }
+
+  slowUntil(timeUs: number): void {
+    this.#slowUntilUs = timeUs;
+  }
+
+  heal(): void {
+    this.#healthy = true;
+    this.#slowUntilUs = 0;
+  }
+
+  /** The view of one process. */
+  attach(owner: Owner): Disk {
+    return new ProcessDisk(this, owner);
+  }
+
+  /** The power goes. The process must be dead already. */
+  crash(): void {
+    const prng = this.#prng;
+    const keptPermille = prng.pick([0, 1000, 500, 900, 100]);
+    for (const [, end] of [...this.#inFlight]) end(true);
+    this.#inFlight.clear();
+    const files = new Set<Inode>();
+    for (const names of [this.#names, this.#durableNames]) for (const [, file] of filesOf(names)) files.add(file);
+    for (const change of this.#changes) if (change.target instanceof Inode) files.add(change.target);
+    for (const file of [...files].sort((a, b) => a.id - b.id)) file.crash(prng, keptPermille);
+    this.faults.torn += 1;
+    const kept = prng.pick([0, this.#changes.length, prng.below(this.#changes.length + 1)]);
+    for (const change of this.#changes.slice(0, kept)) applyChange(this.#durableNames, change);
+    this.#changes = [];
+    this.#names = new Map(this.#durableNames);
+  }
+
+  /** The process dies, the machine goes on: the page cache stays, calls in flight finish unseen. */
+  kill(): void {
+    for (const [, end] of [...this.#inFlight]) end(false);
+    this.#inFlight.clear();
+    for (const [, file] of filesOf(this.#names)) file.kill();
+  }
+
+  // ------------------------------------------------------------------------------------- for ProcessDisk
+
+  /** Runs `effect` after the time that such an operation takes. A power cut before that calls `torn`. */
+  operate<T>(owner: Owner, delayUs: number, effect: () => T, torn: () => void = () => undefined): Promise<T> {
+    if (!owner.alive) return new Promise(() => undefined);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const event = this.#world.after(delayUs, owner, () => {
+        this.#inFlight.delete(id);
+        try {
+          resolve(effect());
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+      this.#inFlight.set(id, (powerCut) => {
+        event.cancelled = true;
+        if (powerCut) torn();
+        else attempt(effect);
+      });
+    });
+  }
+
+  quickUs(): number {
+    return this.#prng.between(5, 60);
+  }
+
+  syncUs(): number {
+    const { syncMinUs, syncMaxUs, slowPermille, slowMaxUs } = this.#options;
+    let delayUs = this.#prng.between(syncMinUs, syncMaxUs);
+    if (this.#healthy) return delayUs;
+    const slowNow = this.#world.nowUs < this.#slowUntilUs;
+    if (slowNow || this.#prng.chance(slowPermille)) {
+      this.faults.slow += 1;
+      delayUs += this.#prng.below(slowMaxUs);
+    }
+    return delayUs;
+  }
+
+  syncBreaks(): boolean {
+    const breaks = !this.#healthy && this.#prng.chance(this.#options.brokenPermille);
+    if (breaks) this.faults.broken += 1;
+    return breaks;
+  }
+
+  get prng(): Prng {
+    return this.#prng;
+  }
+
+  lookup(path: string): Inode | 'folder' | null {
+    return this.#names.get(path) ?? null;
+  }
+
+  requireFolder(path: string): void {
+    const folder = folderOf(path);
+    if (folder !== '' && this.#names.get(folder) !== 'folder') throw notFound(folder);
+  }
+
+  create(path: string): Inode {
+    const inode = new Inode(this.#nextId++);
+    this.#change({ folder: folderOf(path), path, target: inode });
+    return inode;
+  }
+
+  makeFolder(path: string): void {
+    if (path === '' || this.#names.get(path) === 'folder') return;
+    this.makeFolder(folderOf(path));
+    this.#change({ folder: folderOf(path), path, target: 'folder' });
+  }
+
+  list(folder: string): readonly string[] {
+    const prefix = folder === '' ? '' : `${folder}/`;
+    const names = [...this.#names.keys()].filter((path) => folderOf(path) === folder && path.startsWith(prefix));
+    return names.map((path) => path.slice(prefix.length)).sort();
+  }
+
+  /** One change: a power cut leaves the old name or the new one. */
+  rename(from: string, to: string): void {
+    const target = this.#names.get(from);
+    if (target === undefined) throw notFound(from);
+    this.#change({ folder: folderOf(to), path: to, target, gone: from });
+  }
+
+  remove(path: string): void {
+    if (!this.#names.has(path)) throw notFound(path);
+    this.#change({ folder: folderOf(path), path, target: null });
+  }
+
+  /** The changes of a folder that a sync called now covers. */
+  changesOf(folder: string): ReadonlySet<NameChange> {
+    return new Set(this.#changes.filter((change) => change.folder === folder));
+  }
+
+  persistNames(covered: ReadonlySet<NameChange>): void {
+    for (const change of this.#changes) if (covered.has(change)) applyChange(this.#durableNames, change);
+    this.#changes = this.#changes.filter((change) => !covered.has(change));
+  }
+
+  #change(change: NameChange): void {
+    applyChange(this.#names, change);
+    this.#changes.push(change);
+  }
+}
+
+class ProcessDisk implements Disk {
+  readonly #disk: SimDisk;
+  readonly #owner: Owner;
+
+  constructor(disk: SimDisk, owner: Owner) {
+    this.#disk = disk;
+    this.#owner = owner;
+  }
+
+  open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
+    const disk = this.#disk;
+    const clean = normal(path);
+    return disk.operate(this.#owner, disk.quickUs(), () => {
+      const found = disk.lookup(clean);
+      if (found === 'folder') throw new DiskError('io', clean, `${clean} is a folder`);
+      if (!options.create && found === null) throw notFound(clean);
+      if (options.create && found !== null) throw new DiskError('exists', clean, `${clean} exists`);
+      disk.requireFolder(clean);
+      return new ProcessFile(disk, this.#owner, clean, found ?? disk.create(clean));
+    });
+  }
+
+  list(folder: string): Promise<readonly string[]> {
+    return this.#quick(() => this.#disk.list(normal(folder)));
+  }
+
+  makeFolder(folder: string): Promise<void> {
+    return this.#quick(() => this.#disk.makeFolder(normal(folder)));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return this.#quick(() => this.#disk.rename(normal(from), normal(to)));
+  }
+
+  remove(path: string): Promise<void> {
+    return this.#quick(() => this.#disk.remove(normal(path)));
+  }
+
+  syncFolder(folder: string): Promise<void> {
+    const disk = this.#disk;
+    const covered = disk.changesOf(normal(folder));
+    return disk.operate(this.#owner, disk.syncUs(), () => disk.persistNames(covered));
+  }
+
+  #quick<T>(effect: () => T): Promise<T> {
+    return this.#disk.operate(this.#owner, this.#disk.quickUs(), effect);
+  }
+}
+
+class ProcessFile implements DiskFile {
+  readonly #disk: SimDisk;
+  readonly #owner: Owner;
+  readonly #path: string;
+  readonly #inode: Inode;
+  #closed = false;
+
+  constructor(disk: SimDisk, owner: Owner, path: string, inode: Inode) {
+    this.#disk = disk;
+    this.#owner = owner;
+    this.#path = path;
+    this.#inode = inode;
+  }
+
+  size(): Promise<number> {
+    return this.#quick(() => this.#inode.size);
+  }
+
+  read(offset: number, length: number): Promise<Uint8Array> {
+    return this.#quick(() => this.#inode.read(offset, length));
+  }
+
+  write(offset: number, bytes: Uint8Array): Promise<void> {
+    const disk = this.#disk;
+    const effect = (): void => {
+      this.#assertOpen();
+      this.#inode.write(offset, bytes);
+    };
+    // The caller must leave the bytes alone until the write ends: they are taken as late as a kernel might.
+    return disk.operate(this.#owner, disk.quickUs(), effect, () => this.#inode.writeSome(offset, bytes, disk.prng));
+  }
+
+  allocate(size: number): Promise<void> {
+    return this.#quick(() => this.#inode.resize(Math.max(size, this.#inode.size)));
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#quick(() => this.#inode.resize(size));
+  }
+
+  sync(): Promise<void> {
+    const disk = this.#disk;
+    this.#assertOpen();
+    const pending = this.#inode.beginSync();
+    return disk.operate(this.#owner, disk.syncUs(), () => {
+      if (disk.syncBreaks()) {
+        this.#inode.breakSync(pending);
+        throw new DiskError('io', this.#path, `fdatasync of ${this.#path} failed: EIO`);
+      }
+      this.#inode.endSync(pending);
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#quick(() => {
+      this.#closed = true;
+    });
+  }
+
+  #quick<T>(effect: () => T): Promise<T> {
+    return this.#disk.operate(this.#owner, this.#disk.quickUs(), () => {
+      this.#assertOpen();
+      return effect();
+    });
+  }
+
+  #assertOpen(): void {
+    if (this.#closed) throw new DiskError('io', this.#path, `${this.#path} is closed`);
+  }
+}
+
+function normal(path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  return parts.join('/');
+}
+
+function folderOf(path: string): string {
+  const cut = path.lastIndexOf('/');
+  return cut < 0 ? '' : path.slice(0, cut);
+}
+
+function notFound(path: string): DiskError {
+  return new DiskError('not_found', path, `${path}: no such file or folder`);
+}
+
+function applyChange(names: Names, change: NameChange): void {
+  if (change.target === null) names.delete(change.path);
+  else names.set(change.path, change.target);
+  if (change.gone !== undefined) names.delete(change.gone);
+}
+
+function filesOf(names: Names): readonly (readonly [string, Inode])[] {
+  const files: (readonly [string, Inode])[] = [];
+  for (const path of [...names.keys()].sort()) {
+    const target = names.get(path);
+    if (target instanceof Inode) files.push([path, target]);
+  }
+  return files;
+}
+
+function attempt(effect: () => unknown): void {
+  try {
+    effect();
+  } catch {
+    // The process that would have heard of it is gone.
+  }
+}
