@@ -1,7 +1,11 @@
 /**
  * The part of a file system that the log needs. One implementation over node:fs lives in `wal/`, one with faults in
  * `test/sim`. Every method rejects with {@link DiskError}; nothing is retried here (W5).
- * Paths are relative to the member's data folder, with `/` as separator.
+ * Paths are relative to the member's data folder, with `/` as separator; the folder `''` is the data folder itself.
+ *
+ * What a crash of the machine may do: of the 512-byte sectors written since the last `sync` that succeeded, any
+ * subset may have reached the disk; a sector itself is old or new, never a mixture. Names changed since the last
+ * `syncFolder` may be old or new. A crash of the process alone loses nothing that was written.
  */
 export interface Disk {
   /** Opens for reading and writing; `create` makes an empty file and fails with `exists` if there is one. */
@@ -22,12 +26,19 @@ export interface DiskFile {
   size(): Promise<number>;
   /** Reads up to `length` bytes at `offset`; shorter only at the end of the file. */
   read(offset: number, length: number): Promise<Uint8Array>;
-  /** Writes all of `bytes` at `offset`. Not durable before `sync`. */
+  /**
+   * Writes all of `bytes` at `offset`. Not durable before `sync`. May be called while a `sync` runs, which need not
+   * cover it then. The bytes are not modified before the promise settles.
+   */
   write(offset: number, bytes: Uint8Array): Promise<void>;
-  /** Makes the file `size` bytes long with zeroes that occupy disk blocks (preallocation). */
+  /**
+   * Preallocation: extends the file to `size` bytes with zeroes that occupy disk blocks, so that later writes there
+   * cannot fail for want of space. What the file holds already stays; durable only after `sync`.
+   * Nothing happens when it is as long already.
+   */
   allocate(size: number): Promise<void>;
   truncate(size: number): Promise<void>;
-  /** fdatasync: everything written before the call is durable when it resolves. A rejection is final for the file. */
+  /** fdatasync: every write that had resolved before the call is durable when it resolves. A rejection is final for the file. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }

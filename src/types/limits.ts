@@ -62,6 +62,18 @@ export const SUB_STEP_RESULT_LENGTH_MAX = 16 * KiB;
 export const PHASE_RESULT_LENGTH_MAX = 64 * KiB;
 export const CHECKPOINT_LENGTH_MAX = 64 * KiB;
 export const NOTE_LENGTH_MAX = 1_024;
+/** Why a phase was aborted. */
+export const ABORT_REASON_LENGTH_MAX = 4 * KiB;
+/** Longest prior and SLA of a plan's phase, milliseconds. */
+export const PHASE_DURATION_MAX_MS = 366 * 24 * 60 * 60 * 1000;
+/** Attempts of one phase run that stay readable; the oldest goes when a new one begins. */
+export const ATTEMPTS_KEPT = 100;
+/** Rows that due timers may remove in one apply; what is left goes with the next (R7: the same on every replica). */
+export const TIMER_ROWS_PER_APPLY_MAX = 1_000;
+/** Latest cluster time, milliseconds since the Unix epoch: the end of what ECMAScript's Date can show. */
+export const CLUSTER_TIME_MAX_MS = 8_640_000_000_000_000;
+/** Events that a watch reads from the history at a time. */
+export const WATCH_PAGE_EVENTS = 512;
 /** Entries of one vector clock. */
 export const VECTOR_CLOCK_ENTRIES_MAX = 64;
 /** Rows of one page of a listing. */
@@ -70,6 +82,21 @@ export const PAGE_SIZE_MAX = 1_000;
 /** Longest time a call may wait for its commit; a longer deadline is cut to this. */
 export const CALL_DEADLINE_MAX_MS = 60_000;
 export const CALL_DEADLINE_DEFAULT_MS = 10_000;
+/** A log segment, bytes (setting). Tests use small ones. */
+export const WAL_SEGMENT_BYTES_MIN = 8 * KiB;
+export const WAL_SEGMENT_BYTES_DEFAULT = 64 * MiB;
+export const WAL_SEGMENT_BYTES_MAX = 1024 * MiB;
+/** Entry batches are tried with lz4 from this size on, bytes (setting). */
+export const WAL_COMPRESS_BYTES_MIN_DEFAULT = 1 * KiB;
+/** Entries of one log record, in payload bytes; one larger entry has a record of its own, up to the hard limit. */
+export const WAL_RECORD_BYTES_SPLIT = 1 * MiB;
+export const WAL_RECORD_BYTES_MAX = 64 * MiB;
+/** What one write of the log takes from its queue; one larger append is written alone. */
+export const WAL_GROUP_BYTES_MAX = 4 * MiB;
+/** Written and not yet fsync'd; the log does not write further beyond it. Also bounds what a power loss may tear. */
+export const WAL_UNSYNCED_BYTES_MAX = 16 * MiB;
+/** Segments kept open for reading. */
+export const WAL_OPEN_SEGMENTS_MAX = 16;
 
 assert(COMMAND_BYTES_MAX < CLIENT_MESSAGE_BYTES_MAX, 'a command fits a client message');
 assert(COMMAND_BYTES_MAX <= APPEND_BYTES_MAX, 'a command fits an append');
@@ -82,3 +109,12 @@ assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
 assert(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, 'page default fits');
 assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');
 assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fits a command');
+assert(Number.isSafeInteger(CLUSTER_TIME_MAX_MS + PHASE_DURATION_MAX_MS), 'a deadline is a safe integer');
+assert(SESSION_TTL_MAX_MS <= PHASE_DURATION_MAX_MS, 'a session deadline is a safe integer');
+assert(WATCH_PAGE_EVENTS <= EVENT_HISTORY_MAX, 'a page of events fits the history');
+assert(WAL_SEGMENT_BYTES_MIN <= WAL_SEGMENT_BYTES_DEFAULT, 'segment default above min');
+assert(WAL_SEGMENT_BYTES_DEFAULT <= WAL_SEGMENT_BYTES_MAX, 'segment default below max');
+assert(COMMAND_BYTES_MAX <= WAL_RECORD_BYTES_SPLIT, 'a command fits a log record');
+assert(WAL_RECORD_BYTES_SPLIT < WAL_RECORD_BYTES_MAX, 'a split record is within the hard limit');
+assert(PEER_MESSAGE_BYTES_MAX < WAL_RECORD_BYTES_MAX, 'whatever a peer can send fits a log record');
+assert(WAL_GROUP_BYTES_MAX <= WAL_UNSYNCED_BYTES_MAX, 'a group may be written');
