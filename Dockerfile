@@ -1,0 +1,30 @@
+# syntax=docker/dockerfile:1
+FROM node:24-bookworm-slim AS build
+WORKDIR /quorate
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json tsconfig.build.json ./
+COPY scripts scripts
+COPY src src
+RUN npm run build && npm prune --omit=dev
+
+FROM node:24-bookworm-slim
+ENV NODE_ENV=production \
+    QUORATE_DATA_DIR=/var/lib/quorate
+WORKDIR /opt/quorate
+COPY --from=build /quorate/node_modules node_modules
+COPY --from=build /quorate/dist dist
+COPY package.json LICENSE ./
+COPY proto proto
+RUN ln -s /opt/quorate/dist/cli/main.js /usr/local/bin/quorate \
+    && install --directory --owner=node --group=node --mode=0700 /var/lib/quorate
+# By number, so that Kubernetes can see that it is not root.
+USER 1000:1000
+VOLUME /var/lib/quorate
+# Clients, and members.
+EXPOSE 7401 7501
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["quorate", "status", "--endpoints", "127.0.0.1:7401", "--json"]
+ENTRYPOINT ["quorate"]
+CMD ["server"]

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what the tests need besides Node.js and npm packages, on Debian 12 or a relative of it: Python with gRPC, for
+# the test that a client generated from proto/ in another language works (test/interop).
+set -euo pipefail
+
+packages=(git python3 python3-protobuf python3-grpcio python3-grpc-tools)
+
+as_root=()
+if [[ "$(id -u)" -ne 0 ]]; then
+  as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
