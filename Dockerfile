@@ -10,7 +10,10 @@ RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production \
-    QUORATE_DATA_DIR=/var/lib/quorate
+    QUORATE_DATA_DIR=/var/lib/quorate \
+    QUORATE_CLIENT_LISTEN=0.0.0.0:7401 \
+    QUORATE_PEER_LISTEN=0.0.0.0:7501 \
+    QUORATE_ENDPOINTS=127.0.0.1:7401
 WORKDIR /opt/quorate
 COPY --from=build /quorate/node_modules node_modules
 COPY --from=build /quorate/dist dist
@@ -25,6 +28,6 @@ VOLUME /var/lib/quorate
 EXPOSE 7401 7501
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["quorate", "status", "--endpoints", "127.0.0.1:7401", "--json"]
+    CMD ["quorate", "status", "--json"]
 ENTRYPOINT ["quorate"]
 CMD ["server"]
