@@ -1,0 +1,102 @@
+/** One call with all its tries: where to send it, whether to send it again, when to give up. */
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { Channels } from './channels.ts';
+import { IndeterminateError, QuorateError } from './errors.ts';
+import { backOffMs, doubtMatters, type Failure, judge, type Safety } from './retry.ts';
+import type { Router } from './router.ts';
+
+export interface Call<I extends DescMessage, O extends DescMessage> {
+  readonly method: DescMethodUnary<I, O>;
+  /** Made anew for each try: what was acknowledged meanwhile changes, the sequence does not. */
+  readonly request: () => MessageInitShape<I>;
+  readonly safety: Safety;
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** An earlier call of the same request ended with an unknown outcome. */
+  readonly doubt?: boolean;
+  /** What `IndeterminateError.retry` does; null: nothing safe can be done. */
+  readonly retry?: (() => Promise<unknown>) | null;
+}
+
+/** Shortest and usual time for one try, milliseconds: a member that hangs must not use up the whole deadline. */
+const TRY_MIN_MS = 500;
+const TRY_SHARE = 3;
+
+export interface CallerDeps {
+  readonly channels: Channels;
+  readonly router: Router;
+  readonly nowMs: () => number;
+  readonly random: () => number;
+}
+
+/** Waits; ends early when the signal fires. The timer keeps the process alive, because a call is under way. */
+function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done, { once: true });
+  });
+}
+
+export class Caller {
+  readonly #deps: CallerDeps;
+
+  constructor(deps: CallerDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Resolves with the answer. Rejects with {@link QuorateError} (certainly not carried out), {@link IndeterminateError}
+   * (unknown), or the signal's reason when nothing was sent before it fired.
+   */
+  async call<I extends DescMessage, O extends DescMessage>(call: Call<I, O>): Promise<MessageShape<O>> {
+    const { channels, router, nowMs } = this.#deps;
+    const endMs = nowMs() + call.deadlineMs;
+    let doubt = call.doubt ?? false;
+    let last: QuorateError | null = null;
+    for (let tries = 0; ; tries++) {
+      const address = await router.pick();
+      const leftMs = endMs - nowMs();
+      if (call.signal?.aborted === true || leftMs <= 0 || channels.closed) throw this.#giveUp(call, doubt, last);
+      const tryMs = call.safety === 'unprotected' ? leftMs : Math.max(TRY_MIN_MS, call.deadlineMs / TRY_SHARE);
+      const answer = await channels.unary(address, call.method, call.request(), Math.min(tryMs, leftMs), call.signal);
+      if (answer.ok) {
+        router.succeeded(address);
+        return answer.value;
+      }
+      const failure = answer.error;
+      router.failed(address, failure);
+      last = failure.error;
+      const verdict = judge(failure, call.safety, doubt);
+      doubt ||= failure.kind === 'unknown';
+      if (verdict === 'fail') throw last;
+      if (verdict === 'indeterminate') throw this.#giveUp(call, true, last);
+      await pause(this.#waitMs(failure, tries, endMs), call.signal);
+    }
+  }
+
+  #waitMs(failure: Failure, tries: number, endMs: number): number {
+    // Told who leads: ask at once, the first time.
+    if (failure.kind === 'refused' && failure.leaderAddress !== null && tries === 0) return 0;
+    const waitMs = backOffMs(tries, failure.error.retryAfterMs, this.#deps.random);
+    return Math.max(0, Math.min(waitMs, endMs - this.#deps.nowMs()));
+  }
+
+  #giveUp<I extends DescMessage, O extends DescMessage>(call: Call<I, O>, doubt: boolean, last: Error | null): unknown {
+    const aborted = call.signal?.aborted === true;
+    if (doubt && doubtMatters(call.safety)) {
+      const why = aborted ? 'the call was given up' : (last?.message ?? 'no answer came');
+      const hint = call.retry == null ? 'look at the state before you try again' : 'retry() is safe';
+      const message = `${call.method.name}: it is not known whether this was carried out (${why}); ${hint}`;
+      return new IndeterminateError(message, call.retry ?? null, aborted ? call.signal?.reason : last);
+    }
+    if (aborted) return call.signal?.reason;
+    if (last instanceof QuorateError) return last;
+    const message = `${call.method.name}: no answer within ${call.deadlineMs} ms; check --endpoints and that the members run`;
+    return new QuorateError({ reason: 'UNAVAILABLE', message, cause: last });
+  }
+}

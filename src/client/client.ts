@@ -1,0 +1,302 @@
+/**
+ * The typed client of a Quorate cluster (`quorate/client`).
+ *
+ * ```ts
+ * const client = await QuorateClient.connect({ endpoints: ['127.0.0.1:7401', '127.0.0.1:7402', '127.0.0.1:7403'] });
+ * await using session = await client.openSession();
+ * await session.createLoop('nightly');
+ * const { token } = await session.beginPhase({ loop: 'nightly', g: 1, phase: 'ANALYZE' });
+ * await session.commitPhase({ loop: 'nightly', g: 1, phase: 'ANALYZE' }, token);
+ * ```
+ */
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { ClusterService } from '../gen/quorate/v1/cluster_pb.ts';
+import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { SessionService } from '../gen/quorate/v1/session_pb.ts';
+import { must } from '../types/assert.ts';
+import { CALL_DEADLINE_DEFAULT_MS, PAGE_SIZE_MAX, SESSION_TTL_DEFAULT_MS } from '../types/limits.ts';
+import { Caller } from './caller.ts';
+import { Channels } from './channels.ts';
+import {
+  fromConsistency,
+  fromRef,
+  toAttempt,
+  toLoop,
+  toMemberStatus,
+  toNumber,
+  toPhaseRun,
+  toPlan,
+  toSubStep,
+} from './convert.ts';
+import { QuorateError } from './errors.ts';
+import { type HeaderInit, Mutations } from './mutations.ts';
+import { Router } from './router.ts';
+import { Session } from './session.ts';
+import type {
+  Attempt,
+  CallOptions,
+  EndpointStatus,
+  Loop,
+  MemberStatus,
+  MutationOptions,
+  PhaseRef,
+  PhaseRun,
+  Plan,
+  ReadOptions,
+  SubStep,
+  WatchEvent,
+  WatchOptions,
+} from './types.ts';
+import { watchEvents } from './watch.ts';
+
+export { CompactedError, IndeterminateError, QuorateError, type QuorateReason } from './errors.ts';
+export type { Mutations } from './mutations.ts';
+export type { Session } from './session.ts';
+export type * from './types.ts';
+
+export interface ConnectOptions {
+  /** `host:port` of members; one is enough, all is better. */
+  readonly endpoints: readonly string[];
+  /** Who asks, for records and events; at most 128 characters. */
+  readonly caller?: string;
+  /** Overall time for a call with all its tries, milliseconds; default 10,000. */
+  readonly deadlineMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface OpenSessionOptions extends CallOptions {
+  /** How long the session lives without a sign of life, milliseconds; 1,000 to 86,400,000, default 60,000. */
+  readonly ttlMs?: number;
+}
+
+/** How long a member may take to say who leads, milliseconds. */
+const ASK_LEADER_MS = 500;
+/** Longest pause between two tries of the first connection, milliseconds. */
+const CONNECT_PAUSE_MS = 100;
+
+/** Mutations without a session: an unknown outcome is never retried. */
+class Sessionless extends Mutations {
+  readonly #caller: Caller;
+  readonly #callerName: string;
+  readonly #deadlineMs: number;
+
+  constructor(caller: Caller, callerName: string, deadlineMs: number) {
+    super();
+    this.#caller = caller;
+    this.#callerName = callerName;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  protected override send<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: (header: HeaderInit) => MessageInitShape<I>,
+    options: MutationOptions | undefined,
+  ): Promise<MessageShape<O>> {
+    const header = { caller: this.#callerName, traceId: options?.traceId ?? '' };
+    return this.#caller.call({
+      method,
+      request: () => request(header),
+      safety: 'unprotected',
+      deadlineMs: options?.deadlineMs ?? this.#deadlineMs,
+      signal: options?.signal,
+    });
+  }
+}
+
+export class QuorateClient implements AsyncDisposable {
+  /** Mutations without a session: an unknown outcome surfaces at once, as `IndeterminateError` without a retry. */
+  readonly withoutSession: Mutations;
+  readonly #endpoints: readonly string[];
+  readonly #callerName: string;
+  readonly #deadlineMs: number;
+  readonly #channels = new Channels();
+  readonly #router: Router;
+  readonly #caller: Caller;
+  readonly #sessions = new Set<Session>();
+
+  private constructor(options: ConnectOptions) {
+    this.#endpoints = [...new Set(options.endpoints)];
+    this.#callerName = options.caller ?? '';
+    this.#deadlineMs = options.deadlineMs ?? CALL_DEADLINE_DEFAULT_MS;
+    const nowMs = (): number => performance.now();
+    const random = Math.random;
+    this.#router = new Router(this.#endpoints, { askLeader: (address) => this.#askLeader(address), nowMs, random });
+    this.#caller = new Caller({ channels: this.#channels, router: this.#router, nowMs, random });
+    this.withoutSession = new Sessionless(this.#caller, this.#callerName, this.#deadlineMs);
+  }
+
+  /** Resolves as soon as one member answered. Rejects with `QuorateError` UNAVAILABLE when none did in time. */
+  static async connect(options: ConnectOptions): Promise<QuorateClient> {
+    if (options.endpoints.length === 0)
+      throw new RangeError('endpoints is empty; name at least one member as host:port');
+    const client = new QuorateClient(options);
+    try {
+      await client.#firstContact(options.signal);
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** Opens a session, which is kept alive until it is closed or this process ends. */
+  async openSession(options?: OpenSessionOptions): Promise<Session> {
+    const deadlineMs = options?.deadlineMs ?? this.#deadlineMs;
+    const response = await this.#caller.call({
+      method: SessionService.method.openSession,
+      request: () => ({
+        header: { caller: this.#callerName },
+        ttlMs: BigInt(options?.ttlMs ?? SESSION_TTL_DEFAULT_MS),
+      }),
+      safety: 'repeatable',
+      deadlineMs,
+      signal: options?.signal,
+    });
+    const session = new Session({
+      id: toNumber(response.sessionId),
+      ttlMs: toNumber(response.ttlMs),
+      caller: this.#caller,
+      callerName: this.#callerName,
+      deadlineMs: this.#deadlineMs,
+      onClose: (closed) => this.#sessions.delete(closed),
+    });
+    this.#sessions.add(session);
+    return session;
+  }
+
+  async getLoop(loop: string, options?: ReadOptions): Promise<{ readonly loop: Loop; readonly plan: Plan }> {
+    const request = { loop, consistency: fromConsistency(options) };
+    const response = await this.#read(PhaseService.method.getLoop, request, options);
+    return {
+      loop: toLoop(must(response.loop, 'GetLoop answered without a loop')),
+      plan: toPlan(must(response.plan, 'GetLoop answered without a plan')),
+    };
+  }
+
+  async getPhaseRun(
+    ref: PhaseRef,
+    options?: ReadOptions,
+  ): Promise<{ readonly run: PhaseRun; readonly attempts: readonly Attempt[] }> {
+    const request = { ref: fromRef(ref), consistency: fromConsistency(options) };
+    const response = await this.#read(PhaseService.method.getPhaseRun, request, options);
+    const run = toPhaseRun(must(response.run, 'GetPhaseRun answered without a run'));
+    return { run, attempts: response.attempts.map(toAttempt) };
+  }
+
+  /** All loops, page by page. */
+  async *listLoops(options?: ReadOptions): AsyncGenerator<Loop, void, undefined> {
+    yield* this.#pages(async (page) => {
+      const request = { ...page, consistency: fromConsistency(options) };
+      const response = await this.#read(PhaseService.method.listLoops, request, options);
+      return { rows: response.loops.map(toLoop), next: response.nextPageToken };
+    });
+  }
+
+  async *listPlans(options?: ReadOptions): AsyncGenerator<Plan, void, undefined> {
+    yield* this.#pages(async (page) => {
+      const request = { ...page, consistency: fromConsistency(options) };
+      const response = await this.#read(PhaseService.method.listPlans, request, options);
+      return { rows: response.plans.map(toPlan), next: response.nextPageToken };
+    });
+  }
+
+  /** The recorded sub-steps of a run, by id. */
+  async *listSubSteps(ref: PhaseRef, options?: ReadOptions): AsyncGenerator<SubStep, void, undefined> {
+    yield* this.#pages(async (page) => {
+      const request = { ...page, ref: fromRef(ref), consistency: fromConsistency(options) };
+      const response = await this.#read(PhaseService.method.listSubSteps, request, options);
+      return { rows: response.subSteps.map(toSubStep), next: response.nextPageToken };
+    });
+  }
+
+  /**
+   * Events in order, each once, events of one revision together. Goes on by itself after a broken connection or a
+   * change of member. Ends when the signal fires; throws `CompactedError` when the history wanted is gone.
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<WatchEvent, void, undefined> {
+    const deps = {
+      channels: this.#channels,
+      router: this.#router,
+      nowMs: () => performance.now(),
+      random: Math.random,
+    };
+    return watchEvents({ ...deps, deadlineMs: this.#deadlineMs }, options);
+  }
+
+  /** Asks every endpoint about itself; one that does not answer is reported, not thrown. */
+  status(options?: CallOptions): Promise<readonly EndpointStatus[]> {
+    const deadlineMs = Math.min(options?.deadlineMs ?? this.#deadlineMs, this.#deadlineMs);
+    return Promise.all(
+      this.#endpoints.map(async (endpoint): Promise<EndpointStatus> => {
+        try {
+          return { endpoint, status: await this.#askStatus(endpoint, deadlineMs, options?.signal) };
+        } catch (error) {
+          return { endpoint, error: error instanceof Error ? error.message : String(error) };
+        }
+      }),
+    );
+  }
+
+  /** Closes the sessions and the connections. Calls under way fail. Idempotent. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.close()));
+    this.#channels.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #firstContact(signal: AbortSignal | undefined): Promise<void> {
+    const endMs = performance.now() + this.#deadlineMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      try {
+        await this.#router.firstContact();
+        return;
+      } catch (error) {
+        if (performance.now() >= endMs) {
+          const message = `no member answered at ${this.#endpoints.join(', ')}; check that they run (quorate dev starts three) and that the addresses are right`;
+          throw new QuorateError({ reason: 'UNAVAILABLE', message, cause: error });
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * CONNECT_PAUSE_MS));
+    }
+  }
+
+  async #askStatus(address: string, deadlineMs: number, signal?: AbortSignal): Promise<MemberStatus> {
+    const answer = await this.#channels.unary(address, ClusterService.method.getStatus, {}, deadlineMs, signal);
+    if (!answer.ok) throw answer.error.error;
+    return toMemberStatus(answer.value);
+  }
+
+  async #askLeader(address: string): Promise<string | null> {
+    const { streams } = await this.#askStatus(address, ASK_LEADER_MS);
+    return streams.find((stream) => stream.leaderClientAddress !== null)?.leaderClientAddress ?? null;
+  }
+
+  #read<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: MessageInitShape<I>,
+    options: CallOptions | undefined,
+  ): Promise<MessageShape<O>> {
+    return this.#caller.call({
+      method,
+      request: () => request,
+      safety: 'read',
+      deadlineMs: options?.deadlineMs ?? this.#deadlineMs,
+      signal: options?.signal,
+    });
+  }
+
+  async *#pages<Row>(
+    load: (page: { pageSize: number; pageToken: string }) => Promise<{ rows: readonly Row[]; next: string }>,
+  ): AsyncGenerator<Row, void, undefined> {
+    let pageToken = '';
+    do {
+      const { rows, next } = await load({ pageSize: PAGE_SIZE_MAX, pageToken });
+      yield* rows;
+      pageToken = next;
+    } while (pageToken !== '');
+  }
+}

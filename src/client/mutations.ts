@@ -1,0 +1,149 @@
+/** The mutations, one typed method each. How they are sent is the business of whoever extends this. */
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { RequestHeaderSchema } from '../gen/quorate/v1/common_pb.ts';
+import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { fromRef, fromVectorClock, toAnswer, toNumber, toVectorClock } from './convert.ts';
+import type {
+  BeginPhaseOptions,
+  LoopCreated,
+  MutationAnswer,
+  MutationOptions,
+  PhaseBegun,
+  PhaseEnded,
+  PhaseRef,
+  Plan,
+  ProgressReport,
+  ProgressReported,
+  VectorClock,
+} from './types.ts';
+
+export type HeaderInit = MessageInitShape<typeof RequestHeaderSchema>;
+
+export abstract class Mutations {
+  /** Sends a mutation with the header that belongs to it. */
+  protected abstract send<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    request: (header: HeaderInit) => MessageInitShape<I>,
+    options: MutationOptions | undefined,
+  ): Promise<MessageShape<O>>;
+
+  /** Registers a plan under a new name. Refused with PLAN_EXISTS when the name is taken. */
+  async registerPlan(plan: Plan, options?: MutationOptions): Promise<MutationAnswer> {
+    const phases = plan.phases.map(({ name, priorMs, slaMs }) => ({
+      name,
+      priorMs: BigInt(priorMs),
+      slaMs: BigInt(slaMs),
+    }));
+    const response = await this.send(
+      PhaseService.method.registerPlan,
+      (header) => ({ header, plan: { name: plan.name, phases } }),
+      options,
+    );
+    return toAnswer(response.header);
+  }
+
+  /** Starts a loop in round 1. `plan`: default ANALYZE → BLUEPRINT → CONSTRUCT → VALIDATE → IDLE. */
+  async createLoop(loop: string, options?: MutationOptions & { readonly plan?: string }): Promise<LoopCreated> {
+    const plan = options?.plan ?? '';
+    const response = await this.send(PhaseService.method.createLoop, (header) => ({ header, loop, plan }), options);
+    return { ...toAnswer(response.header), g: toNumber(response.g) };
+  }
+
+  /** Begins a phase run, or takes a running one over; the answer has the attempt's fencing token. */
+  async beginPhase(ref: PhaseRef, options?: BeginPhaseOptions): Promise<PhaseBegun> {
+    const response = await this.send(
+      PhaseService.method.beginPhase,
+      (header) => ({
+        header,
+        ref: fromRef(ref),
+        supersedeAttempt: BigInt(options?.supersedeAttempt ?? 0),
+        vectorClock: fromVectorClock(options?.vectorClock),
+      }),
+      options,
+    );
+    return {
+      ...toAnswer(response.header),
+      attempt: toNumber(response.attempt),
+      token: toNumber(response.fencingToken),
+      subStepsDone: toNumber(response.subStepsDone),
+      checkpoint: response.checkpoint,
+      vectorClock: toVectorClock(response.vectorClock),
+    };
+  }
+
+  /** Records progress, finished sub-steps and a checkpoint of a running attempt. */
+  async reportProgress(
+    ref: PhaseRef,
+    token: number,
+    report: ProgressReport,
+    options?: MutationOptions,
+  ): Promise<ProgressReported> {
+    const { completed = 0, total = 0, note = '', subSteps = [], checkpoint } = report;
+    const response = await this.send(
+      PhaseService.method.reportProgress,
+      (header) => ({
+        header,
+        ref: fromRef(ref),
+        fencingToken: BigInt(token),
+        completed: BigInt(completed),
+        total: BigInt(total),
+        note,
+        subSteps: subSteps.map(({ id, result }) => ({ id, result })),
+        ...(checkpoint === undefined ? {} : { checkpoint }),
+      }),
+      options,
+    );
+    return {
+      ...toAnswer(response.header),
+      subStepsRecorded: toNumber(response.subStepsRecorded),
+      subStepsKnown: response.subStepsKnown,
+    };
+  }
+
+  /** Ends the run as CLEAN_EXIT. */
+  async commitPhase(
+    ref: PhaseRef,
+    token: number,
+    options?: MutationOptions & { readonly result?: string; readonly vectorClock?: VectorClock },
+  ): Promise<PhaseEnded> {
+    const response = await this.send(
+      PhaseService.method.commitPhase,
+      (header) => ({
+        header,
+        ref: fromRef(ref),
+        fencingToken: BigInt(token),
+        result: options?.result ?? '',
+        vectorClock: fromVectorClock(options?.vectorClock),
+      }),
+      options,
+    );
+    const { nextG, vectorClock } = response;
+    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
+  }
+
+  /** Ends the attempt; the run may be begun again, unless `hardFail`, which ends it for good. */
+  async abortPhase(
+    ref: PhaseRef,
+    token: number,
+    options?: MutationOptions & {
+      readonly reason?: string;
+      readonly hardFail?: boolean;
+      readonly vectorClock?: VectorClock;
+    },
+  ): Promise<PhaseEnded> {
+    const response = await this.send(
+      PhaseService.method.abortPhase,
+      (header) => ({
+        header,
+        ref: fromRef(ref),
+        fencingToken: BigInt(token),
+        reason: options?.reason ?? '',
+        hardFail: options?.hardFail ?? false,
+        vectorClock: fromVectorClock(options?.vectorClock),
+      }),
+      options,
+    );
+    const { nextG, vectorClock } = response;
+    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
+  }
+}

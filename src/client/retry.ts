@@ -1,0 +1,65 @@
+/**
+ * Which failures may be retried. The rules that keep a mutation from being carried out twice:
+ * R1  A mutation whose outcome is unknown is sent again only under the same session and sequence number.
+ * R2  A definite refusal by a member (it was certainly not carried out) is retried in any case.
+ * R3  Once an outcome was unknown, only an answer from the replicated state makes it known again: running out of
+ *     time, or a session that has forgotten, leaves it unknown.
+ */
+import { unreachable } from '../types/assert.ts';
+import { isStateReason, MEMBER_REASONS, type QuorateError, type QuorateReason } from './errors.ts';
+
+/**
+ * `read`: changes nothing. `session`: named by session and sequence. `unprotected`: neither.
+ * `repeatable`: twice does no harm (opening a session: the extra one expires).
+ */
+export type Safety = 'read' | 'repeatable' | 'session' | 'unprotected';
+
+/** One failed try. */
+export type Failure =
+  /** A member refused it, or it never left: certainly not carried out by this try. */
+  | { readonly kind: 'refused'; readonly error: QuorateError; readonly leaderAddress: string | null }
+  /** `answered`: a member says so; otherwise the connection or the time broke off after it was sent. */
+  | { readonly kind: 'unknown'; readonly error: QuorateError; readonly answered: boolean };
+
+export type Verdict = 'retry' | 'fail' | 'indeterminate';
+
+const RETRIABLE: ReadonlySet<QuorateReason> = new Set<QuorateReason>([...MEMBER_REASONS, 'UNAVAILABLE']);
+
+/** Answers of a session that does not know whether the first try was carried out (R3). */
+const FORGOTTEN: ReadonlySet<QuorateReason> = new Set<QuorateReason>(['SESSION_EXPIRED', 'SESSION_SEQUENCE_FORGOTTEN']);
+
+/** `doubt`: an earlier try of the same request has an unknown outcome. */
+export function judge(failure: Failure, safety: Safety, doubt: boolean): Verdict {
+  if (failure.kind === 'unknown') return safety === 'unprotected' ? 'indeterminate' : 'retry';
+  const { reason } = failure.error;
+  if (RETRIABLE.has(reason)) return 'retry';
+  if (!doubt || safety === 'read' || safety === 'repeatable') return 'fail';
+  // The state answered this very request: what it says holds for the first try too.
+  return isStateReason(reason) && !FORGOTTEN.has(reason) ? 'fail' : 'indeterminate';
+}
+
+/** Whether running out of time leaves the outcome unknown. */
+export function doubtMatters(safety: Safety): boolean {
+  switch (safety) {
+    case 'session':
+    case 'unprotected':
+      return true;
+    case 'read':
+    case 'repeatable':
+      return false;
+    default:
+      return unreachable(safety, 'safety');
+  }
+}
+
+export const BACK_OFF_BASE_MS = 10;
+export const BACK_OFF_MAX_MS = 250;
+
+/**
+ * How long to wait before try `tries` + 1, milliseconds: full jitter below an exponential cap; a member's hint is
+ * a lower bound, stretched by up to a half so that those who were refused together do not return together.
+ */
+export function backOffMs(tries: number, hintMs: number | null, random: () => number): number {
+  const jittered = random() * Math.min(BACK_OFF_MAX_MS, BACK_OFF_BASE_MS * 2 ** Math.min(tries, 16));
+  return hintMs === null ? jittered : hintMs * (1 + random() / 2);
+}

@@ -1,0 +1,222 @@
+/** What callers give and get: plain objects. Numbers are safe integers; times are milliseconds since the Unix epoch. */
+
+/** Sparse: nodes that never counted are left out. */
+export type VectorClock = Readonly<Record<string, number>>;
+
+/** One phase of one round of a loop; `g` is the round number, from 1. */
+export interface PhaseRef {
+  readonly loop: string;
+  readonly g: number;
+  readonly phase: string;
+}
+
+export interface PlanPhase {
+  readonly name: string;
+  /** Expected duration before there is history. */
+  readonly priorMs: number;
+  /** Longest time without progress; 0: none. */
+  readonly slaMs: number;
+}
+
+export interface Plan {
+  readonly name: string;
+  readonly phases: readonly PlanPhase[];
+}
+
+export type PhaseState = 'PENDING' | 'RUNNING' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED' | 'UNKNOWN';
+export type AttemptState = 'RUNNING' | 'SUPERSEDED' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED' | 'UNKNOWN';
+
+export interface PhaseRun {
+  readonly ref: PhaseRef;
+  readonly state: PhaseState;
+  /** The newest attempt, from 1; 0 before the first. */
+  readonly attempt: number;
+  readonly caller: string;
+  readonly traceId: string;
+  readonly completed: number;
+  readonly total: number;
+  readonly note: string;
+  readonly checkpoint: string;
+  readonly subStepsDone: number;
+  readonly result: string;
+  readonly abortReason: string;
+  /** null: not yet. */
+  readonly startedAtMs: number | null;
+  readonly progressAtMs: number | null;
+  readonly finishedAtMs: number | null;
+  readonly changedRevision: number;
+  readonly vectorClock: VectorClock;
+}
+
+export interface Attempt {
+  readonly attempt: number;
+  readonly state: AttemptState;
+  readonly caller: string;
+  readonly traceId: string;
+  readonly startedAtMs: number | null;
+  readonly finishedAtMs: number | null;
+}
+
+export interface Loop {
+  readonly name: string;
+  readonly plan: string;
+  /** The open round. */
+  readonly g: number;
+  /** Runs of the open round, in plan order. */
+  readonly runs: readonly PhaseRun[];
+  readonly createdRevision: number;
+  readonly changedRevision: number;
+  readonly createdAtMs: number;
+  readonly vectorClock: VectorClock;
+}
+
+export interface SubStep {
+  readonly id: string;
+  readonly result: string;
+  /** The attempt that finished it. */
+  readonly attempt: number;
+  readonly recordedRevision: number;
+}
+
+/** Comes with every answer to a mutation. */
+export interface MutationAnswer {
+  /** Log index of the entry that carried it out; a watch from here sees its events. */
+  readonly revision: number;
+  /** The answer was given before and is repeated. */
+  readonly replayed: boolean;
+}
+
+export interface LoopCreated extends MutationAnswer {
+  readonly g: number;
+}
+
+export interface PhaseBegun extends MutationAnswer {
+  readonly attempt: number;
+  /** Goes with every later call of this attempt, and to every system that the work touches. */
+  readonly token: number;
+  /** Sub-steps that earlier attempts finished; `listSubSteps` names them. */
+  readonly subStepsDone: number;
+  /** Last checkpoint of the earlier attempts; '' if none. */
+  readonly checkpoint: string;
+  readonly vectorClock: VectorClock;
+}
+
+export interface ProgressReported extends MutationAnswer {
+  readonly subStepsRecorded: number;
+  /** On record already; their first result stands. */
+  readonly subStepsKnown: readonly string[];
+}
+
+export interface PhaseEnded extends MutationAnswer {
+  /** The loop's open round after this. */
+  readonly nextG: number;
+  readonly vectorClock: VectorClock;
+}
+
+export interface CallOptions {
+  /** Overall time for the call with all its tries; default: the client's. */
+  readonly deadlineMs?: number;
+  /** Gives the call up. A mutation that is under way then ends as `IndeterminateError`. */
+  readonly signal?: AbortSignal;
+}
+
+export interface MutationOptions extends CallOptions {
+  /** Correlates everything that belongs to one piece of work. */
+  readonly traceId?: string;
+}
+
+export interface ReadOptions extends CallOptions {
+  /** true: what the asked member has applied, which may be old. Default: linearizable. */
+  readonly stale?: boolean;
+}
+
+export interface BeginPhaseOptions extends MutationOptions {
+  /** Take the run over from this attempt, which loses its token. */
+  readonly supersedeAttempt?: number;
+  readonly vectorClock?: VectorClock;
+}
+
+export interface ProgressReport {
+  /** Units done and planned; leave both out to keep what was reported. */
+  readonly completed?: number;
+  readonly total?: number;
+  readonly note?: string;
+  /** Finished sub-steps, at most 1,000. */
+  readonly subSteps?: readonly { readonly id: string; readonly result: string }[];
+  readonly checkpoint?: string;
+}
+
+export interface WatchEvent {
+  readonly revision: number;
+  /** Position among the events of one revision, from 0. */
+  readonly ordinal: number;
+  readonly timeMs: number;
+  /** loop.created, phase_transition.started, .progress, .finished, phase_ready. */
+  readonly kind: string;
+  readonly loop: string;
+  readonly g: number;
+  /** '' where the event is not about one phase. */
+  readonly phase: string;
+  readonly attempt: number;
+  readonly caller: string;
+  readonly traceId: string;
+  /** Of `.finished`: CLEAN_EXIT, ABORTED, HARD_FAILED or SUPERSEDED. */
+  readonly outcome: string;
+  readonly vectorClock: VectorClock;
+}
+
+export interface WatchOptions {
+  /** First revision wanted; to resume, the last one seen plus one. Default: from now on. */
+  readonly fromRevision?: number;
+  /** Only events of this loop. */
+  readonly loop?: string;
+  /** Ends the iteration, without an error. */
+  readonly signal?: AbortSignal;
+  /** Told how far the watch has come, also where no event was: everything up to the revision has been delivered. */
+  readonly onRevision?: (revision: number) => void;
+}
+
+export interface StreamStatus {
+  readonly streamId: number;
+  readonly role: string;
+  readonly term: number;
+  /** null: unknown. */
+  readonly leaderId: string | null;
+  readonly leaderClientAddress: string | null;
+  readonly lastIndex: number;
+  readonly durableIndex: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly stateHash: string;
+  readonly sessions: number;
+  readonly waitingProposals: number;
+  readonly watches: number;
+  readonly firstEventRevision: number;
+}
+
+export interface MemberInfo {
+  readonly memberId: string;
+  readonly clientAddress: string;
+  readonly peerAddress: string;
+  readonly voter: boolean;
+  readonly leader: boolean;
+  /** Known to the leader only. */
+  readonly matchIndex: number;
+  readonly active: boolean;
+}
+
+/** What one member says about itself and the others. */
+export interface MemberStatus {
+  readonly clusterId: string;
+  readonly memberId: string;
+  readonly version: string;
+  readonly members: readonly MemberInfo[];
+  readonly streams: readonly StreamStatus[];
+  /** Why the member refuses work; null when it is well. */
+  readonly fault: string | null;
+}
+
+/** What asking one endpoint gave. */
+export type EndpointStatus =
+  | { readonly endpoint: string; readonly status: MemberStatus }
+  | { readonly endpoint: string; readonly error: string };
