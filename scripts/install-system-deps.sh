@@ -3,7 +3,7 @@
 # the test that a client generated from proto/ in another language works (test/interop).
 set -euo pipefail
 
-packages=(git python3 python3-protobuf python3-grpcio python3-grpc-tools)
+packages=(python3 python3-protobuf python3-grpcio python3-grpc-tools)
 
 as_root=()
 if [[ "$(id -u)" -ne 0 ]]; then
