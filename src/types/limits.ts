@@ -34,6 +34,33 @@ export const READS_MAX = 4096;
 /** Envelopes queued for one peer while it is slow. */
 export const PEER_QUEUE_BYTES_MAX = 16 * MiB;
 export const PEER_QUEUE_MESSAGES_MAX = 8192;
+/** Envelopes share a frame up to this size; one larger envelope may travel alone. */
+export const PEER_FRAME_BYTES_MAX = 256 * KiB;
+/** Frames handed to the socket and not yet taken by it, for one peer; what comes after waits in the queue. */
+export const PEER_FRAMES_IN_WRITE_MAX = 4;
+/** Streams to the peer port that have not said who they are. */
+export const PEER_STREAMS_UNKNOWN_MAX = 64;
+/** Longest time for a connection and its hello, milliseconds; then it is given up and tried again. */
+export const PEER_HELLO_TIMEOUT_MS = 2_000;
+/** Wait before a reconnect, milliseconds: starts at the first, doubles up to the second, with jitter. Failover needs it short. */
+export const PEER_RECONNECT_MIN_MS = 20;
+export const PEER_RECONNECT_MAX_MS = 1_000;
+/** Pings on a silent peer connection, and how long the answer may take, milliseconds. */
+export const PEER_KEEPALIVE_MS = 2_000;
+export const PEER_KEEPALIVE_TIMEOUT_MS = 3_000;
+/** The same on client connections: cheap enough for thousands of them. */
+export const CLIENT_KEEPALIVE_MS = 30_000;
+export const CLIENT_KEEPALIVE_TIMEOUT_MS = 10_000;
+/** Calls and watches at once on one client connection, and streams on one peer connection. */
+export const CLIENT_STREAMS_MAX = 4_096;
+export const PEER_STREAMS_MAX = 16;
+/** Largest gRPC answer on the client port; 4 MiB is what clients in other languages accept unless told otherwise. */
+export const CLIENT_ANSWER_BYTES_MAX = 4 * MiB;
+/** A page or a watch message ends early when it would pass this, in estimated bytes; one larger row travels alone. */
+export const PAGE_BYTES_MAX = 1 * MiB;
+export const WATCH_MESSAGE_BYTES_MAX = 256 * KiB;
+/** Longest silence of a watch, milliseconds: then a progress notice says how far it has come. */
+export const WATCH_PROGRESS_MS = 2_000;
 /** Watches in one member, and events buffered for one of them before it is cut off. */
 export const WATCHES_MAX = 1024;
 export const WATCH_BUFFER_EVENTS_MAX = 4096;
@@ -74,6 +101,8 @@ export const TIMER_ROWS_PER_APPLY_MAX = 1_000;
 export const CLUSTER_TIME_MAX_MS = 8_640_000_000_000_000;
 /** Events that a watch reads from the history at a time. */
 export const WATCH_PAGE_EVENTS = 512;
+/** Attempts of one phase run in an answer; the newest ones. */
+export const ATTEMPTS_LISTED_MAX = 256;
 /** Entries of one vector clock. */
 export const VECTOR_CLOCK_ENTRIES_MAX = 64;
 /** Rows of one page of a listing. */
@@ -107,6 +136,9 @@ assert(PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, 'what is admitted may be app
 assert(SESSION_TTL_MIN_MS <= SESSION_TTL_DEFAULT_MS, 'ttl default above min');
 assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
 assert(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, 'page default fits');
+assert(PEER_FRAME_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'a frame fits a peer message');
+assert(PEER_RECONNECT_MIN_MS <= PEER_RECONNECT_MAX_MS, 'reconnects slow down');
+assert(PAGE_BYTES_MAX * 2 < CLIENT_ANSWER_BYTES_MAX, 'a page fits an answer');
 assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');
 assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fits a command');
 assert(Number.isSafeInteger(CLUSTER_TIME_MAX_MS + PHASE_DURATION_MAX_MS), 'a deadline is a safe integer');
