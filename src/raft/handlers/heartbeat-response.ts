@@ -1,0 +1,19 @@
+import { confirmReads } from '../reads.ts';
+import { recoverLost, replicate } from '../replication.ts';
+import type { State } from '../state.ts';
+import type { HeartbeatResponse } from '../types.ts';
+
+/** The follower still follows this leader: confirms reads, and moves a follower on whose messages were lost. */
+export function handleHeartbeatResponse(state: State, message: HeartbeatResponse): void {
+  const { role } = state;
+  if (role.kind !== 'leader') return;
+  const progress = role.peerById.get(message.from);
+  if (progress === undefined) return;
+  progress.heard(state.tick);
+  if (message.readSequence > progress.readSequence && message.readSequence <= role.reads.sequence) {
+    progress.readConfirmed(message.readSequence);
+    confirmReads(state, role);
+  }
+  recoverLost(state, progress);
+  replicate(state, progress);
+}

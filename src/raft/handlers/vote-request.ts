@@ -1,0 +1,19 @@
+import { leaderOf, type State } from '../state.ts';
+import type { VoteRequest } from '../types.ts';
+
+/**
+ * One vote in each term, first come, first served, for a log that is at least as up to date (Raft paper, 5.2 and 5.4.1).
+ * The answer leaves once the vote is durable (known bug E1).
+ */
+export function handleVoteRequest(state: State, message: VoteRequest): void {
+  const first = state.votedFor === null && leaderOf(state) === null;
+  const granted =
+    (first || state.votedFor === message.from) && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  state.trace?.({ kind: 'vote', term: message.term, candidate: message.from, granted, pre: false });
+  if (granted && first) {
+    state.votedFor = message.from;
+    state.output.hardStateChanged();
+    state.electionElapsed = 0;
+  }
+  state.output.sendDurable({ kind: 'voteResponse', from: state.id, to: message.from, term: state.term, granted });
+}

@@ -1,0 +1,86 @@
+/** The inputs that are not messages: time, proposals, and what the driver has carried out. */
+import { assert } from '../types/assert.ts';
+import { type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
+import { isSoleVoter, isVoter } from './configuration.ts';
+import { ENTRY_OVERHEAD_BYTES } from './log-view.ts';
+import { tickForwardedReads } from './reads.ts';
+import { logRead } from './replication.ts';
+import { countOwnVote } from './roles/candidate.ts';
+import { advanceCommit, appendAsLeader, tickLeader } from './roles/leader.ts';
+import { becomePreCandidate } from './roles/pre-candidate.ts';
+import { leaderOf, type State } from './state.ts';
+import { tickTransfer } from './transfer.ts';
+import type { Entry, Proposal, RefusalReason } from './types.ts';
+
+export function tick(state: State): void {
+  state.tick++;
+  tickTransfer(state);
+  if (state.role.kind === 'leader') {
+    tickLeader(state, state.role);
+    return;
+  }
+  if (state.role.kind === 'follower') tickForwardedReads(state, state.role);
+  state.electionElapsed++;
+  // Learners and members outside the configuration wait to be told (known bug E14).
+  if (!isVoter(state.configuration, state.id)) return;
+  // A sole voter has nobody to wait for; its campaign is under way once it is a candidate.
+  const alone = state.role.kind === 'follower' && isSoleVoter(state.configuration, state.id);
+  if (alone || state.electionElapsed >= state.electionTimeout) becomePreCandidate(state);
+}
+
+export function propose(state: State, proposals: readonly Proposal[]): void {
+  const { role, output } = state;
+  const refuse = (proposalId: number, reason: RefusalReason): void =>
+    output.effect({ kind: 'proposalRefused', proposalId, reason, leader: leaderOf(state) });
+  if (role.kind !== 'leader' || state.transfer !== null) {
+    const reason = role.kind === 'leader' ? 'transferring' : 'not_leader';
+    for (const { proposalId } of proposals) refuse(proposalId, reason);
+    return;
+  }
+  const { term } = state;
+  const entries: Entry[] = [];
+  let uncommittedBytes = role.uncommittedBytes;
+  for (const { proposalId, payload } of proposals) {
+    const bytes = payload.length + ENTRY_OVERHEAD_BYTES;
+    // One is always let through, however large, when nothing else is on its way.
+    if (uncommittedBytes > 0 && uncommittedBytes + bytes > state.limits.uncommittedBytesMax) {
+      refuse(proposalId, 'overloaded');
+      continue;
+    }
+    uncommittedBytes += bytes;
+    const index = logIndex(state.log.lastIndex + entries.length + 1);
+    entries.push({ index, term, kind: 'command', payload });
+    output.effect({ kind: 'proposalAppended', proposalId, index, term });
+  }
+  appendAsLeader(state, role, entries);
+}
+
+export function persisted(state: State, sequence: number): void {
+  state.durability.persisted(sequence);
+  if (state.role.kind === 'candidate') countOwnVote(state, state.role);
+  else if (state.role.kind === 'leader') advanceCommit(state, state.role);
+  evict(state);
+}
+
+export function applied(state: State, index: LogIndex): void {
+  assert(index >= state.appliedIndex, 'I7: the applied index does not go back');
+  assert(index <= state.releasedIndex, 'I5: only what was released is applied');
+  state.appliedIndex = index;
+  evict(state);
+}
+
+function evict(state: State): void {
+  const index = Math.min(state.appliedIndex, state.durability.durableIndex);
+  state.log.evict(logIndex(index), state.limits.cacheBytesMax);
+}
+
+export function logReadBack(state: State, to: MemberId, entries: readonly Entry[]): void {
+  const { role } = state;
+  if (role.kind !== 'leader') return;
+  const progress = role.peerById.get(to);
+  if (progress !== undefined) logRead(state, progress, entries);
+}
+
+export function unreachablePeer(state: State, peer: MemberId): void {
+  if (state.role.kind === 'leader') state.role.peerById.get(peer)?.unreachable();
+}

@@ -1,0 +1,167 @@
+/**
+ * What a leader knows of one follower.
+ *
+ * probe:     where the logs agree is not known: one append at a time, `nextIndex` stays until it is answered.
+ * replicate: appends are pipelined: `nextIndex` moves when an append is sent, within the in-flight window.
+ */
+import { assert } from '../types/assert.ts';
+import { type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
+import { Inflight } from './inflight.ts';
+import type { ProgressState, RaftLimits } from './types.ts';
+
+export class Progress {
+  readonly id: MemberId;
+  #state: ProgressState = 'probe';
+  #matchIndex: LogIndex = logIndex(0);
+  #nextIndex: LogIndex;
+  readonly #inflight: Inflight;
+  /** In probe: an append is out, or sending is pointless until the follower is heard again. */
+  #paused = false;
+  /** A readLog effect is out for entries from this index on. */
+  #readingFrom: LogIndex | null = null;
+  /** Tick at which something last went on: an append sent or acknowledged. */
+  #progressTick: number;
+  #heardTick: number;
+  #readSequence = 0;
+  #commitSent: LogIndex = logIndex(0);
+
+  constructor(id: MemberId, nextIndex: LogIndex, tick: number, limits: RaftLimits) {
+    this.id = id;
+    this.#nextIndex = nextIndex;
+    this.#inflight = new Inflight(limits.inflightMessagesMax, limits.inflightBytesMax);
+    this.#progressTick = tick;
+    this.#heardTick = tick;
+  }
+
+  get state(): ProgressState {
+    return this.#state;
+  }
+  /** Durable there, and equal to the leader's log, up to this index. */
+  get matchIndex(): LogIndex {
+    return this.#matchIndex;
+  }
+  get nextIndex(): LogIndex {
+    return this.#nextIndex;
+  }
+  get inflightMessages(): number {
+    return this.#inflight.count;
+  }
+  get inflightBytes(): number {
+    return this.#inflight.bytes;
+  }
+  /** The highest read sequence that the follower has confirmed in this term. */
+  get readSequence(): number {
+    return this.#readSequence;
+  }
+  /** The highest commit index that was sent to the follower and that it could use. */
+  get commitSent(): LogIndex {
+    return this.#commitSent;
+  }
+  get readingFrom(): LogIndex | null {
+    return this.#readingFrom;
+  }
+  /** True when an append may be sent now. */
+  get ready(): boolean {
+    if (this.#readingFrom !== null) return false;
+    return this.#state === 'probe' ? !this.#paused : !this.#inflight.full;
+  }
+  /** True when everything that was sent is acknowledged. */
+  get settled(): boolean {
+    return this.#state === 'replicate' && this.#matchIndex + 1 === this.#nextIndex;
+  }
+
+  heard(tick: number): void {
+    this.#heardTick = tick;
+  }
+  /** Heard from within the last `ticks` ticks. */
+  isActive(tick: number, ticks: number): boolean {
+    return tick - this.#heardTick < ticks;
+  }
+
+  /** An append with these entries goes out now. */
+  sent(lastIndex: LogIndex, bytes: number, tick: number): void {
+    assert(this.ready, 'sent only when ready');
+    if (this.#state === 'probe') {
+      this.#paused = true;
+      this.#progressTick = tick;
+      return;
+    }
+    assert(lastIndex >= this.#nextIndex, 'a pipelined append moves on');
+    // The clock for a lost acknowledgement starts with the first append that waits for one.
+    if (this.settled) this.#progressTick = tick;
+    this.#inflight.add(lastIndex, bytes);
+    this.#nextIndex = logIndex(lastIndex + 1);
+  }
+
+  commitWasSent(index: LogIndex): void {
+    if (index > this.#commitSent) this.#commitSent = index;
+  }
+
+  /** The follower acknowledged everything up to `matchIndex`. Returns whether that was news. */
+  accepted(matchIndex: LogIndex, tick: number): boolean {
+    this.#progressTick = tick;
+    const advanced = matchIndex > this.#matchIndex;
+    if (advanced) this.#matchIndex = matchIndex;
+    if (this.#matchIndex >= this.#nextIndex) this.#nextIndex = logIndex(this.#matchIndex + 1);
+    // An empty probe may succeed right at matchIndex: that, too, shows where the logs agree.
+    if (this.#state === 'probe' && matchIndex === this.#matchIndex) this.#becomeReplicate();
+    else this.#inflight.freeTo(this.#matchIndex);
+    return advanced;
+  }
+
+  /**
+   * The follower's log did not agree at `prevLogIndex`; it may agree at `agreeIndex`. Returns false when the answer is
+   * stale: it tells about an append that a later answer has overtaken.
+   */
+  rejected(prevLogIndex: LogIndex, agreeIndex: LogIndex): boolean {
+    if (prevLogIndex <= this.#matchIndex) return false;
+    if (this.#state === 'replicate' && prevLogIndex >= this.#nextIndex) return false;
+    if (this.#state === 'probe' && prevLogIndex !== this.#nextIndex - 1) return false;
+    const next = Math.max(this.#matchIndex + 1, Math.min(prevLogIndex, agreeIndex + 1));
+    this.#becomeProbe(logIndex(next), false);
+    return true;
+  }
+
+  /** Messages may have been lost: ask first where the follower stands, once it is heard again. */
+  unreachable(): void {
+    if (this.#state === 'replicate') this.#becomeProbe(logIndex(this.#matchIndex + 1), true);
+  }
+
+  /** True when nothing went on for `ticks` although something was sent: it may be lost. */
+  isStalled(tick: number, ticks: number): boolean {
+    const waiting = this.#state === 'probe' ? this.#paused : this.#nextIndex > this.#matchIndex + 1;
+    return waiting && tick - this.#progressTick >= ticks;
+  }
+  /** In probe: lets the next append go. In replicate: an empty append goes out beside the window. */
+  retry(tick: number): void {
+    this.#paused = false;
+    this.#progressTick = tick;
+  }
+
+  readStarted(from: LogIndex): void {
+    assert(this.#readingFrom === null, 'one log read at a time for each follower');
+    this.#readingFrom = from;
+  }
+  readEnded(): void {
+    this.#readingFrom = null;
+  }
+
+  /** The follower confirmed this leadership for reads up to `sequence`. */
+  readConfirmed(sequence: number): void {
+    if (sequence > this.#readSequence) this.#readSequence = sequence;
+  }
+
+  #becomeProbe(nextIndex: LogIndex, paused: boolean): void {
+    this.#state = 'probe';
+    this.#nextIndex = nextIndex;
+    this.#paused = paused;
+    this.#inflight.clear();
+  }
+
+  #becomeReplicate(): void {
+    this.#state = 'replicate';
+    this.#nextIndex = logIndex(this.#matchIndex + 1);
+    this.#paused = false;
+    this.#inflight.clear();
+  }
+}

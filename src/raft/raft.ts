@@ -1,0 +1,152 @@
+/** The consensus core of one member in one stream: a function of state and input to effects (R1, R5). See README.md. */
+import type { Random } from '../ports/random.ts';
+import { unreachable } from '../types/assert.ts';
+import { type LogIndex, logIndex, type MemberId, type Term } from '../types/ids.ts';
+import * as inputs from './inputs.ts';
+import { InvariantChecker } from './invariants.ts';
+import type { Progress } from './progress.ts';
+import { readLocal } from './reads.ts';
+import { receive } from './receive.ts';
+import { createState, leaderOf, type State } from './state.ts';
+import { startTransfer } from './transfer.ts';
+import type { Effect, Entry, Input, PeerStatus, RaftOptions, RaftStatus, Role, TraceEvent } from './types.ts';
+
+export class Raft {
+  readonly #state: State;
+  readonly #invariants: InvariantChecker;
+  #reportedRole: Role = 'follower';
+  #reportedTerm: Term;
+  #reportedLeader: MemberId | null = null;
+
+  /** Starts as a follower with what was durable. Throws InvariantError when the options contradict each other. */
+  constructor(options: RaftOptions, random: Random, trace?: (event: TraceEvent) => void) {
+    this.#state = createState(options, random, trace ?? null);
+    this.#reportedTerm = this.#state.term;
+    this.#invariants = new InvariantChecker(this.#state);
+  }
+
+  /**
+   * Takes one input and returns what is to be done, in order. Throws InvariantError when an invariant is broken: the
+   * object must not be used after that, and nothing of the step may be carried out.
+   */
+  step(input: Input): readonly Effect[] {
+    this.#handle(input);
+    const state = this.#state;
+    this.#releaseCommit();
+    const { term, votedFor } = state;
+    const effects = state.output.take({ term, votedFor }, state.durability, state.log.lastIndex, this.#roleChange());
+    this.#invariants.check(state);
+    return effects;
+  }
+
+  get term(): Term {
+    return this.#state.term;
+  }
+  get leader(): MemberId | null {
+    return leaderOf(this.#state);
+  }
+  get role(): Role {
+    return this.#state.role.kind;
+  }
+  get commitIndex(): LogIndex {
+    return this.#state.commitIndex;
+  }
+
+  /** Term of the entry at `index`; null when the log does not hold it. */
+  termAt(index: LogIndex): Term | null {
+    return this.#state.log.termAt(index);
+  }
+
+  /**
+   * Entries of [from, to], fewer when `bytesMax` payload bytes are reached, but at least one. null when the first is
+   * not in memory (any more, or not since the restart): read it from the log.
+   */
+  entries(from: LogIndex, to: LogIndex, bytesMax: number): readonly Entry[] | null {
+    return this.#state.log.slice(from, to, Number.MAX_SAFE_INTEGER, bytesMax);
+  }
+
+  status(): RaftStatus {
+    const state = this.#state;
+    return {
+      id: state.id,
+      role: state.role.kind,
+      term: state.term,
+      votedFor: state.votedFor,
+      leader: leaderOf(state),
+      lastIndex: state.log.lastIndex,
+      lastTerm: state.log.lastTerm,
+      durableIndex: state.durability.durableIndex,
+      commitIndex: state.commitIndex,
+      appliedIndex: state.appliedIndex,
+      configuration: state.configuration,
+      peers: state.role.kind === 'leader' ? state.role.peers.map((progress) => peerStatus(state, progress)) : [],
+    };
+  }
+
+  #handle(input: Input): void {
+    const state = this.#state;
+    switch (input.kind) {
+      case 'tick':
+        inputs.tick(state);
+        break;
+      case 'receive':
+        receive(state, input.message);
+        break;
+      case 'propose':
+        inputs.propose(state, input.proposals);
+        break;
+      case 'persisted':
+        inputs.persisted(state, input.sequence);
+        break;
+      case 'applied':
+        inputs.applied(state, input.index);
+        break;
+      case 'logRead':
+        inputs.logReadBack(state, input.to, input.entries);
+        break;
+      case 'readIndex':
+        readLocal(state, input.requestId);
+        break;
+      case 'transferLeadership':
+        startTransfer(state, input.to);
+        break;
+      case 'unreachable':
+        inputs.unreachablePeer(state, input.peer);
+        break;
+      default:
+        unreachable(input, 'input');
+    }
+  }
+
+  /** I6: tells the driver to apply what is committed and durable here. */
+  #releaseCommit(): void {
+    const state = this.#state;
+    const index = logIndex(Math.min(state.commitIndex, state.durability.durableIndex));
+    if (index <= state.releasedIndex) return;
+    state.releasedIndex = index;
+    state.output.effect({ kind: 'commit', index });
+  }
+
+  /** One effect for all that changed within the step. */
+  #roleChange(): Effect | null {
+    const { term, role } = this.#state;
+    const leader = leaderOf(this.#state);
+    if (role.kind === this.#reportedRole && term === this.#reportedTerm && leader === this.#reportedLeader) return null;
+    this.#reportedRole = role.kind;
+    this.#reportedTerm = term;
+    this.#reportedLeader = leader;
+    this.#state.trace?.({ kind: 'role', term, role: role.kind, leader });
+    return { kind: 'roleChanged', role: role.kind, term, leader };
+  }
+}
+
+function peerStatus(state: State, progress: Progress): PeerStatus {
+  return {
+    id: progress.id,
+    matchIndex: progress.matchIndex,
+    nextIndex: progress.nextIndex,
+    state: progress.state,
+    inflightMessages: progress.inflightMessages,
+    active: progress.isActive(state.tick, state.electionTicks),
+  };
+}

@@ -1,0 +1,130 @@
+/** Leader to follower: appends within the limits, heartbeats, and the commit index. */
+import { assert } from '../types/assert.ts';
+import { type LogIndex, logIndex } from '../types/ids.ts';
+import { payloadBytes } from './log-view.ts';
+import type { Progress } from './progress.ts';
+import { type LeaderRole, mark, type State } from './state.ts';
+import type { Entry } from './types.ts';
+
+/** Sends as many appends as the follower's progress allows. */
+export function replicate(state: State, progress: Progress): void {
+  const { log, limits } = state;
+  while (progress.ready) {
+    const { nextIndex } = progress;
+    const probing = progress.state === 'probe';
+    if (nextIndex > log.lastIndex && !probing) return;
+    if (nextIndex <= log.baseIndex) {
+      // Only a snapshot helps; the heartbeats go on meanwhile.
+      mark(state, 'needs_snapshot');
+      return;
+    }
+    const entries =
+      nextIndex > log.lastIndex
+        ? []
+        : log.slice(nextIndex, log.lastIndex, limits.appendEntriesMax, limits.appendBytesMax);
+    if (entries === null && !probing) {
+      readBack(state, progress);
+      return;
+    }
+    // A probe whose entries are not in memory goes out empty: most probes only find out where the logs agree.
+    sendAppend(state, progress, entries ?? []);
+  }
+}
+
+export function replicateToAll(state: State, leader: LeaderRole): void {
+  for (const progress of leader.peers) replicate(state, progress);
+}
+
+/** Asks for evicted entries. They are durable and applied, so the log on disk holds them. */
+function readBack(state: State, progress: Progress): void {
+  const from = progress.nextIndex;
+  const missing = state.log.cacheFirstIndex - from;
+  assert(missing > 0, 'only what is not in memory is read back');
+  progress.readStarted(from);
+  state.output.effect({
+    kind: 'readLog',
+    to: progress.id,
+    from,
+    entriesMax: Math.min(missing, state.limits.appendEntriesMax),
+    bytesMax: state.limits.appendBytesMax,
+  });
+}
+
+/** `logRead` input: the answer to {@link readBack}. It may come late: for an earlier leadership or another place. */
+export function logRead(state: State, progress: Progress, entries: readonly Entry[]): void {
+  if (progress.readingFrom === null) return;
+  progress.readEnded();
+  const first = entries[0];
+  if (first === undefined) {
+    // Tried again with the next heartbeat, not in a tight loop.
+    mark(state, 'log_read_empty');
+    return;
+  }
+  let fits = progress.state === 'replicate' && first.index === progress.nextIndex;
+  for (const [at, entry] of entries.entries()) {
+    if (entry.index !== first.index + at || state.log.termAt(entry.index) !== entry.term) fits = false;
+  }
+  if (fits) sendAppend(state, progress, entries);
+  else mark(state, 'log_read_stale');
+  replicate(state, progress);
+}
+
+function sendAppend(state: State, progress: Progress, entries: readonly Entry[]): void {
+  const prevLogIndex = logIndex(progress.nextIndex - 1);
+  const lastIndex = logIndex(prevLogIndex + entries.length);
+  progress.sent(lastIndex, payloadBytes(entries), state.tick);
+  emitAppend(state, progress, prevLogIndex, entries);
+}
+
+function emitAppend(state: State, progress: Progress, prevLogIndex: LogIndex, entries: readonly Entry[]): void {
+  const prevLogTerm = state.log.termAt(prevLogIndex);
+  assert(prevLogTerm !== null, `term of ${prevLogIndex} is known`);
+  progress.commitWasSent(logIndex(Math.min(state.commitIndex, prevLogIndex + entries.length)));
+  state.output.send({
+    kind: 'appendRequest',
+    from: state.id,
+    to: progress.id,
+    term: state.term,
+    prevLogIndex,
+    prevLogTerm,
+    entries,
+    leaderCommit: state.commitIndex,
+  });
+}
+
+/**
+ * The follower is alive but has acknowledged nothing for a heartbeat although something is out. In probe the append
+ * goes again. In replicate an empty append right after everything sent settles it, beside the window: accepted,
+ * it makes up for every lost acknowledgement; rejected, it shows that an append was lost (known bug R15).
+ */
+export function recoverLost(state: State, progress: Progress): void {
+  if (!progress.isStalled(state.tick, state.heartbeatTicks)) return;
+  mark(state, progress.state === 'probe' ? 'probe_again' : 'replicate_stalled');
+  progress.retry(state.tick);
+  if (progress.state === 'replicate') emitAppend(state, progress, logIndex(progress.nextIndex - 1), []);
+}
+
+export function sendHeartbeat(state: State, leader: LeaderRole, progress: Progress): void {
+  const leaderCommit = logIndex(Math.min(state.commitIndex, progress.matchIndex));
+  progress.commitWasSent(leaderCommit);
+  state.output.send({
+    kind: 'heartbeatRequest',
+    from: state.id,
+    to: progress.id,
+    term: state.term,
+    leaderCommit,
+    readSequence: leader.reads.sequence,
+  });
+}
+
+export function sendHeartbeats(state: State, leader: LeaderRole): void {
+  for (const progress of leader.peers) sendHeartbeat(state, leader, progress);
+}
+
+/** Tells followers that have nothing else on the way how far they may commit. Busy ones learn it from the next append. */
+export function announceCommit(state: State, leader: LeaderRole): void {
+  for (const progress of leader.peers) {
+    const useful = Math.min(state.commitIndex, progress.matchIndex);
+    if (progress.settled && useful > progress.commitSent) sendHeartbeat(state, leader, progress);
+  }
+}

@@ -1,0 +1,48 @@
+/** Candidate (Raft paper, section 5.2): a real campaign, in a term of its own. */
+import { assert } from '../../types/assert.ts';
+import { term } from '../../types/ids.ts';
+import { isVoter, otherVoters } from '../configuration.ts';
+import { voteResult } from '../quorum.ts';
+import { type CandidateRole, resetElectionTimer, type State } from '../state.ts';
+import { becomeFollower } from './follower.ts';
+import { becomeLeader } from './leader.ts';
+
+/**
+ * Enters a new term and votes for itself. The requests, too, wait until term and vote are durable: they name the
+ * last entry of this log, and a candidate that forgot both in a crash could otherwise collect, with a shorter log,
+ * votes that were given to the longer one.
+ */
+export function becomeCandidate(state: State, leadershipTransfer: boolean): void {
+  assert(state.role.kind !== 'leader', 'a leader does not campaign');
+  assert(isVoter(state.configuration, state.id), 'I9: only voters campaign');
+  if (state.role.kind === 'follower') becomeFollower(state, term(state.term + 1), null);
+  else state.term = term(state.term + 1);
+  state.votedFor = state.id;
+  state.output.hardStateChanged();
+  state.role = { kind: 'candidate', votes: new Map(), selfVoteSequence: state.durability.nextSequence };
+  resetElectionTimer(state);
+  for (const to of otherVoters(state.configuration, state.id)) {
+    state.output.sendDurable({
+      kind: 'voteRequest',
+      from: state.id,
+      to,
+      term: state.term,
+      lastLogIndex: state.log.lastIndex,
+      lastLogTerm: state.log.lastTerm,
+      leadershipTransfer,
+    });
+  }
+}
+
+/** The own vote is durable: it counts from now on. */
+export function countOwnVote(state: State, candidate: CandidateRole): void {
+  if (candidate.votes.has(state.id) || state.durability.durableSequence < candidate.selfVoteSequence) return;
+  candidate.votes.set(state.id, true);
+  tallyVotes(state, candidate);
+}
+
+export function tallyVotes(state: State, candidate: CandidateRole): void {
+  const result = voteResult(state.configuration, (id) => candidate.votes.get(id));
+  if (result === 'won') becomeLeader(state);
+  else if (result === 'lost') becomeFollower(state, state.term, null);
+}

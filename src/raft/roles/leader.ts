@@ -1,0 +1,95 @@
+/** Leader (Raft paper, sections 5.2–5.4 and 8). */
+import { assert } from '../../types/assert.ts';
+import { logIndex, type MemberId } from '../../types/ids.ts';
+import { isVoter, peersOf } from '../configuration.ts';
+import { entryBytes } from '../log-view.ts';
+import { Progress } from '../progress.ts';
+import { quorumIndex, voteResult } from '../quorum.ts';
+import { LeaderReads } from '../read-index.ts';
+import { startReadRound } from '../reads.ts';
+import { announceCommit, replicateToAll, sendHeartbeats } from '../replication.ts';
+import { commitTo, type LeaderRole, mark, type State } from '../state.ts';
+import { continueTransfer, settleTransfer } from '../transfer.ts';
+import type { Entry } from '../types.ts';
+import { becomeFollower } from './follower.ts';
+
+const NO_PAYLOAD = new Uint8Array(0);
+
+/** Starts a leadership: nothing is known of the followers yet; a no-op opens the term (section 8). */
+export function becomeLeader(state: State): void {
+  assert(state.role.kind === 'candidate', 'only a candidate becomes leader');
+  assert(isVoter(state.configuration, state.id), 'I9: only voters lead');
+  const firstNew = logIndex(state.log.lastIndex + 1);
+  const peers = peersOf(state.configuration, state.id).map(
+    (id) => new Progress(id, firstNew, state.tick, state.limits),
+  );
+  const leader: LeaderRole = {
+    kind: 'leader',
+    peers,
+    peerById: new Map<MemberId, Progress>(peers.map((progress) => [progress.id, progress])),
+    termStartIndex: firstNew,
+    reads: new LeaderReads(state.limits.readsMax),
+    uncommittedBytes: 0,
+    heartbeatElapsed: 0,
+  };
+  state.role = leader;
+  settleTransfer(state, state.id);
+  appendAsLeader(state, leader, [{ index: firstNew, term: state.term, kind: 'noop', payload: NO_PAYLOAD }]);
+}
+
+/** Adds entries of the own term to the log and sends them out; they are persisted at the same time (thesis 10.2.1). */
+export function appendAsLeader(state: State, leader: LeaderRole, entries: readonly Entry[]): void {
+  const first = entries[0];
+  const last = entries[entries.length - 1];
+  if (first === undefined || last === undefined) return;
+  state.log.append(entries);
+  state.output.appended(entries);
+  for (const entry of entries) leader.uncommittedBytes += entryBytes(entry);
+  state.trace?.({ kind: 'append', term: state.term, from: first.index, to: last.index });
+  replicateToAll(state, leader);
+}
+
+/**
+ * Commits what a majority holds durably, this member included only as far as its own disk is (known bug R3), and
+ * only once that reaches an entry of the current term: older ones are committed by it (section 5.4.2, figure 8).
+ */
+export function advanceCommit(state: State, leader: LeaderRole): void {
+  const { durableIndex } = state.durability;
+  const index = logIndex(
+    quorumIndex(state.configuration, (id) =>
+      id === state.id ? durableIndex : (leader.peerById.get(id)?.matchIndex ?? 0),
+    ),
+  );
+  const previous = state.commitIndex;
+  if (index <= previous || state.log.termAt(index) !== state.term) return;
+  assert(index >= leader.termStartIndex, 'I10: a leader commits by counting only in its own term');
+  commitTo(state, index);
+  const firstCounted = Math.max(previous + 1, leader.termStartIndex);
+  leader.uncommittedBytes -= state.log.bytesOf(logIndex(firstCounted), index);
+  announceCommit(state, leader);
+  if (previous < leader.termStartIndex) startReadRound(state, leader);
+}
+
+/** True while a majority was heard from within an election timeout; the leader itself counts. */
+function hasActiveQuorum(state: State, leader: LeaderRole): boolean {
+  const result = voteResult(
+    state.configuration,
+    (id) => id === state.id || leader.peerById.get(id)?.isActive(state.tick, state.electionTicks) === true,
+  );
+  return result === 'won';
+}
+
+export function tickLeader(state: State, leader: LeaderRole): void {
+  if (!hasActiveQuorum(state, leader)) {
+    mark(state, 'check_quorum_step_down');
+    becomeFollower(state, state.term, null);
+    return;
+  }
+  leader.heartbeatElapsed++;
+  if (leader.heartbeatElapsed < state.heartbeatTicks) return;
+  leader.heartbeatElapsed = 0;
+  // Reads that wait behind a round whose heartbeats were lost get a round of their own.
+  if (leader.reads.hasWaiting && state.commitIndex >= leader.termStartIndex) startReadRound(state, leader);
+  else sendHeartbeats(state, leader);
+  continueTransfer(state, leader);
+}
