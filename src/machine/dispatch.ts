@@ -1,0 +1,39 @@
+/** Which handler carries out which command. One file for each; nothing but this table knows them all. */
+import { assert, must } from '../types/assert.ts';
+import { ok } from '../types/result.ts';
+import type { ApplyContext, Handler, Outcome } from './context.ts';
+import { abortPhase } from './phase/abort.ts';
+import { beginPhase } from './phase/begin.ts';
+import { commitPhase } from './phase/commit.ts';
+import { createLoop } from './phase/loop.ts';
+import { registerPlan } from './phase/plan.ts';
+import { reportProgress } from './phase/progress.ts';
+import { closeSession, keepAliveSession, openSession } from './session.ts';
+import type { CommandBody, CommandKind } from './types.ts';
+
+const HANDLERS: { readonly [K in CommandKind]: Handler<K> } = {
+  // Time was brought forward and due timers were run before any command is looked at.
+  advanceTime: () => ok({ kind: 'timeAdvanced' }),
+  openSession,
+  keepAliveSession,
+  closeSession,
+  registerPlan,
+  createLoop,
+  beginPhase,
+  reportProgress,
+  commitPhase,
+  abortPhase,
+};
+
+/** Carries a command out, or rejects it without any change. A kind that this version does not know stops the member. */
+export function dispatch(context: ApplyContext, body: CommandBody): Outcome {
+  const { counter } = context.state.tables;
+  const writes = counter.writes;
+  const handler = must<(context: ApplyContext, body: never) => Outcome>(
+    Object.hasOwn(HANDLERS, body.kind) ? HANDLERS[body.kind] : null,
+    `no handler for command ${body.kind}: this member is older than the entry`,
+  );
+  const outcome = handler(context, body as never);
+  assert(outcome.ok || counter.writes === writes, 'a rejected command changes nothing');
+  return outcome;
+}

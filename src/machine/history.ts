@@ -1,0 +1,35 @@
+/**
+ * The event history (P4): a table by (revision, ordinal), bounded in events. When it is over its bound, the oldest revisions go,
+ * whole ones only, at the same point on every replica; `firstEventRevision` marks what is left.
+ */
+import { must } from '../types/assert.ts';
+import { type Revision, revision } from '../types/ids.ts';
+import { after, eventKey, KEY_END, padded, under } from './keys.ts';
+import type { MachineState } from './state.ts';
+import type { MachineEvent } from './types.ts';
+
+/** Appends the events of one entry. */
+export function recordEvents(state: MachineState, events: readonly MachineEvent[]): void {
+  if (events.length === 0) return;
+  const { event } = state.tables;
+  for (const happened of events) event.put(eventKey(happened.revision, happened.ordinal), happened);
+  let dropped: Revision | null = null;
+  while (event.size > state.limits.eventHistoryMax) {
+    const oldest = must(event.range('', KEY_END, 1)[0], 'the oldest event')[1].revision;
+    const prefix = padded(oldest);
+    event.deleteRange(under(prefix), after(prefix), event.size);
+    dropped = oldest;
+  }
+  if (dropped !== null) state.meta = { ...state.meta, firstEventRevision: revision(dropped + 1) };
+}
+
+/** Events from `from` on: at least `limit` if there are, up to the end of the revision in which `limit` is reached. */
+export function readEvents(state: MachineState, from: Revision, limit: number): readonly MachineEvent[] {
+  const { event } = state.tables;
+  const found = event.range(padded(from), KEY_END, limit).map(([, row]) => row);
+  const last = found.at(-1);
+  if (last === undefined || found.length < limit) return found;
+  const prefix = padded(last.revision);
+  const rest = event.range(eventKey(last.revision, last.ordinal + 1), after(prefix), event.size);
+  return rest.length === 0 ? found : [...found, ...rest.map(([, row]) => row)];
+}

@@ -1,0 +1,130 @@
+/**
+ * The replicated state machine. Apply is synchronous, total and deterministic: what it does depends on the entry and on the
+ * rows alone, so that the same entries give the same rows, answers and events on every replica (R7).
+ *
+ * An apply, in order:
+ * M1. The fields that every command carries are checked; a command that fails here changes nothing, not even the time.
+ * M2. State time = max(state time, command time). The first command of a term marks the term's start.
+ * M3. Due timers run (timers.ts).
+ * M4. The session answers from memory, refuses, or lets the command in (session.ts).
+ * M5. The handler rejects without a change, or carries out.
+ * M6. The answer is remembered, the events are recorded under the entry's index.
+ */
+import { assert, must } from '../types/assert.ts';
+import { type LogIndex, logIndex, type Revision, revision } from '../types/ids.ts';
+import type { Applied, ReplicatedMachine } from './api.ts';
+import type { ApplyContext } from './context.ts';
+import { dispatch } from './dispatch.ts';
+import { recordEvents } from './history.ts';
+import { addDefaultPlan } from './phase/plan.ts';
+import { enterSession, rememberAnswer } from './session.ts';
+import { DEFAULT_MACHINE_LIMITS, type MachineLimits, MachineState } from './state.ts';
+import { runDueTimers } from './timers.ts';
+import type { AppliedEntry, Command, CommandResult, MachineEvent, Rejection, RowChange, StoredRow } from './types.ts';
+import { checkEnvelope } from './validate.ts';
+import { View } from './view.ts';
+
+/** A machine in its first state. `limits` must be the same on all replicas; others than the default are for tests. */
+export function createMachine(limits: MachineLimits = DEFAULT_MACHINE_LIMITS): ReplicatedMachine {
+  return new Machine(limits);
+}
+
+class Machine extends View implements ReplicatedMachine {
+  readonly #state: MachineState;
+  #appliedIndex: LogIndex = logIndex(0);
+
+  constructor(limits: MachineLimits) {
+    const state = new MachineState(limits);
+    super(state);
+    this.#state = state;
+    setUp(state);
+  }
+
+  get appliedIndex(): LogIndex {
+    return this.#appliedIndex;
+  }
+
+  apply(entry: AppliedEntry): Applied {
+    const { command } = entry;
+    assert(entry.index === this.#appliedIndex + 1, `apply ${entry.index} after ${this.#appliedIndex}`);
+    this.#appliedIndex = entry.index;
+    if (command === null) return { result: null, replayed: false, events: [] };
+    const at = revision(entry.index);
+    const bad = checkEnvelope(command);
+    if (bad !== null) return refused(at, bad);
+    const state = this.#state;
+    assert(entry.term >= state.meta.term, `term ${entry.term} after ${state.meta.term}`);
+    state.advance(entry.term, command.timeMs);
+    runDueTimers(state);
+    return carryOut(state, at, command);
+  }
+
+  takeChanges(): readonly RowChange[] {
+    const changes: RowChange[] = [];
+    for (const table of this.#state.tables.all) table.takeChanges(changes);
+    return changes;
+  }
+
+  load(appliedIndex: LogIndex, rows: Iterable<StoredRow>): void {
+    assert(this.#appliedIndex === 0, 'load comes before the first apply');
+    const byName = new Map(this.#state.tables.all.map((table) => [table.name, table]));
+    for (const table of this.#state.tables.all) table.clear();
+    let count = 0;
+    for (const row of rows) {
+      must(byName.get(row.table), `stored row of unknown table ${row.table}`).load(row.key, row.value);
+      count++;
+    }
+    if (count === 0) {
+      // A store that was never written to. Anything applied would have left rows in it.
+      assert(appliedIndex === 0, `the store has no rows at applied index ${appliedIndex}`);
+      setUp(this.#state);
+    }
+    this.#appliedIndex = appliedIndex;
+    // Throws when the one row that every state has is missing.
+    assert(this.#state.meta.timeMs >= 0, 'time is not negative');
+  }
+}
+
+function setUp(state: MachineState): void {
+  const zero = 0 as MachineState['timeMs'];
+  state.meta = { timeMs: zero, term: 0, termStartMs: zero, firstEventRevision: revision(1) };
+  addDefaultPlan(state);
+}
+
+function refused(at: Revision, reason: Rejection): Applied {
+  return { result: { ok: false, revision: at, rejection: reason }, replayed: false, events: [] };
+}
+
+/** M4 to M6. */
+function carryOut(state: MachineState, at: Revision, command: Command): Applied {
+  const { body } = command;
+  // A session cannot be opened within one.
+  const session = body.kind === 'openSession' ? null : command.session;
+  let remember = false;
+  if (session !== null) {
+    const entrance = enterSession(state, session, body.kind);
+    if (entrance.kind === 'replay') return { result: entrance.result, replayed: true, events: [] };
+    if (entrance.kind === 'refuse') return refused(at, entrance.rejection);
+    remember = entrance.remember;
+  }
+  const events: MachineEvent[] = [];
+  const { caller, traceId } = command;
+  const timeMs = state.timeMs;
+  const context: ApplyContext = {
+    state,
+    revision: at,
+    timeMs,
+    caller,
+    traceId,
+    session,
+    emit: (event) => events.push({ ...event, revision: at, ordinal: events.length, timeMs, caller, traceId }),
+  };
+  const outcome = dispatch(context, body);
+  assert(outcome.ok || events.length === 0, 'a rejected command has no events');
+  const result: CommandResult = outcome.ok
+    ? { ok: true, revision: at, value: outcome.value }
+    : { ok: false, revision: at, rejection: outcome.error };
+  if (remember && session !== null) rememberAnswer(state, session, result);
+  recordEvents(state, events);
+  return { result, replayed: false, events };
+}

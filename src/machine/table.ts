@@ -1,0 +1,145 @@
+/**
+ * One typed table: rows in memory, ordered by key. Text and hash of changed rows are worked out when somebody asks for
+ * them (`settle`), not at each change: a row that changes a hundred times between two store batches is serialised once.
+ */
+import SortedBTree from 'sorted-btree';
+import { assert } from '../types/assert.ts';
+import { type Hash128, hashRow, type StateHash } from './hash.ts';
+import type { Codec } from './row-codec.ts';
+import type { RowChange } from './types.ts';
+
+// A CommonJS module with an `__esModule` mark. Node and esbuild give an ES module its exports object, whose `default` is the
+// class; vitest gives the class itself.
+const imported: unknown = SortedBTree;
+const BTree = (typeof imported === 'function' ? imported : SortedBTree.default) as typeof SortedBTree.default;
+
+const byCodeUnits = (x: string, y: string): number => (x < y ? -1 : x > y ? 1 : 0);
+
+class Slot<Row> {
+  row: Row;
+  /** Hash of the row as it stands in the state hash; null until settled the first time. */
+  hash: Hash128 | null = null;
+  constructor(row: Row) {
+    this.row = row;
+  }
+}
+
+/** Counts row changes of all tables, so that a rejection can prove that it made none. */
+export interface WriteCounter {
+  writes: number;
+}
+
+export class Table<Row> {
+  readonly name: string;
+  readonly #codec: Codec<Row>;
+  readonly #hash: StateHash;
+  readonly #counter: WriteCounter;
+  readonly #slots = new BTree<string, Slot<Row>>(undefined, byCodeUnits);
+  /** Keys changed since the last settle, with the hash that the state hash still holds for them. */
+  readonly #unsettled = new Map<string, Hash128 | null>();
+  /** Changes since the last take. */
+  readonly #changes = new Map<string, string | null>();
+
+  constructor(name: string, codec: Codec<Row>, hash: StateHash, counter: WriteCounter) {
+    this.name = name;
+    this.#codec = codec;
+    this.#hash = hash;
+    this.#counter = counter;
+  }
+
+  get size(): number {
+    return this.#slots.size;
+  }
+
+  get(key: string): Row | null {
+    return this.#slots.get(key)?.row ?? null;
+  }
+
+  has(key: string): boolean {
+    return this.#slots.has(key);
+  }
+
+  /** The row must not be changed afterwards. */
+  put(key: string, row: Row): void {
+    this.#counter.writes++;
+    const slot = this.#slots.get(key);
+    if (slot === undefined) {
+      this.#slots.set(key, new Slot(row));
+      if (!this.#unsettled.has(key)) this.#unsettled.set(key, null);
+      return;
+    }
+    slot.row = row;
+    if (!this.#unsettled.has(key)) this.#unsettled.set(key, slot.hash);
+  }
+
+  /** True when there was one. */
+  delete(key: string): boolean {
+    const slot = this.#slots.get(key);
+    if (slot === undefined) return false;
+    this.#counter.writes++;
+    this.#slots.delete(key);
+    if (!this.#unsettled.has(key)) this.#unsettled.set(key, slot.hash);
+    return true;
+  }
+
+  firstKey(): string | undefined {
+    return this.#slots.minKey();
+  }
+
+  /** Rows with `from` ≤ key < `to`, in key order, at most `limit`. */
+  range(from: string, to: string, limit: number): readonly (readonly [key: string, row: Row])[] {
+    return this.#slots.getRange(from, to, false, limit).map(([key, slot]) => [key, slot.row] as const);
+  }
+
+  /** Deletes up to `limit` rows with `from` ≤ key < `to`; returns how many. */
+  deleteRange(from: string, to: string, limit: number): number {
+    if (limit <= 0) return 0;
+    const found = this.#slots.getRange(from, to, false, limit);
+    for (const [key] of found) this.delete(key);
+    return found.length;
+  }
+
+  /** Takes a row from a store. It is no change, and the hash counts it. */
+  load(key: string, value: string): void {
+    assert(!this.#slots.has(key), `stored twice: ${this.name} ${key}`);
+    const slot = new Slot(this.#codec.unpack(JSON.parse(value)));
+    slot.hash = hashRow(this.name, key, value);
+    this.#hash.add(slot.hash);
+    this.#slots.set(key, slot);
+  }
+
+  /** Forgets everything, changes included. */
+  clear(): void {
+    this.settle();
+    this.#slots.forEach((slot) => {
+      if (slot.hash !== null) this.#hash.subtract(slot.hash);
+    });
+    this.#slots.clear();
+    this.#changes.clear();
+  }
+
+  /** Brings the state hash up to date. Costs O(changed rows). */
+  settle(): void {
+    for (const [key, before] of this.#unsettled) {
+      const slot = this.#slots.get(key);
+      if (before !== null) this.#hash.subtract(before);
+      if (slot === undefined) {
+        this.#changes.set(key, null);
+        continue;
+      }
+      const value = JSON.stringify(this.#codec.pack(slot.row));
+      slot.hash = hashRow(this.name, key, value);
+      this.#hash.add(slot.hash);
+      this.#changes.set(key, value);
+    }
+    this.#unsettled.clear();
+  }
+
+  /** Appends the changes since the last take in key order, and forgets them. */
+  takeChanges(into: RowChange[]): void {
+    this.settle();
+    const keys = [...this.#changes.keys()].sort();
+    for (const key of keys) into.push({ table: this.name, key, value: this.#changes.get(key) ?? null });
+    this.#changes.clear();
+  }
+}

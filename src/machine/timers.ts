@@ -1,0 +1,38 @@
+/**
+ * Deadlines as rows, ordered by (time, key). Rule: every command first brings the time forward and then runs what is due,
+ * so that nothing is decided on state that has expired. The work of one apply is bounded in rows; the rest is done with
+ * the next command, and `nextTimerMs` stays in the past until then, so that the leader proposes one.
+ */
+import { must, unreachable } from '../types/assert.ts';
+import type { ClusterTimeMs } from '../types/ids.ts';
+import { KEY_END, padded } from './keys.ts';
+import { dropRound } from './phase/round.ts';
+import { sessionDue } from './session.ts';
+import type { MachineState } from './state.ts';
+
+export function runDueTimers(state: MachineState): void {
+  const { timer } = state.tables;
+  const notDue = padded(state.timeMs + 1);
+  let budget = state.limits.timerRowsPerApplyMax;
+  while (budget > 0) {
+    const key = timer.firstKey();
+    if (key === undefined || key >= notDue) return;
+    const due = must(timer.get(key), 'the first timer');
+    // Each step takes at least one from the budget: the timer row itself.
+    switch (due.kind) {
+      case 'session':
+        budget -= sessionDue(state, key, due.session);
+        break;
+      case 'round':
+        budget -= dropRound(state, key, due.loop, due.g, budget);
+        break;
+      default:
+        unreachable(due, 'timer');
+    }
+  }
+}
+
+export function nextTimerMs(state: MachineState): ClusterTimeMs | null {
+  const first = state.tables.timer.range('', KEY_END, 1)[0];
+  return first === undefined ? null : first[1].dueMs;
+}
