@@ -58,7 +58,7 @@ export class FakeMember {
   async listen(): Promise<void> {
     const server = new Server();
     for (const service of [PhaseService, SessionService, ClusterService]) {
-      const definition = typedDefinition(service);
+      const definition = typedDefinition(service as typeof PhaseService);
       server.addService(
         definition as never,
         Object.fromEntries(service.methods.map((method) => [method.localName, this.#handler(method)])) as never,
