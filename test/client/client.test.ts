@@ -114,12 +114,9 @@ describe('R6: retries', () => {
 
   test('with a session, INDETERMINATE is retried under the same sequence', async () => {
     const [a, b] = (await members(2)) as [FakeMember, FakeMember];
-    a.script(
-      'commitPhase',
-      indeterminate,
-      indeterminate,
-      message({ header: { revision: 9n, replayed: true }, nextG: 2n }),
-    );
+    const done = message({ header: { revision: 9n, replayed: true }, nextG: 2n });
+    a.script('commitPhase', indeterminate, indeterminate, done);
+    b.script('commitPhase', done);
     const client = await connect([a, b]);
     await using session = await client.openSession();
     expect(await session.commitPhase(REF, 5)).toMatchObject({ nextG: 2, replayed: true });
