@@ -101,8 +101,6 @@ export const TIMER_ROWS_PER_APPLY_MAX = 1_000;
 export const CLUSTER_TIME_MAX_MS = 8_640_000_000_000_000;
 /** Events that a watch reads from the history at a time. */
 export const WATCH_PAGE_EVENTS = 512;
-/** Attempts of one phase run in an answer; the newest ones. */
-export const ATTEMPTS_LISTED_MAX = 256;
 /** Entries of one vector clock. */
 export const VECTOR_CLOCK_ENTRIES_MAX = 64;
 /** Rows of one page of a listing. */

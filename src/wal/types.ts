@@ -15,6 +15,11 @@ export interface WalOptions extends WalIdentity {
   readonly segmentBytes: number;
   /** Batches larger than this are tried with lz4, and kept compressed when that saves an eighth. */
   readonly compressBytesMin: number;
+  /**
+   * Decodes the payload of a configuration entry. Without it such entries are refused: as a bug on append, as
+   * written by a newer version on open.
+   */
+  readonly decodeConfiguration?: (payload: Uint8Array) => Configuration;
   /** Told about what open found and cut; and, later, about each fsync. */
   readonly observe?: (event: WalEvent) => void;
 }
@@ -78,7 +83,7 @@ export type WalProblem =
   | 'device'
   | 'closed';
 
-/** Says which file and offset, and what to do. */
+/** `file` is relative to the log's folder. Says which file and offset, and what to do. */
 export class WalError extends Error {
   override readonly name = 'WalError';
   readonly problem: WalProblem;

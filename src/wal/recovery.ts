@@ -1,0 +1,171 @@
+/** Opens the segments of a folder, replays them, and settles the tail before anything new may be written (W4). */
+import type { Clock } from '../ports/clock.ts';
+import type { Disk, DiskFile } from '../ports/disk.ts';
+import { must } from '../types/assert.ts';
+import type { StreamId } from '../types/ids.ts';
+import { corrupt, newerVersion } from './failure.ts';
+import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
+import type { SegmentLink } from './record-body.ts';
+import { Replay } from './replay.ts';
+import { type Scan, scanSegment } from './scan.ts';
+import { createSegment, isTemporary, LOG_FOLDER, type Segment, segmentPath, segmentSequence } from './segment.ts';
+import type { StreamState } from './stream-state.ts';
+import { WalError, type WalIdentity, type WalOptions } from './types.ts';
+
+const WRITE_BYTES = 1024 * 1024;
+
+/** Where the writer goes on. */
+export interface WritePosition {
+  readonly segment: Segment;
+  readonly file: DiskFile;
+  readonly end: number;
+  readonly chain: number;
+  /** Nothing but the header is in it: the start records come first. */
+  readonly empty: boolean;
+  /** End and chain of the segment before it. */
+  readonly link: SegmentLink;
+  /** The last record is a sync mark. */
+  readonly marked: boolean;
+}
+
+export interface RecoveredLog {
+  readonly streams: Map<StreamId, StreamState>;
+  /** By sequence; the last one is being written. */
+  readonly segments: Segment[];
+  /** Prepared ahead; its sequence follows. */
+  readonly spare: Segment | null;
+  readonly position: WritePosition;
+}
+
+/** Rejects with WalError or with the disk's error; changes nothing on the disk before all of it was found sound. */
+export async function recover(disk: Disk, clock: Clock, options: WalOptions): Promise<RecoveredLog> {
+  await disk.makeFolder(LOG_FOLDER);
+  const names = await disk.list(LOG_FOLDER);
+  const sequences = sequencesOf(names);
+  const segments: Segment[] = [];
+  for (const sequence of sequences) segments.push(await readHeader(disk, options, sequence));
+  const replay = new Replay(options.decodeConfiguration);
+  const scans = await scanAll(disk, segments, replay);
+  for (const name of names) if (isTemporary(name)) await disk.remove(name);
+  // A segment may have got its name, and the folder lost power before it was told to keep it.
+  await disk.syncFolder(LOG_FOLDER);
+  if (segments.length === 0) {
+    segments.push(await createSegment(disk, options, 1, Math.floor(clock.wallMs()), options.segmentBytes));
+  }
+  const activeAt = Math.max(
+    0,
+    scans.findLastIndex((scan) => scan.batches > 0),
+  );
+  const spare = segments[activeAt + 1] ?? null;
+  if (spare !== null) await settleSpare(disk, spare, must(scans[activeAt + 1], 'it was scanned'), options);
+  const position = await settleActive(disk, segments, scans, activeAt, options);
+  return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position };
+}
+
+/** Sequence numbers in the folder: from 1, without a gap. */
+function sequencesOf(names: readonly string[]): readonly number[] {
+  const sequences = names.flatMap((name) => segmentSequence(name) ?? []).sort((a, b) => a - b);
+  for (const [i, sequence] of sequences.entries()) {
+    if (sequence !== i + 1) throw corrupt(segmentPath(i + 1), 0, 'this segment is missing');
+  }
+  return sequences;
+}
+
+async function readHeader(disk: Disk, identity: WalIdentity, sequence: number): Promise<Segment> {
+  const path = segmentPath(sequence);
+  const file = await disk.open(path, { create: false });
+  try {
+    const outcome = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
+    if (outcome.kind === 'bad') throw corrupt(path, 0, outcome.reason);
+    if (outcome.kind === 'version') throw newerVersion(path, 0, `format version ${outcome.version}`);
+    const { header, tag } = outcome;
+    refuseForeign(path, header, identity);
+    if (header.sequence !== sequence) throw corrupt(path, 0, `it is segment ${header.sequence} under another name`);
+    return { sequence, path, tag, size: await file.size(), ranges: new Map() };
+  } finally {
+    await file.close();
+  }
+}
+
+function refuseForeign(path: string, found: WalIdentity, expected: WalIdentity): void {
+  if (found.clusterId === expected.clusterId && found.memberId === expected.memberId) return;
+  throw new WalError(
+    'foreign',
+    path,
+    0,
+    `${path} belongs to member ${found.memberId} of cluster ${found.clusterId}, but this is member ` +
+      `${expected.memberId} of cluster ${expected.clusterId}. Set the data folder of this member, or an empty one.`,
+  );
+}
+
+async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay): Promise<readonly Scan[]> {
+  const scans: Scan[] = [];
+  for (const [i, segment] of segments.entries()) {
+    const before = scans[i - 1];
+    replay.enter(segment, { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 });
+    const file = await disk.open(segment.path, { create: false });
+    try {
+      const scan = await scanSegment(file, segment.path, segment.tag, segment.size, (batch) => replay.batch(batch));
+      refuseBrokenEnd(segments[i - 1], before, segment, scan);
+      scans.push(scan);
+    } finally {
+      await file.close();
+    }
+  }
+  return scans;
+}
+
+/** A segment is written to only after all of the one before it was durable, and prepared only after something was. */
+function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined, next: Segment, scan: Scan): void {
+  if (previous === undefined || before === undefined) return;
+  if (before.batches === 0) throw corrupt(previous.path, before.end, `it is empty, but ${next.path} follows it`);
+  const written = scan.dirtyEnd > SEGMENT_HEADER_BYTES;
+  if (written && before.dirtyEnd > before.end) {
+    throw corrupt(previous.path, before.end, `its end is not intact, but ${next.path} was written after it`);
+  }
+}
+
+async function settleSpare(disk: Disk, spare: Segment, scan: Scan, options: WalOptions): Promise<void> {
+  const file = await disk.open(spare.path, { create: false });
+  try {
+    await settle(file, spare, scan, options);
+  } finally {
+    await file.close();
+  }
+}
+
+async function settleActive(
+  disk: Disk,
+  segments: readonly Segment[],
+  scans: readonly Scan[],
+  activeAt: number,
+  options: WalOptions,
+): Promise<WritePosition> {
+  const segment = must(segments[activeAt], 'a log has a segment');
+  const scan = scans[activeAt];
+  const before = scans[activeAt - 1];
+  const link: SegmentLink = { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 };
+  const file = await disk.open(segment.path, { create: false });
+  if (scan === undefined) {
+    return { segment, file, end: SEGMENT_HEADER_BYTES, chain: segment.tag, empty: true, link, marked: false };
+  }
+  await settle(file, segment, scan, options);
+  return { segment, file, end: scan.end, chain: scan.chain, empty: scan.batches === 0, link, marked: scan.marked };
+}
+
+/**
+ * Makes the tail what was read. Torn bytes become zeroes, so that they can not come back to life behind a later
+ * record. What is kept but not proven durable is written once more before the sync: after a failed fsync the page
+ * cache may hold it as clean although the disk does not, and a sync alone would write nothing.
+ */
+async function settle(file: DiskFile, segment: Segment, scan: Scan, options: WalOptions): Promise<void> {
+  const { end, durable, dirtyEnd } = scan;
+  for (let offset = durable; offset < dirtyEnd; offset += WRITE_BYTES) {
+    const bytes = new Uint8Array(Math.min(WRITE_BYTES, dirtyEnd - offset));
+    if (offset < end) bytes.set(await file.read(offset, Math.min(bytes.length, end - offset)));
+    await file.write(offset, bytes);
+  }
+  await file.sync();
+  if (dirtyEnd === end) return;
+  options.observe?.({ kind: 'tornTail', file: segment.path, offset: end, bytes: dirtyEnd - end });
+}

@@ -1,0 +1,103 @@
+/** Segment files: their names, how one is prepared, and what is known of each in memory. */
+import type { Disk } from '../ports/disk.ts';
+import { DiskError } from '../ports/disk.ts';
+import { assert } from '../types/assert.ts';
+import type { StreamId } from '../types/ids.ts';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
+import type { WalIdentity } from './types.ts';
+
+/** The disk's root holds the segments and nothing else. */
+export const LOG_FOLDER = '';
+const SUFFIX = '.wal';
+const TEMPORARY_SUFFIX = '.tmp';
+const SEQUENCE_DIGITS = 12;
+
+export interface IndexRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** One segment. Compaction will drop those whose ranges are covered by a snapshot. */
+export interface Segment {
+  readonly sequence: number;
+  readonly path: string;
+  /** CRC of its header: the seed of its records' CRCs. */
+  readonly tag: number;
+  /** Preallocated size, bytes. */
+  size: number;
+  /** Indexes that some record in it holds, by stream; entries that were replaced later included. */
+  readonly ranges: Map<StreamId, IndexRange>;
+}
+
+export function segmentPath(sequence: number): string {
+  return `${String(sequence).padStart(SEQUENCE_DIGITS, '0')}${SUFFIX}`;
+}
+
+/** Sequence number of a segment's name, or null for any other name. */
+export function segmentSequence(name: string): number | null {
+  const match = /^(\d{12})\.wal$/.exec(name);
+  return match === null ? null : Number(match[1]);
+}
+
+/** Left behind by a crash while a segment was being prepared; holds nothing. */
+export function isTemporary(name: string): boolean {
+  return name.endsWith(SUFFIX + TEMPORARY_SUFFIX);
+}
+
+export function noteRange(segment: Segment, stream: StreamId, first: number, last: number): void {
+  const known = segment.ranges.get(stream);
+  if (known === undefined) segment.ranges.set(stream, { first, last });
+  else if (first < known.first || last > known.last) {
+    segment.ranges.set(stream, { first: Math.min(first, known.first), last: Math.max(last, known.last) });
+  }
+}
+
+/**
+ * Prepares an empty segment: preallocated and with its header under a temporary name, made durable, and only then
+ * given its name, so that a segment that can be seen is whole. Rejects with the disk's error and leaves no file.
+ */
+export async function createSegment(
+  disk: Disk,
+  identity: WalIdentity,
+  sequence: number,
+  createdMs: number,
+  sizeBytes: number,
+): Promise<Segment> {
+  assert(sizeBytes > SEGMENT_HEADER_BYTES, 'a segment has room for records');
+  const path = segmentPath(sequence);
+  const temporary = path + TEMPORARY_SUFFIX;
+  const { clusterId, memberId } = identity;
+  const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, sequence, createdMs });
+  await removeIfThere(disk, temporary);
+  const file = await disk.open(temporary, { create: true });
+  try {
+    await file.allocate(sizeBytes);
+    await file.write(0, bytes);
+    await file.sync();
+    await file.close();
+  } catch (error) {
+    await abandon(disk, temporary, file);
+    throw error;
+  }
+  await disk.rename(temporary, path);
+  await disk.syncFolder(LOG_FOLDER);
+  return { sequence, path, tag, size: sizeBytes, ranges: new Map() };
+}
+
+export async function removeIfThere(disk: Disk, path: string): Promise<void> {
+  try {
+    await disk.remove(path);
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== 'not_found') throw error;
+  }
+}
+
+/** Gives the space back. What went wrong is reported by the caller; a second failure adds nothing to it. */
+async function abandon(disk: Disk, path: string, file: { close(): Promise<void> }): Promise<void> {
+  try {
+    await file.close();
+    await disk.remove(path);
+  } catch {
+    // Removed at the next start.
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * Group commit (W2, W3, W5). Two lanes run side by side: one writes groups of batches at the tail, one syncs.
+ * What is appended while a sync runs is written meanwhile and shares the next sync.
+ *
+ * WR1  Offsets below `#durable` of the active segment are durable; callers are answered in order, after it moved.
+ * WR2  A group lies in one segment. The next segment is written to only after all of the one before is durable.
+ * WR3  After the first failure nothing is written, and every call rejects with that failure.
+ */
+import type { Clock } from '../ports/clock.ts';
+import type { Disk, DiskFile } from '../ports/disk.ts';
+import { DiskError } from '../ports/disk.ts';
+import { assert, must } from '../types/assert.ts';
+import { WAL_GROUP_BYTES_MAX, WAL_UNSYNCED_BYTES_MAX } from '../types/limits.ts';
+import { deviceFailure } from './failure.ts';
+import { encodeRecord, RECORD_TYPE, type RecordDraft, recordBytes, SEGMENT_HEADER_BYTES } from './record.ts';
+import type { SegmentLink } from './record-body.ts';
+import { syncMarkDraft } from './record-body.ts';
+import type { RecoveredLog } from './recovery.ts';
+import { createSegment, type Segment } from './segment.ts';
+import type { WalOptions } from './types.ts';
+
+/** Durable as a whole or not at all. */
+interface Batch {
+  readonly drafts: readonly RecordDraft[];
+  readonly bytes: number;
+  /** Called once, when durable, with the place of each record. */
+  readonly commit: (segment: Segment, offsets: readonly number[]) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+  /** Filled in when written. */
+  offsets: number[];
+}
+
+interface Group {
+  readonly batches: readonly Batch[];
+  readonly bytes: Buffer;
+  readonly chain: number;
+}
+
+/** The records that start a segment: everything that the log says so far, but the entries. */
+export type StartRecords = (link: SegmentLink) => readonly RecordDraft[];
+
+export class WalWriter {
+  readonly #disk: Disk;
+  readonly #clock: Clock;
+  readonly #options: WalOptions;
+  readonly #startRecords: StartRecords;
+  readonly #segments: Segment[];
+  #active: Segment;
+  #file: DiskFile;
+  /** End of what was written. */
+  #end: number;
+  #chain: number;
+  #durable: number;
+  #empty: boolean;
+  #link: SegmentLink;
+  #marked: boolean;
+  #spare: Segment | null;
+  #preparing: Promise<void> | null = null;
+  /** The disk had no room for a spare segment: tried again only when it is needed. */
+  #spareRefused = false;
+  #queue: Batch[] = [];
+  #writing: readonly Batch[] = [];
+  #unsynced: Batch[] = [];
+  #syncing: readonly Batch[] = [];
+  #writeLane: Promise<void> | null = null;
+  #syncLane: Promise<void> | null = null;
+  #failure: Error | null = null;
+
+  constructor(disk: Disk, clock: Clock, options: WalOptions, log: RecoveredLog, startRecords: StartRecords) {
+    this.#disk = disk;
+    this.#clock = clock;
+    this.#options = options;
+    this.#startRecords = startRecords;
+    this.#segments = log.segments;
+    this.#spare = log.spare;
+    const { segment, file, end, chain, empty, link, marked } = log.position;
+    this.#active = segment;
+    this.#file = file;
+    this.#end = end;
+    this.#chain = chain;
+    this.#durable = end;
+    this.#empty = empty;
+    this.#link = link;
+    this.#marked = marked;
+  }
+
+  get failure(): Error | null {
+    return this.#failure;
+  }
+
+  /** Queues one batch. Resolves when it is durable and `commit` has run; rejects after a failure (WR3). */
+  submit(drafts: readonly RecordDraft[], commit: Batch['commit']): Promise<void> {
+    assert(drafts.length > 0, 'a batch has records');
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    let bytes = 0;
+    for (const draft of drafts) bytes += recordBytes(draft);
+    const done = new Promise<void>((resolve, reject) => {
+      this.#queue.push({ drafts, bytes, commit, resolve, reject, offsets: [] });
+    });
+    this.#writeLane ??= this.#writeQueue();
+    return done;
+  }
+
+  /** Waits for what is in flight, marks everything as durable and closes the file. */
+  async close(): Promise<void> {
+    await this.#idle();
+    if (this.#failure === null && !this.#empty && !this.#marked) await this.#writeMark();
+    await this.#file.close();
+  }
+
+  async #idle(): Promise<void> {
+    for (;;) {
+      const lane = this.#writeLane ?? this.#syncLane ?? this.#preparing;
+      if (lane === null) return;
+      await lane;
+    }
+  }
+
+  /** From now on damage to the last batch is told from a torn write. Not worth a new segment. */
+  async #writeMark(): Promise<void> {
+    const draft = syncMarkDraft();
+    if (this.#end + recordBytes(draft) > this.#active.size) return;
+    const marked = this.submit([draft], () => undefined);
+    // Everything acknowledged is durable without the mark; a disk that fails now takes nothing away.
+    await marked.catch(() => undefined);
+    await this.#idle();
+  }
+
+  // ------------------------------------------------------------------------------------------- write lane
+
+  async #writeQueue(): Promise<void> {
+    // Let the caller's turn end: what it appends in one turn shares a write.
+    await null;
+    try {
+      while (this.#queue.length > 0 && this.#failure === null) await this.#writeNext();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#writeLane = null;
+  }
+
+  async #writeNext(): Promise<void> {
+    if (this.#end - this.#durable >= WAL_UNSYNCED_BYTES_MAX) {
+      await must(this.#syncLane, 'what is written is being synced');
+      return;
+    }
+    const group = this.#takeGroup();
+    if (group === null) {
+      await this.#makeRoom();
+      return;
+    }
+    this.#writing = group.batches;
+    await this.#file.write(this.#end, group.bytes);
+    if (this.#failure !== null) return;
+    this.#writing = [];
+    this.#end += group.bytes.length;
+    this.#chain = group.chain;
+    this.#empty = false;
+    this.#unsynced.push(...group.batches);
+    this.#syncLane ??= this.#syncWritten();
+  }
+
+  /** The next group, encoded; null when not even one batch fits the active segment. */
+  #takeGroup(): Group | null {
+    const start = this.#empty ? this.#startRecords(this.#link) : [];
+    let bytes = start.reduce((sum, draft) => sum + recordBytes(draft), 0);
+    const room = this.#active.size - this.#end;
+    let count = 0;
+    for (const batch of this.#queue) {
+      if (bytes + batch.bytes > room) break;
+      if (count > 0 && bytes + batch.bytes > WAL_GROUP_BYTES_MAX) break;
+      bytes += batch.bytes;
+      count += 1;
+    }
+    if (count === 0) return null;
+    const batches = this.#queue.slice(0, count);
+    this.#queue = this.#queue.slice(count);
+    return this.#encode(start, batches, bytes);
+  }
+
+  #encode(start: readonly RecordDraft[], batches: readonly Batch[], length: number): Group {
+    const bytes = Buffer.alloc(length);
+    let at = 0;
+    let chain = this.#chain;
+    const put = (draft: RecordDraft, last: boolean): number => {
+      const offset = this.#end + at;
+      chain = encodeRecord(bytes, at, { tag: this.#active.tag, offset, chain, durable: this.#durable }, draft, last);
+      at += recordBytes(draft);
+      return offset;
+    };
+    for (const [i, draft] of start.entries()) put(draft, i === start.length - 1);
+    for (const batch of batches) {
+      const last = batch.drafts.length - 1;
+      batch.offsets = batch.drafts.map((draft, i) => put(draft, i === last));
+    }
+    assert(at === length, 'a group fills its buffer');
+    return { batches, bytes, chain };
+  }
+
+  // ------------------------------------------------------------------------------------------- sync lane
+
+  async #syncWritten(): Promise<void> {
+    try {
+      while (this.#unsynced.length > 0 && this.#failure === null) await this.#syncOnce();
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#syncLane = null;
+  }
+
+  async #syncOnce(): Promise<void> {
+    const batches = this.#unsynced;
+    const segment = this.#active;
+    const end = this.#end;
+    const bytes = end - this.#durable;
+    this.#unsynced = [];
+    this.#syncing = batches;
+    const startMs = this.#clock.monotonicMs();
+    await this.#file.sync();
+    if (this.#failure !== null) return;
+    const durationMs = this.#clock.monotonicMs() - startMs;
+    this.#syncing = [];
+    this.#durable = end;
+    let records = 0;
+    for (const batch of batches) {
+      records += batch.drafts.length;
+      this.#marked = batch.drafts.at(-1)?.type === RECORD_TYPE.syncMark;
+      batch.commit(segment, batch.offsets);
+      batch.resolve();
+    }
+    this.#options.observe?.({ kind: 'synced', records, bytes, durationMs });
+    this.#prepareAhead();
+  }
+
+  // ------------------------------------------------------------------------------------------- segments
+
+  /** Half of the segment is used: prepare the next one, so that the change does not stall the hot path. */
+  #prepareAhead(): void {
+    if (this.#durable * 2 < this.#active.size || this.#spare !== null) return;
+    if (this.#preparing !== null || this.#spareRefused) return;
+    this.#preparing = this.#prepareSpare();
+  }
+
+  async #prepareSpare(): Promise<void> {
+    try {
+      this.#spare = await this.#create();
+    } catch (error) {
+      if (error instanceof DiskError && error.code === 'no_space') this.#spareRefused = true;
+      else this.#fail(error);
+    }
+    this.#preparing = null;
+  }
+
+  #create(): Promise<Segment> {
+    const createdMs = Math.floor(this.#clock.wallMs());
+    return createSegment(this.#disk, this.#options, this.#active.sequence + 1, createdMs, this.#options.segmentBytes);
+  }
+
+  /** The next batch does not fit: an empty segment grows, a used one gives way to the next (WR2). */
+  async #makeRoom(): Promise<void> {
+    while (this.#syncLane !== null) await this.#syncLane;
+    if (this.#failure !== null) return;
+    if (this.#empty) await this.#grow();
+    else await this.#enterNext();
+  }
+
+  async #grow(): Promise<void> {
+    const start = this.#startRecords(this.#link).reduce((sum, draft) => sum + recordBytes(draft), 0);
+    const size = this.#end + start + must(this.#queue[0], 'a batch waits').bytes;
+    await this.#file.allocate(size);
+    await this.#file.sync();
+    this.#active.size = size;
+  }
+
+  async #enterNext(): Promise<void> {
+    await this.#preparing;
+    if (this.#failure !== null) return;
+    const next = this.#spare ?? (await this.#create());
+    this.#spare = null;
+    this.#spareRefused = false;
+    const file = await this.#disk.open(next.path, { create: false });
+    await this.#file.close();
+    this.#link = { previousEnd: this.#end, previousChain: this.#chain };
+    this.#segments.push(next);
+    this.#active = next;
+    this.#file = file;
+    this.#end = SEGMENT_HEADER_BYTES;
+    this.#durable = SEGMENT_HEADER_BYTES;
+    this.#chain = next.tag;
+    this.#empty = true;
+  }
+
+  // ------------------------------------------------------------------------------------------- failure
+
+  /** WR3. Rejects whoever waits, in order. */
+  #fail(error: unknown): void {
+    if (this.#failure !== null) return;
+    const known = error instanceof Error && !(error instanceof DiskError);
+    const failure = known ? error : deviceFailure(error, this.#active.path, this.#end);
+    this.#failure = failure;
+    const waiting = [...this.#syncing, ...this.#unsynced, ...this.#writing, ...this.#queue];
+    this.#syncing = [];
+    this.#unsynced = [];
+    this.#writing = [];
+    this.#queue = [];
+    for (const batch of waiting) batch.reject(failure);
+  }
+}
