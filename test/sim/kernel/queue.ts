@@ -4,6 +4,8 @@
 export interface Owner {
   alive: boolean;
   pausedUntilUs: number;
+  /** Set when an event of its ran; whoever looks after it clears it. */
+  touched: boolean;
 }
 
 export interface SimEvent {

@@ -83,6 +83,7 @@ export class World {
       if (!this.#admit(event)) continue;
       this.#nowUs = event.timeUs;
       this.#events += 1;
+      if (event.owner !== null) event.owner.touched = true;
       try {
         event.run();
       } catch (error) {

@@ -44,6 +44,7 @@ export class SimDisk {
   #nextId = 1;
   #slowUntilUs = 0;
   #healthy = false;
+  #healthyMaxUs = 0;
 
   constructor(world: World, prng: Prng, options: SimOptions['disk']) {
     this.#world = world;
@@ -65,8 +66,10 @@ export class SimDisk {
     this.#slowUntilUs = timeUs;
   }
 
-  heal(): void {
+  /** Ends all trouble for good; from now on a sync takes `maxUs` at most. */
+  heal(maxUs: number): void {
     this.#healthy = true;
+    this.#healthyMaxUs = maxUs;
     this.#slowUntilUs = 0;
   }
 
@@ -128,8 +131,8 @@ export class SimDisk {
 
   syncUs(): number {
     const { syncMinUs, syncMaxUs, slowPermille, slowMaxUs } = this.#options;
+    if (this.#healthy) return this.#prng.between(10, this.#healthyMaxUs);
     let delayUs = this.#prng.between(syncMinUs, syncMaxUs);
-    if (this.#healthy) return delayUs;
     const slowNow = this.#world.nowUs < this.#slowUntilUs;
     if (slowNow || this.#prng.chance(slowPermille)) {
       this.faults.slow += 1;

@@ -38,6 +38,7 @@ export class SimNetwork {
   readonly #lossy = new Map<string, number>();
   readonly #lastArrivalUs = new Map<string, number>();
   #healthy = false;
+  #healthyMaxUs = 0;
 
   constructor(world: World, prng: Prng, options: SimOptions['network']) {
     this.#world = world;
@@ -53,7 +54,7 @@ export class SimNetwork {
     this.#cut.add(`${from}>${to}`);
   }
 
-  heal(from: MemberId, to: MemberId): void {
+  uncut(from: MemberId, to: MemberId): void {
     this.#cut.delete(`${from}>${to}`);
   }
 
@@ -61,11 +62,17 @@ export class SimNetwork {
     this.#lossy.set(`${from}>${to}`, permille);
   }
 
-  /** Ends all trouble for good. */
-  healAll(): void {
+  /** Partitions end, single faults go on. */
+  healLinks(): void {
     this.#cut.clear();
     this.#lossy.clear();
+  }
+
+  /** Ends all trouble for good; from now on envelopes take `maxUs` at most. */
+  heal(maxUs: number): void {
+    this.healLinks();
     this.#healthy = true;
+    this.#healthyMaxUs = maxUs;
   }
 
   send(from: MemberId, to: MemberId, envelope: Envelope): void {
@@ -84,7 +91,8 @@ export class SimNetwork {
       return;
     }
     this.#deliver(from, to, envelope, link);
-    if (!this.#healthy && prng.chance(options.duplicatedPermille)) {
+    // Raft bears copies; for a forwarded mutation the port promises delivery at most once.
+    if (!this.#healthy && envelope.kind === 'raft' && prng.chance(options.duplicatedPermille)) {
       this.faults.duplicated += 1;
       this.#deliver(from, to, envelope, link);
     }
@@ -93,7 +101,8 @@ export class SimNetwork {
   #deliver(from: MemberId, to: MemberId, envelope: Envelope, link: string): void {
     const prng = this.#prng;
     const options = this.#options;
-    let delayUs = prng.between(options.delayMinUs, options.delayMaxUs);
+    const maxUs = this.#healthy ? Math.min(options.delayMaxUs, this.#healthyMaxUs) : options.delayMaxUs;
+    let delayUs = prng.between(Math.min(options.delayMinUs, maxUs), maxUs);
     let ordered = options.inOrder;
     if (!this.#healthy && prng.chance(options.stragglerPermille)) {
       this.faults.straggled += 1;

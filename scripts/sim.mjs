@@ -1,0 +1,93 @@
+/**
+ * Bundles the simulator and runs it: `npm run sim -- --help` is in test/sim/README.md.
+ * `--mutant ID [--catalogue FILE]` breaks the product on purpose: a text replacement on one file of src/ as it is
+ * loaded. A replacement that does not match exactly once is an error.
+ */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root, run } from './lib.mjs';
+
+const CACHE = join(root, 'node_modules/.cache/quorate-sim');
+const CATALOGUE = join(root, 'test/mutants/catalogue.json');
+
+/** @typedef {{ id: string, file: string, find: string, replace: string, oracle: string }} Mutant */
+
+/** @param {Mutant} mutant @returns {import('esbuild').Plugin} */
+function mutate(mutant) {
+  const target = join(root, mutant.file);
+  return {
+    name: 'mutate',
+    setup(bundle) {
+      let loaded = false;
+      bundle.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
+        if (path !== target) return null;
+        loaded = true;
+        const parts = (await readFile(path, 'utf8')).split(mutant.find);
+        if (parts.length !== 2) {
+          const text = `mutant ${mutant.id} matches ${parts.length - 1} times in ${mutant.file}, not once`;
+          return { errors: [{ text }] };
+        }
+        return { contents: parts.join(mutant.replace), loader: 'ts' };
+      });
+      bundle.onEnd(() => (loaded ? {} : { errors: [{ text: `${mutant.file} of mutant ${mutant.id} is not loaded` }] }));
+    },
+  };
+}
+
+/**
+ * Takes `name VALUE` out of the arguments.
+ * @param {string[]} args @param {string} name @returns {string | undefined}
+ */
+function take(args, name) {
+  const at = args.indexOf(name);
+  return at < 0 ? undefined : args.splice(at, 2)[1];
+}
+
+/** @param {string} id @param {string} file @returns {Mutant} */
+function findMutant(id, file) {
+  /** @type {Mutant[]} */
+  const catalogue = JSON.parse(readFileSync(file, 'utf8'));
+  const found = catalogue.find((candidate) => candidate.id === id);
+  if (found === undefined) throw new Error(`no mutant ${id} in ${file}`);
+  return found;
+}
+
+/** @param {Mutant | null} mutant @returns {Promise<string>} path of the bundle */
+async function bundle(mutant) {
+  const result = await build({
+    entryPoints: [join(root, 'test/sim/main.ts')],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+    sourcemap: 'inline',
+    logLevel: 'error',
+    absWorkingDir: root,
+    plugins: mutant === null ? [] : [mutate(mutant)],
+  });
+  const { contents } = result.outputFiles[0] ?? { contents: new Uint8Array() };
+  const name = createHash('sha256').update(contents).digest('hex').slice(0, 16);
+  mkdirSync(CACHE, { recursive: true });
+  const path = join(CACHE, `${name}.mjs`);
+  // Several may do this at once; a reader never sees half a file.
+  writeFileSync(`${path}.${process.pid}`, contents);
+  renameSync(`${path}.${process.pid}`, path);
+  return path;
+}
+
+const args = process.argv.slice(2);
+const id = take(args, '--mutant');
+const catalogue = take(args, '--catalogue') ?? CATALOGUE;
+const again = id === undefined ? [] : ['--again', `npm run sim -- --mutant ${id}`];
+try {
+  const path = await bundle(id === undefined ? null : findMutant(id, catalogue));
+  process.exitCode = await run(process.execPath, ['--enable-source-maps', path, ...args, ...again]);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 2;
+}

@@ -1,0 +1,238 @@
+/**
+ * A machine of the cluster: disk, store and clocks, which outlive processes, and the process that runs on it now,
+ * which is the real member over the real log.
+ */
+import type { MachineView } from '../../../src/machine/api.ts';
+import { Member } from '../../../src/node/member.ts';
+import type { MemberDeps } from '../../../src/node/options.ts';
+import type { Envelope } from '../../../src/node/types.ts';
+import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import { clusterId, DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
+import type { Wal, WalAppend } from '../../../src/wal/types.ts';
+import { openWal } from '../../../src/wal/wal.ts';
+import type { Prng } from '../kernel/prng.ts';
+import type { Owner } from '../kernel/queue.ts';
+import type { World } from '../kernel/world.ts';
+import type { SimOptions } from '../options.ts';
+import { SimClock, type SimWallClock } from '../ports/clock.ts';
+import { SimDisk } from '../ports/disk.ts';
+import type { NetworkNode, SimNetwork } from '../ports/network.ts';
+import { SimStoreDisk } from '../ports/store.ts';
+import { DurableView } from '../wal/durable-view.ts';
+import { type Tag, TrackedLog, tagOf } from './tracked-log.ts';
+
+export const CLUSTER = clusterId('sim');
+
+export interface MemberEvents {
+  walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
+  applied(member: SimMember, entry: Entry, view: MachineView): void;
+  booted(member: SimMember): void;
+  /** The process said that it cannot go on, or could not start. */
+  failed(member: SimMember, process: Process, error: unknown): void;
+}
+
+/** One life of a member. */
+export class Process implements Owner {
+  alive = true;
+  pausedUntilUs = 0;
+  touched = false;
+  /** null until the log and the store are open. */
+  member: Member | null = null;
+  wal: Wal | null = null;
+  stopping = false;
+}
+
+export class SimMember implements NetworkNode {
+  readonly id: MemberId;
+  readonly position: number;
+  readonly disk: SimDisk;
+  readonly store: SimStoreDisk;
+  readonly wall: SimWallClock;
+  /** The log as the member handed it to its disk, durable or not. */
+  readonly log = new TrackedLog();
+  readonly durable: DurableView;
+  /** What was durable when the last process died. */
+  readonly survivor = { log: new TrackedLog(), term: 0, votedFor: null as string | null };
+  process: Process | null = null;
+  /** Status after the last event of this process. */
+  lastStatus: RaftStatus | null = null;
+  starts = 0;
+  readonly #world: World;
+  readonly #prng: Prng;
+  readonly #options: SimOptions;
+  readonly #network: SimNetwork;
+  readonly #events: MemberEvents;
+  readonly #voters: readonly MemberId[];
+  readonly #ratePermille: number;
+
+  constructor(deps: {
+    readonly world: World;
+    readonly prng: Prng;
+    readonly options: SimOptions;
+    readonly network: SimNetwork;
+    readonly events: MemberEvents;
+    readonly voters: readonly MemberId[];
+    readonly position: number;
+    readonly id: MemberId;
+    readonly wall: SimWallClock;
+    readonly diskPrng: Prng;
+  }) {
+    this.id = deps.id;
+    this.position = deps.position;
+    this.#world = deps.world;
+    this.#prng = deps.prng;
+    this.#options = deps.options;
+    this.#network = deps.network;
+    this.#events = deps.events;
+    this.#voters = deps.voters;
+    this.wall = deps.wall;
+    this.disk = new SimDisk(deps.world, deps.diskPrng, deps.options.disk);
+    this.store = new SimStoreDisk(deps.world, deps.diskPrng);
+    this.durable = new DurableView(() => this.disk.durableFiles());
+    const drift = deps.options.clock.driftPermille;
+    this.#ratePermille = 1000 + deps.prng.between(-drift, drift);
+    deps.network.attach(this);
+  }
+
+  get owner(): Owner | null {
+    return this.process;
+  }
+
+  /** The running member, or null while it is down or still opening. */
+  get running(): Member | null {
+    const process = this.process;
+    return process?.alive === true && !process.stopping ? process.member : null;
+  }
+
+  status(): RaftStatus | null {
+    return this.process?.alive === true ? (this.process.member?.status(DATA_STREAM).raft ?? null) : null;
+  }
+
+  receive(from: MemberId, envelope: Envelope): void {
+    const process = this.process;
+    if (process?.member == null) return;
+    process.touched = true;
+    process.member.receive(from, envelope);
+  }
+
+  unreachable(peer: MemberId): void {
+    this.process?.member?.unreachable(peer);
+  }
+
+  // ------------------------------------------------------------------------------------------ life
+
+  /** Starts a process on what the disk holds. */
+  boot(): void {
+    if (this.process !== null) return;
+    this.starts += 1;
+    this.lastStatus = null;
+    const process = new Process();
+    this.process = process;
+    this.#world.note(this.id, 'boot', this.starts, 0, 0);
+    this.#open(process).catch((error: unknown) => {
+      if (process.alive) this.#events.failed(this, process, error);
+    });
+  }
+
+  async #open(process: Process): Promise<void> {
+    const world = this.#world;
+    const options = this.#options;
+    const clock = new SimClock(world, this.wall, process, this.#ratePermille);
+    const wal = await openWal(this.disk.attach(process), clock, {
+      clusterId: CLUSTER,
+      memberId: this.id,
+      segmentBytes: options.walSegmentBytes,
+      compressBytesMin: options.walCompressBytesMin,
+    });
+    process.wal = wal;
+    this.#recover();
+    const deps: MemberDeps = {
+      clusterId: CLUSTER,
+      memberId: this.id,
+      initialConfiguration: { voters: this.#voters, votersOutgoing: [], learners: [] },
+      streams: [DATA_STREAM],
+      clock,
+      random: this.#prng,
+      wal: this.#observe(wal),
+      store: this.store.attach(process),
+      network: {
+        send: (to, envelope) => {
+          if (process.alive) this.#network.send(this.id, to, envelope);
+        },
+      },
+      settings: options.settings,
+      onFatal: (error) => {
+        if (process.alive) this.#events.failed(this, process, error);
+      },
+      onApplied: (_stream: StreamId, entry: Entry, view: MachineView) => this.#events.applied(this, entry, view),
+    };
+    const member = await Member.open(deps);
+    process.member = member;
+    process.touched = true;
+    this.#events.booted(this);
+    member.start();
+    world.note(this.id, 'started', this.log.lastIndex, this.log.lastTerm, 0);
+  }
+
+  /** What the log has recovered is what is durable now; what was only in the page cache had to be made so. */
+  #recover(): void {
+    this.durable.reset();
+    this.durable.refresh();
+    this.log.assign(this.durable.log);
+  }
+
+  #observe(wal: Wal): Wal {
+    return {
+      streams: wal.streams,
+      bootstrap: (stream, configuration) => wal.bootstrap(stream, configuration),
+      append: (append) => {
+        const tags = append.entries.map(tagOf);
+        this.#events.walAppend(this, append, tags);
+        const first = append.entries[0];
+        if (first !== undefined) this.log.replace(first.index, tags);
+        return wal.append(append);
+      },
+      read: (stream, from, to, bytesMax) => wal.read(stream, from, to, bytesMax),
+      close: () => wal.close(),
+    };
+  }
+
+  /** The power goes. */
+  crash(): void {
+    this.#die();
+    this.disk.crash();
+    this.store.crash();
+    this.durable.reset();
+  }
+
+  /** SIGKILL: what the process wrote stays in the page cache. */
+  kill(): void {
+    this.#die();
+    this.disk.kill();
+  }
+
+  /** A clean stop, as on SIGTERM. The process is gone when the promise resolves, if nothing killed it before. */
+  async stop(): Promise<void> {
+    const process = this.process;
+    if (process?.member == null || process.stopping) return;
+    process.stopping = true;
+    await process.member.stop();
+    await process.wal?.close();
+    if (this.process === process) this.kill();
+  }
+
+  pause(untilUs: number): void {
+    if (this.process !== null) this.process.pausedUntilUs = untilUs;
+  }
+
+  #die(): void {
+    if (this.process === null) return;
+    this.durable.refresh();
+    this.survivor.log.assign(this.durable.log);
+    this.survivor.term = this.durable.term;
+    this.survivor.votedFor = this.durable.votedFor;
+    this.process.alive = false;
+    this.process = null;
+    this.lastStatus = null;
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--workers N] [--trace]
+ * [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { formatNote } from './kernel/journal.ts';
+import { type RunReport, runSeed } from './run.ts';
+
+interface Settings {
+  readonly start: number;
+  readonly count: number;
+  readonly members: number | null;
+  readonly workers: number;
+  readonly trace: boolean;
+  readonly json: boolean;
+  readonly keepGoing: boolean;
+  /** How the same build is run again; for the line that says so. */
+  readonly again: string;
+}
+
+/** Seeds handed to a worker at once: enough that it is never idle, few enough that the end is even. */
+const SEEDS_AT_ONCE = 4;
+const FRESH_SEEDS = 2 ** 40;
+
+export interface Totals {
+  seeds: number;
+  simulatedUs: number;
+  events: number;
+  entries: number;
+  operations: number;
+  operationsDone: number;
+  reads: number;
+  readonly faults: Record<string, number>;
+  readonly violations: RunReport[];
+  readonly hashes: Record<string, string>;
+}
+
+function readSettings(): Settings {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: 'string' },
+      start: { type: 'string' },
+      seed: { type: 'string' },
+      members: { type: 'string' },
+      workers: { type: 'string', default: '2' },
+      trace: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      'keep-going': { type: 'boolean', default: false },
+      again: { type: 'string', default: 'npm run sim --' },
+    },
+  });
+  const seed = whole(values.seed, 'seed');
+  const count = seed === null ? (whole(values.seeds, 'seeds') ?? 100) : 1;
+  const members = whole(values.members, 'members');
+  if (members !== null && ![1, 3, 5].includes(members)) throw new Error('--members is 1, 3 or 5');
+  return {
+    start: seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
+    count,
+    members,
+    workers: Math.max(1, Math.min(whole(values.workers, 'workers') ?? 2, Math.ceil(count / SEEDS_AT_ONCE))),
+    trace: values.trace,
+    json: values.json,
+    keepGoing: values['keep-going'],
+    again: values.again,
+  };
+}
+
+function whole(text: string | undefined, name: string): number | null {
+  if (text === undefined) return null;
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} is a whole number, not ${text}`);
+  return value;
+}
+
+async function runHere(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
+  const sink = settings.trace ? (note: Parameters<typeof formatNote>[0]) => console.log(formatNote(note)) : null;
+  for (let at = 0; at < settings.count; at += 1) {
+    if (!add(await runSeed({ seed: settings.start + at, members: settings.members, sink }))) return;
+  }
+}
+
+interface Order {
+  readonly seeds: readonly number[];
+  readonly members: number | null;
+}
+
+/** A child process: runs what it is sent, and answers with a report for each. */
+function work(): void {
+  process.on('message', (order: Order) => {
+    void (async () => {
+      for (const seed of order.seeds) {
+        process.send?.(await runSeed({ seed, members: order.members, sink: null }));
+      }
+    })();
+  });
+}
+
+function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
+  let next = settings.start;
+  const end = settings.start + settings.count;
+  let stopped = false;
+  const give = (child: ChildProcess): number => {
+    if (stopped || next >= end) {
+      child.disconnect();
+      return 0;
+    }
+    const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => next++);
+    child.send({ seeds, members: settings.members } satisfies Order);
+    return seeds.length;
+  };
+  const one = (): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const child = fork(process.argv[1] as string, ['--worker']);
+      let waiting = 0;
+      child.on('message', (report: RunReport) => {
+        waiting -= 1;
+        if (!stopped && !add(report)) stopped = true;
+        if (waiting === 0 && child.connected) waiting = give(child);
+      });
+      child.on('error', reject);
+      child.on('exit', (code, signal) => {
+        if (waiting === 0 || stopped) resolve();
+        else reject(new Error(`a worker ended with ${signal ?? code} in the seeds before ${next}`));
+      });
+      waiting = give(child);
+    });
+  return Promise.all(Array.from({ length: settings.workers }, one)).then(() => undefined);
+}
+
+function addTo(totals: Totals, report: RunReport): void {
+  totals.seeds += 1;
+  totals.simulatedUs += report.simulatedUs;
+  totals.events += report.events;
+  totals.entries += report.entries;
+  totals.operations += report.operations;
+  totals.operationsDone += report.operationsDone;
+  totals.reads += report.reads;
+  totals.hashes[report.seed] = report.traceHash;
+  for (const [name, count] of Object.entries(report.faults)) totals.faults[name] = (totals.faults[name] ?? 0) + count;
+  if (report.violation !== null) totals.violations.push(report);
+}
+
+function printViolation(report: RunReport, settings: Settings): void {
+  console.log(`\noptions of seed ${report.seed}: ${JSON.stringify(report.options)}`);
+  console.log('last events:');
+  for (const line of report.last ?? []) console.log(line);
+  console.log(`\n${report.violation?.oracle} broken with seed ${report.seed}: ${report.violation?.message}`);
+  const members = settings.members === null ? '' : ` --members ${settings.members}`;
+  console.log(`replay: ${settings.again} --seed ${report.seed}${members} --trace`);
+}
+
+function printTotals(totals: Totals, tookMs: number): void {
+  const perSecond = (totals.seeds / (tookMs / 1000)).toFixed(1);
+  console.log(`${totals.seeds} seeds in ${(tookMs / 1000).toFixed(1)} s: ${perSecond} seeds/s`);
+  console.log(
+    `simulated ${(totals.simulatedUs / 1e6).toFixed(0)} s, ${totals.events} events, ${totals.entries} entries, ` +
+      `${totals.operations} operations (${totals.operationsDone} carried out), ${totals.reads} reads`,
+  );
+  const faults = Object.entries(totals.faults)
+    .filter(([, count]) => count > 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`);
+  console.log(`faults: ${faults.join(', ') || 'none'}`);
+  if (totals.seeds === 1) console.log(`trace hash ${Object.values(totals.hashes)[0]}`);
+}
+
+async function main(): Promise<void> {
+  const settings = readSettings();
+  if (!settings.json) console.log(`seeds ${settings.start} to ${settings.start + settings.count - 1}`);
+  const totals: Totals = {
+    seeds: 0,
+    simulatedUs: 0,
+    events: 0,
+    entries: 0,
+    operations: 0,
+    operationsDone: 0,
+    reads: 0,
+    faults: {},
+    violations: [],
+    hashes: {},
+  };
+  const startedMs = performance.now();
+  const add = (report: RunReport): boolean => {
+    addTo(totals, report);
+    return report.violation === null || settings.keepGoing;
+  };
+  if (settings.trace || settings.workers === 1) await runHere(settings, add);
+  else await runInWorkers(settings, add);
+  const tookMs = performance.now() - startedMs;
+  if (settings.json) {
+    const violations = totals.violations.map(({ seed, violation }) => ({ seed, ...violation }));
+    console.log(JSON.stringify({ start: settings.start, tookMs: Math.round(tookMs), ...totals, violations }));
+  } else {
+    for (const report of totals.violations.slice(0, 1)) printViolation(report, settings);
+    for (const { seed, violation } of totals.violations.slice(1)) {
+      console.log(`seed ${seed}: ${violation?.oracle} ${violation?.message}`);
+    }
+    printTotals(totals, tookMs);
+  }
+  process.exitCode = totals.violations.length === 0 ? 0 : 1;
+}
+
+if (process.argv.includes('--worker')) work();
+else {
+  main().catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 2;
+  });
+}

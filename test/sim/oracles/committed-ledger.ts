@@ -1,0 +1,138 @@
+/**
+ * CL, committed ledger: the first entry that any member counts as committed at an index is final, and every later
+ * leader holds it (Raft paper, figure 3: leader completeness, state machine safety).
+ *
+ * A commit must also be safe at the moment it is made: if some member without the entry could still win an election
+ * against the logs that are durable now, the entry could be lost (5.4.2, figure 8). That needs no lucky schedule to
+ * be seen.
+ */
+import type { MachineView } from '../../../src/machine/api.ts';
+import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import type { WalAppend } from '../../../src/wal/types.ts';
+import type { SimMember } from '../cluster/sim-member.ts';
+import { atLeastAsUpToDate, sameTag, type Tag, type TrackedLog, tagOf } from '../cluster/tracked-log.ts';
+import type { Oracle, Scene } from './oracle.ts';
+
+interface Committed {
+  readonly tag: Tag;
+  /** Term of the member that was first to count it as committed. */
+  readonly inTerm: number;
+}
+
+export class CommittedLedger implements Oracle {
+  readonly id = 'CL';
+  readonly #scene: Scene;
+  /** Of index i + 1. */
+  readonly #ledger: Committed[] = [];
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  get lastIndex(): number {
+    return this.#ledger.length;
+  }
+
+  afterEvent(member: SimMember, status: RaftStatus, before: RaftStatus | null): void {
+    if (status.commitIndex > (before?.commitIndex ?? 0)) this.#advance(member, status, before?.commitIndex ?? 0);
+    if (status.role === 'leader' && (before?.role !== 'leader' || before.term !== status.term)) {
+      this.#elected(member, status.term);
+    }
+  }
+
+  applied(member: SimMember, entry: Entry, _view: MachineView): void {
+    if (!sameTag(member.log.at(entry.index), tagOf(entry))) {
+      this.#scene.violate('CL', `${member.id} applies at ${entry.index} what its log does not hold`);
+    }
+    const committed = this.#ledger[entry.index - 1];
+    if (committed !== undefined && !sameTag(committed.tag, tagOf(entry))) {
+      this.#scene.violate('CL', `${member.id} applies at ${entry.index} another entry than was committed`);
+    }
+  }
+
+  walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void {
+    const first = append.entries[0];
+    const commitIndex = member.lastStatus?.commitIndex ?? 0;
+    if (first === undefined || first.index > commitIndex) return;
+    for (const [offset, tag] of tags.entries()) {
+      const committed = this.#ledger[first.index + offset - 1];
+      if (committed !== undefined && !sameTag(committed.tag, tag)) {
+        this.#scene.violate('CL', `${member.id} replaces ${first.index + offset}, which it knows is committed`);
+      }
+    }
+  }
+
+  /** Recovery never loses a committed entry that was durable. */
+  booted(member: SimMember): void {
+    const { log } = member.survivor;
+    const through = Math.min(log.lastIndex, this.#ledger.length);
+    for (let index = 1; index <= through; index += 1) {
+      const committed = this.#ledger[index - 1];
+      if (sameTag(committed?.tag, log.at(index)) && !sameTag(committed?.tag, member.durable.log.at(index))) {
+        this.#scene.violate('CL', `${member.id} lost committed entry ${index}, which was durable, in recovery`);
+        return;
+      }
+    }
+  }
+
+  #advance(member: SimMember, status: RaftStatus, from: number): void {
+    const to = status.commitIndex;
+    for (let index = from + 1; index <= to; index += 1) {
+      const tag = member.log.at(index);
+      if (tag === undefined) {
+        this.#scene.violate('CL', `${member.id} counts ${index} as committed, which its log does not hold`);
+        return;
+      }
+      const committed = this.#ledger[index - 1];
+      if (committed === undefined) {
+        this.#ledger.push({ tag, inTerm: status.term });
+        if (index === to) this.#checkSafe(member, index, tag);
+      } else if (!sameTag(committed.tag, tag)) {
+        this.#scene.violate(
+          'CL',
+          `${member.id} commits (${index}, term ${tag.term}), but (${index}, term ${committed.tag.term}) is committed`,
+        );
+        return;
+      }
+    }
+  }
+
+  #checkSafe(by: SimMember, index: number, tag: Tag): void {
+    for (const candidate of this.#scene.members) {
+      const logs: TrackedLog[] = [candidate.durable.log];
+      candidate.durable.refresh();
+      if (candidate.running !== null) logs.push(candidate.log);
+      for (const log of logs) {
+        if (sameTag(log.at(index), tag)) continue;
+        const voters = this.#scene.members.filter((voter) => this.#wouldVote(voter, candidate, log));
+        if (voters.length >= this.#scene.majority) {
+          const names = voters.map((voter) => voter.id).join(' ');
+          this.#scene.violate(
+            'CL',
+            `${by.id} commits (${index}, term ${tag.term}), but ${candidate.id}, which lacks it and ends in ` +
+              `(${log.lastIndex}, term ${log.lastTerm}), can still be elected by ${names}`,
+          );
+          return;
+        }
+      }
+    }
+  }
+
+  #wouldVote(voter: SimMember, candidate: SimMember, log: TrackedLog): boolean {
+    if (voter === candidate) return true;
+    voter.durable.refresh();
+    return atLeastAsUpToDate(log, voter.durable.log);
+  }
+
+  #elected(member: SimMember, term: number): void {
+    for (let index = this.#ledger.length; index >= 1; index -= 1) {
+      const committed = this.#ledger[index - 1];
+      if (committed === undefined || committed.inTerm > term) continue;
+      if (!sameTag(member.log.at(index), committed.tag)) {
+        this.#scene.violate('CL', `${member.id} leads term ${term} without committed entry ${index}`);
+      }
+      // Log matching covers what is before it.
+      return;
+    }
+  }
+}

@@ -1,0 +1,140 @@
+/**
+ * DG, durability gate: what a member promises is durable on its disk when the promise leaves it. Granted votes,
+ * append acks, leadership (the own vote), commits and answers to clients are held against the bytes that a power
+ * cut could not take away now.
+ */
+import type { Envelope } from '../../../src/node/types.ts';
+import type { AppendResponse, RaftStatus } from '../../../src/raft/types.ts';
+import { DATA_STREAM, type MemberId } from '../../../src/types/ids.ts';
+import type { Answer, Operation } from '../cluster/operations.ts';
+import type { SimMember } from '../cluster/sim-member.ts';
+import { sameTag } from '../cluster/tracked-log.ts';
+import type { Oracle, Scene } from './oracle.ts';
+
+export class DurabilityGate implements Oracle {
+  readonly id = 'DG';
+  readonly #scene: Scene;
+  readonly #leaderOf: (term: number) => MemberId | null;
+
+  constructor(scene: Scene, leaderOf: (term: number) => MemberId | null) {
+    this.#scene = scene;
+    this.#leaderOf = leaderOf;
+  }
+
+  send(from: SimMember, to: MemberId, envelope: Envelope): void {
+    if (envelope.kind === 'forwardResponse') {
+      const { outcome } = envelope;
+      if (outcome.kind === 'applied') this.#mutationAcked(from, outcome.index, outcome.term);
+      return;
+    }
+    if (envelope.kind !== 'raft') return;
+    const { message } = envelope;
+    if (message.kind === 'voteResponse' && message.granted) this.#voteGranted(from, to, message.term);
+    if (message.kind === 'appendResponse' && message.outcome.kind === 'accepted') {
+      this.#appendAcked(from, to, message, message.outcome.matchIndex);
+    }
+  }
+
+  afterEvent(member: SimMember, status: RaftStatus, before: RaftStatus | null): void {
+    if (status.role === 'leader' && (before?.role !== 'leader' || before.term !== status.term)) {
+      member.durable.refresh();
+      if (member.durable.votes.get(status.term) !== member.id) {
+        this.#scene.violate('DG', `${member.id} leads term ${status.term}, but its own vote is not durable`);
+      }
+    }
+    if (status.durableIndex > (before?.durableIndex ?? 0)) this.#saysDurable(member, status.durableIndex);
+    if (status.commitIndex > (before?.commitIndex ?? 0)) this.#committed(member, status.commitIndex);
+  }
+
+  answered(member: SimMember, _operation: Operation | null, answer: Answer): void {
+    if (answer.kind !== 'mutation' || answer.outcome.kind !== 'applied') return;
+    this.#mutationAcked(member, answer.outcome.index, answer.outcome.term);
+  }
+
+  /** A member that recovered something must have it on the disk, not only in the page cache. */
+  booted(member: SimMember): void {
+    const recovered = member.process?.wal?.streams.find((stream) => stream.stream === DATA_STREAM);
+    if (recovered === undefined) return;
+    const { durable, survivor } = member;
+    if (recovered.lastIndex > durable.log.lastIndex) {
+      this.#scene.violate(
+        'DG',
+        `${member.id} recovered up to ${recovered.lastIndex}, but only ${durable.log.lastIndex} is durable`,
+      );
+    }
+    const { term, votedFor } = recovered.hardState;
+    if (term > durable.term || (term === durable.term && votedFor !== durable.votedFor)) {
+      this.#scene.violate('DG', `${member.id} recovered term ${term} and vote ${votedFor}, which are not durable`);
+    }
+    const forgotVote = survivor.votedFor !== null && votedFor !== survivor.votedFor;
+    if (term < survivor.term || (term === survivor.term && forgotVote)) {
+      this.#scene.violate(
+        'DG',
+        `${member.id} recovered (term ${term}, vote ${votedFor}), but (${survivor.term}, ${survivor.votedFor}) was durable`,
+      );
+    }
+  }
+
+  #voteGranted(from: SimMember, to: MemberId, term: number): void {
+    from.durable.refresh();
+    if (from.durable.votes.get(term) === to) return;
+    this.#scene.violate('DG', `${from.id} grants ${to} its vote of term ${term}, which is not durable`);
+  }
+
+  #appendAcked(from: SimMember, to: MemberId, message: AppendResponse, matchIndex: number): void {
+    const { durable } = from;
+    durable.refresh();
+    if (durable.log.lastIndex < matchIndex) {
+      this.#scene.violate(
+        'DG',
+        `${from.id} acks ${matchIndex} of term ${message.term}, but only ${durable.log.lastIndex} is durable`,
+      );
+      return;
+    }
+    if (Math.max(durable.term, durable.log.lastTerm) < message.term) {
+      this.#scene.violate('DG', `${from.id} acks in term ${message.term}, but only ${durable.term} is durable`);
+    }
+    const leader = this.#scene.member(to);
+    const leads = this.#leaderOf(message.term) === to && leader.running !== null && leader.lastStatus !== null;
+    if (!leads || leader.lastStatus?.term !== message.term || leader.lastStatus.role !== 'leader') return;
+    if (matchIndex > 0 && !sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) {
+      this.#scene.violate('DG', `${from.id} acks ${matchIndex} to ${to}, but holds another entry there`);
+    }
+  }
+
+  #saysDurable(member: SimMember, index: number): void {
+    member.durable.refresh();
+    if (member.durable.log.lastIndex >= index) return;
+    this.#scene.violate(
+      'DG',
+      `${member.id} counts ${index} as durable, but only ${member.durable.log.lastIndex} is durable`,
+    );
+  }
+
+  #committed(member: SimMember, index: number): void {
+    const tag = member.log.at(index);
+    if (tag === undefined) return;
+    const holders = this.#holders(index, (term, hash) => term === tag.term && hash === tag.hash);
+    if (holders >= this.#scene.majority) return;
+    this.#scene.violate('DG', `${member.id} commits ${index}, which is durable on ${holders} members only`);
+  }
+
+  #mutationAcked(by: SimMember, index: number, term: number): void {
+    const holders = this.#holders(index, (held) => held === term);
+    if (holders >= this.#scene.majority) return;
+    this.#scene.violate(
+      'DG',
+      `${by.id} acks a mutation at (${index}, term ${term}), which is durable on ${holders} members only`,
+    );
+  }
+
+  #holders(index: number, fits: (term: number, hash: number) => boolean): number {
+    let holders = 0;
+    for (const member of this.#scene.members) {
+      member.durable.refresh();
+      const tag = member.durable.log.at(index);
+      if (tag !== undefined && fits(tag.term, tag.hash)) holders += 1;
+    }
+    return holders;
+  }
+}

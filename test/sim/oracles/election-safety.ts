@@ -1,0 +1,67 @@
+/**
+ * ES, election safety (Raft paper, figure 3): at most one leader for each term; one vote for each (member, term),
+ * over all lives of the member; a leader has the votes of a majority.
+ */
+import type { Envelope } from '../../../src/node/types.ts';
+import type { RaftStatus } from '../../../src/raft/types.ts';
+import type { MemberId } from '../../../src/types/ids.ts';
+import type { SimMember } from '../cluster/sim-member.ts';
+import type { Oracle, Scene } from './oracle.ts';
+
+export class ElectionSafety implements Oracle {
+  readonly id = 'ES';
+  readonly #scene: Scene;
+  readonly #leaders = new Map<number, MemberId>();
+  /** By `member/term`. */
+  readonly #votes = new Map<string, string>();
+  /** Members that granted a vote, by `candidate/term`. */
+  readonly #granted = new Map<string, Set<MemberId>>();
+
+  constructor(scene: Scene) {
+    this.#scene = scene;
+  }
+
+  send(from: SimMember, to: MemberId, envelope: Envelope): void {
+    if (envelope.kind !== 'raft') return;
+    const { message } = envelope;
+    if (message.kind === 'voteRequest') this.#vote(from.id, message.term, from.id, 'campaigned');
+    if (message.kind !== 'voteResponse' || !message.granted) return;
+    this.#vote(from.id, message.term, to, 'granted a vote');
+    const key = `${to}/${message.term}`;
+    const voters = this.#granted.get(key) ?? new Set();
+    this.#granted.set(key, voters.add(from.id));
+  }
+
+  afterEvent(member: SimMember, status: RaftStatus, before: RaftStatus | null): void {
+    if (status.role !== 'leader' || (before?.role === 'leader' && before.term === status.term)) return;
+    const other = this.#leaders.get(status.term);
+    if (other !== undefined && other !== member.id) {
+      this.#scene.violate('ES', `${member.id} leads term ${status.term}, which ${other} led already`);
+    }
+    if (other === member.id) this.#scene.violate('ES', `${member.id} became leader of term ${status.term} twice`);
+    this.#leaders.set(status.term, member.id);
+    const votes = (this.#granted.get(`${member.id}/${status.term}`)?.size ?? 0) + 1;
+    if (votes < this.#scene.majority) {
+      this.#scene.violate('ES', `${member.id} leads term ${status.term} with ${votes} votes`);
+    }
+  }
+
+  booted(member: SimMember): void {
+    for (const [term, candidate] of member.durable.votes) {
+      this.#vote(member.id, term, candidate as MemberId, 'has on its disk a vote');
+    }
+  }
+
+  leaderOf(term: number): MemberId | null {
+    return this.#leaders.get(term) ?? null;
+  }
+
+  #vote(voter: MemberId, term: number, candidate: MemberId, how: string): void {
+    const key = `${voter}/${term}`;
+    const earlier = this.#votes.get(key);
+    if (earlier !== undefined && earlier !== candidate) {
+      this.#scene.violate('ES', `${voter} ${how} in term ${term} for ${candidate}, but voted for ${earlier} before`);
+    }
+    this.#votes.set(key, candidate);
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Oracles watch a run from outside and say when a rule is broken. Each is independent of the code it watches: it
+ * sees envelopes, calls of the log, bytes on the disk, answers to clients and the public status of members.
+ */
+import type { MachineView } from '../../../src/machine/api.ts';
+import type { Envelope } from '../../../src/node/types.ts';
+import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import type { MemberId } from '../../../src/types/ids.ts';
+import type { WalAppend } from '../../../src/wal/types.ts';
+import type { Answer, Operation } from '../cluster/operations.ts';
+import type { SimMember } from '../cluster/sim-member.ts';
+import type { Tag } from '../cluster/tracked-log.ts';
+
+/** What oracles may know of the run. */
+export interface Scene {
+  readonly nowUs: number;
+  /** In order of position. All of them are voters. */
+  readonly members: readonly SimMember[];
+  readonly majority: number;
+  member(id: MemberId): SimMember;
+  violate(oracle: string, message: string): void;
+}
+
+export interface Oracle {
+  readonly id: string;
+  /** Something happened to the member; `before` is its status after its previous event, null after a start. */
+  afterEvent?(member: SimMember, status: RaftStatus, before: RaftStatus | null): void;
+  /** An envelope leaves. */
+  send?(from: SimMember, to: MemberId, envelope: Envelope): void;
+  /** A member hands entries and hard state to its log, before its tracked log is updated. */
+  walAppend?(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
+  applied?(member: SimMember, entry: Entry, view: MachineView): void;
+  /** A member answers a client. */
+  answered?(member: SimMember, operation: Operation | null, answer: Answer): void;
+  /** A member has recovered its log and is about to start. */
+  booted?(member: SimMember): void;
+  /** All trouble is over and all members have converged. */
+  end?(): void;
+}

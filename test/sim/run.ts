@@ -1,0 +1,90 @@
+/** One run: builds the cluster of a seed, lets it suffer, heals it, and says what was seen. */
+import { Cluster } from './cluster/cluster.ts';
+import { formatNote, type Note } from './kernel/journal.ts';
+import { describe, fullTurn, type Violation } from './kernel/world.ts';
+import { drawOptions, type SimOptions } from './options.ts';
+import { checkLiveness } from './oracles/liveness.ts';
+
+export interface RunRequest {
+  readonly seed: number;
+  /** null: drawn. */
+  readonly members: number | null;
+  /** Told of everything, as it happens. */
+  readonly sink: ((note: Note) => void) | null;
+}
+
+export interface RunReport {
+  readonly seed: number;
+  readonly violation: Violation | null;
+  readonly traceHash: string;
+  readonly simulatedUs: number;
+  readonly events: number;
+  readonly entries: number;
+  readonly operations: number;
+  readonly operationsDone: number;
+  readonly reads: number;
+  /** Faults that happened, by name. */
+  readonly faults: Readonly<Record<string, number>>;
+  /** Only with a violation. */
+  readonly options?: SimOptions;
+  readonly last?: readonly string[];
+}
+
+const LAST_NOTES = 120;
+/** Events of a run; more means that something runs in circles. */
+const EVENTS_MAX = 400_000;
+/** Healthy wires and disks take at most this part of the base election timeout. */
+const HEALTHY_PARTS = 20;
+
+export async function runSeed(request: RunRequest): Promise<RunReport> {
+  const options = drawOptions(request.seed, request.members);
+  const cluster = new Cluster(options, request.sink);
+  const { world } = cluster;
+  const onRejection = (error: unknown): void => cluster.violate('CR', `unhandled rejection: ${describe(error)}`);
+  process.on('unhandledRejection', onRejection);
+  try {
+    cluster.start();
+    const busy = (): boolean => world.events > EVENTS_MAX;
+    await world.run(options.faultyUs, busy, () => cluster.check());
+    if (busy()) cluster.violate('LV', `more than ${EVENTS_MAX} events in ${world.nowUs} µs`);
+    const electionUs = options.settings.electionTicks * options.settings.tickMs * 1000;
+    if (world.violation === null) cluster.heal(Math.floor(electionUs / HEALTHY_PARTS));
+    if (world.violation === null) await checkLiveness(cluster);
+    if (world.violation === null) cluster.end();
+    await fullTurn();
+  } finally {
+    process.off('unhandledRejection', onRejection);
+  }
+  return report(cluster);
+}
+
+function report(cluster: Cluster): RunReport {
+  const { world, operations, options } = cluster;
+  const { violation } = world;
+  const base = {
+    seed: options.seed,
+    violation,
+    traceHash: world.journal.hash(),
+    simulatedUs: world.nowUs,
+    events: world.events,
+    entries: cluster.ledger.lastIndex,
+    operations: operations.all.length,
+    operationsDone: operations.all.filter((operation) => operation.state.kind === 'done').length,
+    reads: cluster.clients.reduce((sum, client) => sum + client.reads, 0),
+    faults: faultsOf(cluster),
+  };
+  if (violation === null) return base;
+  return { ...base, options, last: world.journal.last(LAST_NOTES).map(formatNote) };
+}
+
+function faultsOf(cluster: Cluster): Record<string, number> {
+  const faults: Record<string, number> = { ...cluster.network.faults };
+  for (const member of cluster.members) {
+    for (const [name, count] of Object.entries(member.disk.faults)) {
+      const key = `disk ${name}`;
+      faults[key] = (faults[key] ?? 0) + count;
+    }
+  }
+  for (const [act, count] of cluster.nemesis.counts) faults[act] = count;
+  return faults;
+}

@@ -1,0 +1,49 @@
+/**
+ * What a member could read back after a power cut now: decoded from the bytes on the simulated disk, with a reader
+ * of its own. Reads on from where it stopped; `reset` after anything but appending may have happened.
+ */
+import { TrackedLog } from '../cluster/tracked-log.ts';
+import type { Inode } from '../ports/inode.ts';
+import { readSegment, type SegmentCursor, startCursor } from './segment-reader.ts';
+
+export type NamedFiles = readonly (readonly [path: string, file: Inode])[];
+
+export class DurableView {
+  readonly log = new TrackedLog();
+  term = 0;
+  votedFor: string | null = null;
+  /** Every vote that is on the disk, by term. */
+  readonly votes = new Map<number, string>();
+  readonly #files: () => NamedFiles;
+  #cursor: SegmentCursor = startCursor();
+  #version = -1;
+
+  constructor(files: () => NamedFiles) {
+    this.#files = files;
+  }
+
+  reset(): void {
+    this.log.clear();
+    this.votes.clear();
+    this.term = 0;
+    this.votedFor = null;
+    this.#cursor = startCursor();
+    this.#version = -1;
+  }
+
+  refresh(): void {
+    const files = this.#files();
+    let version = files.length;
+    for (const [, file] of files) version += file.durableVersion;
+    if (version === this.#version) return;
+    this.#version = version;
+    readSegment(this.#cursor, files, {
+      hardState: (term, votedFor) => {
+        this.term = term;
+        this.votedFor = votedFor;
+        if (votedFor !== null) this.votes.set(term, votedFor);
+      },
+      entries: (firstIndex, tags) => this.log.replace(firstIndex, tags),
+    });
+  }
+}

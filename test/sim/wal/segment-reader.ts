@@ -1,0 +1,167 @@
+/**
+ * A small reader of the log's format (src/wal/FORMAT.md), written for the oracles and sharing no code with the log.
+ * It knows only what it needs: votes, terms and entries of one stream, batch by batch, until the first byte that is
+ * no record.
+ */
+import crc32 from 'crc-32';
+import { uncompressSync } from 'lz4-napi';
+import { contentHash, type Tag } from '../cluster/tracked-log.ts';
+import type { NamedFiles } from './durable-view.ts';
+
+const HEADER_BYTES = 512;
+const RECORD_HEADER_BYTES = 48;
+const KINDS = ['noop', 'command', 'configuration'];
+const ENTRIES = 1;
+const HARD_STATE = 2;
+const TRUNCATION = 4;
+const SEGMENT_START = 6;
+const LZ4 = 1;
+const LAST_OF_BATCH = 2;
+
+export interface SegmentSink {
+  hardState(term: number, votedFor: string | null): void;
+  /** Replaces what the log holds from `firstIndex` on. */
+  entries(firstIndex: number, tags: readonly Tag[]): void;
+}
+
+/** Where reading stopped. */
+export interface SegmentCursor {
+  /** '' before the first segment. */
+  path: string;
+  sequence: number;
+  tag: number;
+  offset: number;
+  /** CRC of the last record. */
+  chain: number;
+  /** Records of a batch whose end has not been seen. */
+  pending: ((sink: SegmentSink) => void)[];
+}
+
+export function startCursor(): SegmentCursor {
+  return { path: '', sequence: 0, tag: 0, offset: 0, chain: 0, pending: [] };
+}
+
+interface Record {
+  readonly end: number;
+  readonly crc: number;
+  readonly chain: number;
+  readonly type: number;
+  readonly flags: number;
+  readonly term: number;
+  readonly firstIndex: number;
+  readonly body: Uint8Array;
+}
+
+export function readSegment(cursor: SegmentCursor, files: NamedFiles, sink: SegmentSink): void {
+  for (;;) {
+    const current = files.find(([path]) => path === cursor.path);
+    if (current !== undefined) readRecords(cursor, current[1].durableBytes(), sink);
+    if (!moveOn(cursor, files)) return;
+  }
+}
+
+function readRecords(cursor: SegmentCursor, bytes: Uint8Array, sink: SegmentSink): void {
+  for (;;) {
+    const record = recordAt(bytes, cursor.offset, cursor.tag);
+    if (record === null || record.chain !== cursor.chain) return;
+    cursor.offset = record.end;
+    cursor.chain = record.crc;
+    collect(cursor, record);
+    if ((record.flags & LAST_OF_BATCH) === 0) continue;
+    for (const effect of cursor.pending) effect(sink);
+    cursor.pending = [];
+  }
+}
+
+/** To the segment that says it follows this one. */
+function moveOn(cursor: SegmentCursor, files: NamedFiles): boolean {
+  for (const [path, file] of files) {
+    const bytes = file.durableBytes();
+    const header = headerOf(bytes);
+    if (header === null || header.sequence !== cursor.sequence + 1) continue;
+    const start = recordAt(bytes, HEADER_BYTES, header.tag);
+    if (start === null || start.type !== SEGMENT_START) continue;
+    const view = viewOf(start.body);
+    const first = cursor.sequence === 0;
+    const fits = view.getUint32(0, true) === cursor.offset && view.getUint32(4, true) === cursor.chain;
+    if (!first && !fits) continue;
+    cursor.path = path;
+    cursor.sequence = header.sequence;
+    cursor.tag = header.tag;
+    cursor.offset = HEADER_BYTES;
+    cursor.chain = start.chain;
+    return true;
+  }
+  return false;
+}
+
+function headerOf(bytes: Uint8Array): { readonly sequence: number; readonly tag: number } | null {
+  if (bytes.length < HEADER_BYTES || bytes[0] !== 0x51) return null;
+  const view = viewOf(bytes);
+  const tag = crc32.buf(bytes.subarray(0, HEADER_BYTES - 4), 0) >>> 0;
+  if (tag !== view.getUint32(HEADER_BYTES - 4, true)) return null;
+  return { sequence: readNumber(view, 16), tag };
+}
+
+function recordAt(bytes: Uint8Array, offset: number, tag: number): Record | null {
+  if (offset + RECORD_HEADER_BYTES > bytes.length) return null;
+  const view = viewOf(bytes);
+  const length = view.getUint32(offset + 4, true);
+  const end = offset + Math.ceil(length / 8) * 8;
+  if (length < RECORD_HEADER_BYTES || end > bytes.length) return null;
+  const crc = view.getUint32(offset, true);
+  if (crc32.buf(bytes.subarray(offset + 4, end), (tag ^ offset) | 0) >>> 0 !== crc) return null;
+  return {
+    end,
+    crc,
+    chain: view.getUint32(offset + 8, true),
+    type: bytes[offset + 16] as number,
+    flags: bytes[offset + 17] as number,
+    term: readNumber(view, offset + 24),
+    firstIndex: readNumber(view, offset + 32),
+    body: bytes.subarray(offset + RECORD_HEADER_BYTES, offset + length),
+  };
+}
+
+function collect(cursor: SegmentCursor, record: Record): void {
+  const { term, firstIndex } = record;
+  switch (record.type) {
+    case HARD_STATE: {
+      const name = String.fromCharCode(...record.body);
+      cursor.pending.push((sink) => sink.hardState(term, name === '' ? null : name));
+      return;
+    }
+    case ENTRIES: {
+      const tags = tagsOf(record);
+      cursor.pending.push((sink) => sink.entries(firstIndex, tags));
+      return;
+    }
+    case TRUNCATION:
+      cursor.pending.push((sink) => sink.entries(firstIndex, []));
+      return;
+    default:
+  }
+}
+
+function tagsOf(record: Record): readonly Tag[] {
+  const compressed = (record.flags & LZ4) !== 0;
+  const body: Uint8Array = compressed ? uncompressSync(Buffer.from(record.body)) : record.body;
+  const view = viewOf(body);
+  const tags: Tag[] = [];
+  for (let at = 0; at < body.length; ) {
+    const head = view.getUint32(at, true);
+    const length = Math.floor(head / 4);
+    const payload = body.subarray(at + 4, at + 4 + length);
+    tags.push({ term: record.term, hash: contentHash(KINDS[head % 4] ?? '?', payload) });
+    at += 4 + length;
+  }
+  return tags;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function readNumber(view: DataView, at: number): number {
+  return view.getUint32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
+}
