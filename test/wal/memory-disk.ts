@@ -1,0 +1,237 @@
+/**
+ * A disk in memory for the tests of the log. It knows what is durable: a crash keeps any chosen subset of the
+ * unsynced 512-byte sectors and of the unsynced names. Operations can be held, delayed and made to fail.
+ */
+import type { Disk, DiskErrorCode, DiskFile } from '../../src/ports/disk.ts';
+import { DiskError } from '../../src/ports/disk.ts';
+
+export const SECTOR_BYTES = 512;
+
+export type DiskOperation = 'open' | 'read' | 'write' | 'allocate' | 'sync' | 'rename' | 'remove' | 'syncFolder';
+
+class Inode {
+  /** As processes see it. */
+  current = new Uint8Array(0);
+  /** As a crash of the machine leaves it, but for the dirty sectors. */
+  durable = new Uint8Array(0);
+  readonly dirty = new Set<number>();
+
+  resize(size: number): void {
+    const next = new Uint8Array(size);
+    next.set(this.current.subarray(0, size));
+    const from = Math.min(size, this.current.length);
+    this.current = next;
+    for (let sector = Math.floor(from / SECTOR_BYTES); sector * SECTOR_BYTES < size; sector += 1)
+      this.dirty.add(sector);
+  }
+
+  write(offset: number, bytes: Uint8Array): void {
+    if (offset + bytes.length > this.current.length) this.resize(offset + bytes.length);
+    this.current.set(bytes, offset);
+    const last = Math.floor((offset + bytes.length - 1) / SECTOR_BYTES);
+    for (let sector = Math.floor(offset / SECTOR_BYTES); sector <= last; sector += 1) this.dirty.add(sector);
+  }
+
+  /** Writes `sectors` through, as they are in `source`. */
+  persist(sectors: Iterable<number>, source: Uint8Array): void {
+    const next = new Uint8Array(source.length);
+    next.set(this.durable.subarray(0, source.length));
+    for (const sector of sectors) {
+      const from = sector * SECTOR_BYTES;
+      if (from < source.length) next.set(source.subarray(from, from + SECTOR_BYTES), from);
+    }
+    this.durable = next;
+  }
+}
+
+export class MemoryDisk implements Disk {
+  #names = new Map<string, Inode>();
+  #durableNames = new Map<string, Inode>();
+  /** A process that was killed by a crash must not touch the disk any more. */
+  #epoch = 0;
+  readonly counts: Record<DiskOperation, number> = {
+    open: 0,
+    read: 0,
+    write: 0,
+    allocate: 0,
+    sync: 0,
+    rename: 0,
+    remove: 0,
+    syncFolder: 0,
+  };
+  bytesWritten = 0;
+  /** Called before each operation takes effect; may wait, may throw. For `sync` it runs while the sync is under way. */
+  before: (operation: DiskOperation, path: string) => Promise<void> | void = () => undefined;
+
+  /** Power fails. `keep` chooses which unsynced sectors and names had reached the disk. */
+  crash(keep: (what: string) => boolean): void {
+    this.#epoch += 1;
+    const names = new Map<string, Inode>();
+    const paths = [...new Set([...this.#durableNames.keys(), ...this.#names.keys()])].sort();
+    for (const path of paths) {
+      const before = this.#durableNames.get(path);
+      const now = this.#names.get(path);
+      const inode = before === now || keep(`name ${path}`) ? now : before;
+      if (inode !== undefined) names.set(path, inode);
+    }
+    for (const inode of new Set(names.values())) {
+      const kept = [...inode.dirty].sort((a, b) => a - b).filter((sector) => keep(`sector ${sector}`));
+      inode.persist(kept, inode.current);
+      inode.current = inode.durable.slice();
+      inode.dirty.clear();
+    }
+    this.#names = names;
+    this.#durableNames = new Map(names);
+  }
+
+  /** The process dies, the machine goes on. */
+  kill(): void {
+    this.#epoch += 1;
+  }
+
+  paths(): readonly string[] {
+    return [...this.#names.keys()].sort();
+  }
+
+  /** A copy of the file as processes see it. */
+  bytes(path: string): Uint8Array {
+    return this.#inode(path).current.slice();
+  }
+
+  /** Replaces the file, durably: damage done by a test. */
+  replace(path: string, bytes: Uint8Array): void {
+    const inode = new Inode();
+    inode.current = bytes.slice();
+    inode.durable = bytes.slice();
+    this.#names.set(path, inode);
+    this.#durableNames.set(path, inode);
+  }
+
+  delete(path: string): void {
+    this.#names.delete(path);
+    this.#durableNames.delete(path);
+  }
+
+  /** An independent disk with the same durable and visible files. */
+  copy(): MemoryDisk {
+    const disk = new MemoryDisk();
+    for (const path of this.paths()) disk.replace(path, this.bytes(path));
+    return disk;
+  }
+
+  async open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
+    await this.run('open', path);
+    if (options.create && this.#names.has(path)) throw new DiskError('exists', path, `${path} exists`);
+    if (options.create) this.#names.set(path, new Inode());
+    return new MemoryFile(this, path, this.#inode(path));
+  }
+
+  async list(folder: string): Promise<readonly string[]> {
+    return folder === '' ? this.paths() : [];
+  }
+
+  async makeFolder(): Promise<void> {}
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.run('rename', from);
+    const inode = this.#inode(from);
+    this.#names.delete(from);
+    this.#names.set(to, inode);
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.run('remove', path);
+    this.#inode(path);
+    this.#names.delete(path);
+  }
+
+  async syncFolder(): Promise<void> {
+    const names = new Map(this.#names);
+    await this.run('syncFolder', '');
+    this.#durableNames = names;
+  }
+
+  /** Counts, waits for the hook, and goes silent when the process is dead. */
+  async run(operation: DiskOperation, path: string): Promise<void> {
+    const epoch = this.#epoch;
+    this.counts[operation] += 1;
+    await this.before(operation, path);
+    if (epoch !== this.#epoch) await new Promise<never>(() => undefined);
+  }
+
+  #inode(path: string): Inode {
+    const inode = this.#names.get(path);
+    if (inode === undefined) throw new DiskError('not_found', path, `${path} does not exist`);
+    return inode;
+  }
+}
+
+class MemoryFile implements DiskFile {
+  readonly #disk: MemoryDisk;
+  readonly #path: string;
+  readonly #inode: Inode;
+  #closed = false;
+
+  constructor(disk: MemoryDisk, path: string, inode: Inode) {
+    this.#disk = disk;
+    this.#path = path;
+    this.#inode = inode;
+  }
+
+  async size(): Promise<number> {
+    return this.#inode.current.length;
+  }
+
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    await this.#run('read');
+    return this.#inode.current.slice(offset, offset + length);
+  }
+
+  async write(offset: number, bytes: Uint8Array): Promise<void> {
+    await this.#run('write');
+    this.#disk.bytesWritten += bytes.length;
+    this.#inode.write(offset, bytes);
+  }
+
+  async allocate(size: number): Promise<void> {
+    await this.#run('allocate');
+    if (size > this.#inode.current.length) this.#inode.resize(size);
+  }
+
+  async truncate(size: number): Promise<void> {
+    this.#inode.resize(size);
+  }
+
+  async sync(): Promise<void> {
+    const covered = [...this.#inode.dirty];
+    const source = this.#inode.current.slice();
+    await this.#run('sync');
+    this.#inode.persist(covered, source);
+    for (const sector of covered) if (sameSector(source, this.#inode.current, sector)) this.#inode.dirty.delete(sector);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  async #run(operation: DiskOperation): Promise<void> {
+    if (this.#closed) throw new DiskError('io', this.#path, `${this.#path} is closed`);
+    await this.#disk.run(operation, this.#path);
+  }
+}
+
+function sameSector(a: Uint8Array, b: Uint8Array, sector: number): boolean {
+  const from = sector * SECTOR_BYTES;
+  const part = (bytes: Uint8Array): Buffer => Buffer.from(bytes.subarray(from, from + SECTOR_BYTES));
+  return part(a).equals(part(b));
+}
+
+/** A hook that fails the `nth` operation of its kind from now on. */
+export function failing(operation: DiskOperation, code: DiskErrorCode, nth = 1): MemoryDisk['before'] {
+  let left = nth;
+  return (current, path) => {
+    if (current !== operation) return;
+    left -= 1;
+    if (left <= 0) throw new DiskError(code, path, `${operation} of ${path} failed: ${code}`);
+  };
+}
