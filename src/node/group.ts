@@ -73,7 +73,7 @@ export class Group {
       store: deps.store,
       clock: deps.clock,
       flushMs: deps.settings.storeFlushMs,
-      durableIndex: () => raft.durableIndex,
+      durableIndex: () => raft.status().durableIndex,
       onError: (error) => this.#fail(error),
     });
   }

@@ -64,7 +64,7 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
     config.members.filter(({ id }) => id !== memberId).map(({ id, peerAddress }) => [id, peerAddress]),
   );
   const transport = new PeerTransport({ clusterId, memberId, peers, handler, logger });
-  resources.add(() => transport.stop());
+  resources.add(async () => transport.stop());
 
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<Error>((resolve) => {

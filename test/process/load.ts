@@ -1,0 +1,104 @@
+/**
+ * A closed-loop load generator: each client has one call under way at a time and takes the retry hint of a refusal
+ * seriously. The request is encoded once, so that the generator costs little beside the members it shares the machine
+ * with.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { Client, credentials, type ServiceError, status } from '@grpc/grpc-js';
+import { ReportProgressRequestSchema } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { parseStatus } from '../../src/rpc/status.ts';
+
+const PATH = '/quorate.v1.PhaseService/ReportProgress';
+const CONNECTIONS = 8;
+const DEADLINE_MS = 20_000;
+
+export interface LoadTarget {
+  readonly address: string;
+  readonly loop: string;
+  readonly token: number;
+}
+
+export interface LoadResult {
+  readonly clients: number;
+  readonly seconds: number;
+  readonly ok: number;
+  readonly refused: number;
+  /** Refusals that did not say RESOURCE_EXHAUSTED, OVERLOADED and when to come back. */
+  readonly refusedBadly: number;
+  readonly failed: readonly string[];
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+function body(target: LoadTarget): Buffer {
+  const message = create(ReportProgressRequestSchema, {
+    header: { caller: 'load' },
+    ref: { loop: target.loop, g: 1n, phase: 'ANALYZE' },
+    fencingToken: BigInt(target.token),
+    completed: 1n,
+    total: 2n,
+    note: 'x'.repeat(128),
+  });
+  return Buffer.from(toBinary(ReportProgressRequestSchema, message));
+}
+
+const identity = (bytes: Buffer): Buffer => bytes;
+
+function call(client: Client, request: Buffer): Promise<ServiceError | null> {
+  return new Promise((resolve) => {
+    const deadline = new Date(Date.now() + DEADLINE_MS);
+    client.makeUnaryRequest(PATH, identity, identity, request, { deadline }, (error) => resolve(error));
+  });
+}
+
+/** Runs `clients` closed loops against `targets` for `seconds`. */
+export async function runLoad(targets: readonly LoadTarget[], clients: number, seconds: number): Promise<LoadResult> {
+  const bodies = targets.map((target) => ({ address: target.address, request: body(target) }));
+  const pools = new Map<string, Client[]>();
+  for (const { address } of bodies) {
+    if (pools.has(address)) continue;
+    const options = { 'grpc.use_local_subchannel_pool': 1 };
+    const pool = Array.from({ length: CONNECTIONS }, () => new Client(address, credentials.createInsecure(), options));
+    pools.set(address, pool);
+  }
+  const latencies: number[] = [];
+  const failed: string[] = [];
+  let ok = 0;
+  let refused = 0;
+  let refusedBadly = 0;
+  const startMs = performance.now();
+  const endMs = startMs + seconds * 1000;
+
+  const loop = async (index: number): Promise<void> => {
+    const target = bodies[index % bodies.length];
+    const client = target && pools.get(target.address)?.[index % CONNECTIONS];
+    if (target === undefined || client === undefined) throw new Error('there is a target');
+    while (performance.now() < endMs) {
+      const sentMs = performance.now();
+      const error = await call(client, target.request);
+      if (error === null) {
+        ok += 1;
+        latencies.push(performance.now() - sentMs);
+        continue;
+      }
+      const { reason, retryAfterMs } = parseStatus(error);
+      if (error.code !== status.RESOURCE_EXHAUSTED) {
+        failed.push(`${error.code} ${reason}: ${error.message}`);
+        continue;
+      }
+      refused += 1;
+      if (reason !== 'OVERLOADED' || retryAfterMs === null || retryAfterMs <= 0) refusedBadly += 1;
+      // Full jitter around the hint, as a well-behaved client does.
+      await delay((retryAfterMs ?? 1) * (0.5 + Math.random()));
+    }
+  };
+  await Promise.all(Array.from({ length: clients }, (_, index) => loop(index)));
+  for (const pool of pools.values()) for (const client of pool) client.close();
+  latencies.sort((a, b) => a - b);
+  const at = (q: number): number => latencies[Math.floor(q * (latencies.length - 1))] ?? Number.NaN;
+  const elapsed = (performance.now() - startMs) / 1000;
+  const perSecond = ok / elapsed;
+  return { clients, seconds: elapsed, ok, refused, refusedBadly, failed, perSecond, p50Ms: at(0.5), p99Ms: at(0.99) };
+}

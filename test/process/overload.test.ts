@@ -1,0 +1,97 @@
+/**
+ * Issue 2, done when 7 (A5): 2,000 clients in a closed loop for 30 s. Memory of each member stays under 400 MiB, refused
+ * calls carry RESOURCE_EXHAUSTED with a retry hint, goodput stays within 20 % of its maximum.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { QuorateClient } from '../../src/client/client.ts';
+import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
+import { type LoadResult, type LoadTarget, runLoad } from './load.ts';
+
+const CLIENTS = 2_000;
+const SECONDS = 30;
+/** Where goodput is expected to peak; measured before and after, so that warm-up does not flatter either. */
+const REFERENCE_CLIENTS = [64, 256, 1_024];
+const REFERENCE_SECONDS = 5;
+const MEMORY_MAX_MIB = 400;
+const LOOPS = 32;
+
+async function residentMiB(pid: number): Promise<number> {
+  const text = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(text)?.[1]) / 1024;
+}
+
+describe('A5: overload', () => {
+  let folder: string;
+  let cluster: DevCluster;
+  let client: QuorateClient;
+  let targets: LoadTarget[];
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'quorate-overload-'));
+    cluster = await startDevCluster({ members: 3, dataDir: folder });
+    client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'overload' });
+    targets = await prepare(client);
+  });
+
+  afterAll(async () => {
+    await client?.close();
+    await cluster?.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('bounds memory, says when to come back, and keeps its goodput', { timeout: 240_000 }, async () => {
+    await runLoad(targets, 64, 3);
+    const results: LoadResult[] = [];
+    for (const clients of REFERENCE_CLIENTS) results.push(await runLoad(targets, clients, REFERENCE_SECONDS));
+    const peaks = new Map<number, number>();
+    const sample = setInterval(() => {
+      for (const { pid } of cluster.members) {
+        if (pid === null) continue;
+        residentMiB(pid).then(
+          (mib) => peaks.set(pid, Math.max(mib, peaks.get(pid) ?? 0)),
+          () => undefined,
+        );
+      }
+    }, 250);
+    const overload = await runLoad(targets, CLIENTS, SECONDS);
+    clearInterval(sample);
+    results.push(overload);
+    for (const r of results) {
+      const { clients, perSecond, refused, p50Ms, p99Ms } = r;
+      console.log(
+        `overload: ${clients} clients: ${perSecond.toFixed(0)} ok/s, ${refused} refused, ` +
+          `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms`,
+      );
+    }
+    const memory = [...peaks.values()].map((mib) => Math.round(mib));
+    console.log(`overload: peak memory of the members ${memory.join(', ')} MiB`);
+
+    expect(overload.failed.slice(0, 3)).toEqual([]);
+    expect(overload.refused).toBeGreaterThan(0);
+    expect(overload.refusedBadly).toBe(0);
+    expect(memory).toHaveLength(3);
+    expect(Math.max(...memory)).toBeLessThan(MEMORY_MAX_MIB);
+    const best = Math.max(...results.map((result) => result.perSecond));
+    expect(overload.perSecond).toBeGreaterThan(0.8 * best);
+  });
+});
+
+/** Loops with a running ANALYZE each, at the leader. */
+async function prepare(client: QuorateClient): Promise<LoadTarget[]> {
+  await using session = await client.openSession();
+  const statuses = await client.status();
+  const known = statuses.flatMap((answer) => ('status' in answer ? answer.status.streams : []));
+  const address = known.find((stream) => stream.leaderClientAddress !== null)?.leaderClientAddress;
+  if (address === undefined || address === null) throw new Error('a leader is known');
+  const targets: LoadTarget[] = [];
+  for (let i = 0; i < LOOPS; i += 1) {
+    const loop = `load-${i}`;
+    await session.createLoop(loop);
+    const { token } = await session.beginPhase({ loop, g: 1, phase: 'ANALYZE' });
+    targets.push({ address, loop, token });
+  }
+  return targets;
+}
