@@ -109,10 +109,12 @@ export class CoreDriver {
   #persist(effect: Extract<Effect, { kind: 'persist' }>): void {
     const { stream, wal } = this.#options;
     const empty = effect.hardState === null && effect.entries.length === 0;
-    // Nothing to write: durable as soon as everything before it is.
+    const before = this.#lastAppend;
+    // Nothing to write: durable as soon as everything before it is. Each waits for the one before it, because
+    // appends that share an fsync settle together, and an empty effect between them must not be overtaken (D3).
     const durable = empty
-      ? this.#lastAppend
-      : wal.append({ stream, hardState: effect.hardState, entries: effect.entries });
+      ? before
+      : Promise.all([wal.append({ stream, hardState: effect.hardState, entries: effect.entries }), before]);
     this.#lastAppend = durable.then(
       () => this.#persisted(effect.sequence, effect.afterDurable),
       (error: unknown) => this.#fail(error),
