@@ -131,6 +131,7 @@ describe('code', () => {
     ]);
     expect(checkShape(file('test/a.test.ts', `describe('a', () => {\n${body}});`))).toEqual([]);
     expect(checkShape(file('test/a.test.ts', `describe.each([1])('a', () => {\n${body}});`))).toEqual([]);
+    expect(checkShape(file('test/a.ts', `export function contract() {\n  describe('a', f);\n${body}}`))).toEqual([]);
     expect(checkShape(file('test/a.test.ts', `it('a', () => {\n${body}});`))).toHaveLength(1);
     expect(checkShape(file('src/a/a.ts', '\n'.repeat(401)))).toEqual(['src/a/a.ts: 401 lines; at most 400']);
     expect(checkShape(file('src/a/a.ts', 'export default 1;'))).toEqual(['src/a/a.ts:1: a default export']);

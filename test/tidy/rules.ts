@@ -101,25 +101,33 @@ export function checkShape(file: SourceFile): readonly string[] {
   walk(tree, (node, ancestors) => {
     if (/^(?:FunctionDeclaration|FunctionExpression|ArrowFunctionExpression)$/.test(node.type)) {
       const length = lineOf(file.text, node.end) - lineOf(file.text, node.start) + 1;
-      if (length > FUNCTION_LINES_MAX && !isSuite(ancestors.at(-1)))
+      if (length > FUNCTION_LINES_MAX && !isSuite(node, ancestors.at(-1)))
         problems.push(`${at(file, node)}: a function of ${length} lines; at most ${FUNCTION_LINES_MAX}`);
     }
     if (node.type === 'ExportDefaultDeclaration' && file.path !== 'vitest.config.ts')
       problems.push(`${at(file, node)}: a default export`);
     if (node.type === 'TSEnumDeclaration') problems.push(`${at(file, node)}: an enum; use a union`);
-    if (node.type === 'ExportAllDeclaration') problems.push(`${at(file, node)}: export *`);
+    if (node.type === 'ExportAllDeclaration' && node.exportKind !== 'type')
+      problems.push(`${at(file, node)}: export *`);
   });
   if (file.path.startsWith('src/') && file.path !== 'src/index.ts' && isBarrel(tree))
     problems.push(`${file.path}: a barrel: it only exports what other files define`);
   return problems;
 }
 
-/** The call is `describe(…)` or one of its variants. */
-function isSuite(parent: SyntaxNode | undefined): boolean {
-  if (parent?.type !== 'CallExpression') return false;
-  let callee: unknown = parent.callee;
+/** The function is what `describe(…)` is given, or it registers suites and tests itself (a contract suite). */
+function isSuite(node: SyntaxNode, parent: SyntaxNode | undefined): boolean {
+  if (parent?.type === 'CallExpression' && calls(parent, ['describe'])) return true;
+  const body = isNode(node.body) && Array.isArray(node.body.body) ? node.body.body.filter(isNode) : [];
+  return body.some((one) => one.type === 'ExpressionStatement' && calls(one.expression, ['describe', 'it', 'test']));
+}
+
+/** The expression is a call of one of these names or of a variant such as `describe.each([])`. */
+function calls(expression: unknown, names: readonly string[]): boolean {
+  if (!isNode(expression) || expression.type !== 'CallExpression') return false;
+  let callee: unknown = expression.callee;
   while (isNode(callee) && callee.type !== 'Identifier') callee = callee.object ?? callee.callee ?? callee.tag;
-  return nameOf(callee) === 'describe';
+  return names.includes(nameOf(callee) ?? '');
 }
 
 function isBarrel(tree: SyntaxNode): boolean {
@@ -143,7 +151,7 @@ const WORDS: readonly Word[] = [
   },
   { pattern: /\.skip\(/, why: 'a test that does not run', where: /^test\/(?!interop\/|tidy).*\.ts$/ },
   {
-    pattern: /biome-ignor[e]|@ts-(?:ignor[e]|nochec[k]|expect-erro[r])/,
+    pattern: /@ts-(?:ignor[e]|nochec[k]|expect-erro[r])/,
     why: 'a silenced check',
     where: /^(?:src|scripts)\//,
   },
