@@ -82,7 +82,7 @@ export class Caller {
   #waitMs(failure: Failure, tries: number, endMs: number): number {
     // Told who leads: ask at once, the first time.
     if (failure.kind === 'refused' && failure.leaderAddress !== null && tries === 0) return 0;
-    const waitMs = backOffMs(tries, failure.error.retryAfterMs, this.#deps.random);
+    const waitMs = backOffMs(tries, failure.error, this.#deps.random);
     return Math.max(0, Math.min(waitMs, endMs - this.#deps.nowMs()));
   }
 

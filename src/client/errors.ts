@@ -22,10 +22,18 @@ export const STATE_REASONS = [
   'PHASE_NOT_RUNNING',
   'ATTEMPT_MISMATCH',
   'STALE_FENCE',
+  'ROUND_NOT_FOUND',
 ] as const;
 
 /** Refusals by the member that was asked: certainly not carried out, and worth another try. */
-export const MEMBER_REASONS = ['NOT_LEADER', 'NO_QUORUM', 'OVERLOADED', 'SHUTTING_DOWN', 'WATCH_TOO_SLOW'] as const;
+export const MEMBER_REASONS = [
+  'NOT_LEADER',
+  'NO_QUORUM',
+  'OVERLOADED',
+  'SHUTTING_DOWN',
+  'WATCH_TOO_SLOW',
+  'DEADLINE_EXPIRED',
+] as const;
 
 export type StateReason = (typeof STATE_REASONS)[number];
 export type MemberReason = (typeof MEMBER_REASONS)[number];
@@ -33,14 +41,15 @@ export type MemberReason = (typeof MEMBER_REASONS)[number];
 /**
  * Why a call was refused; a program can switch on it.
  * UNAVAILABLE: no member could be reached before the deadline. TOO_LARGE: the request is over a size limit.
- * UNKNOWN: a reason that this client does not know; `details.reason` has it.
+ * INTERNAL: the member has a bug; its log says more. UNKNOWN: a reason that this client does not know; `details.reason` has it.
  */
-export type QuorateReason = StateReason | MemberReason | 'TOO_LARGE' | 'UNAVAILABLE' | 'UNKNOWN';
+export type QuorateReason = StateReason | MemberReason | 'TOO_LARGE' | 'INTERNAL' | 'UNAVAILABLE' | 'UNKNOWN';
 
 const REASONS: ReadonlySet<string> = new Set<QuorateReason>([
   ...STATE_REASONS,
   ...MEMBER_REASONS,
   'TOO_LARGE',
+  'INTERNAL',
   'UNAVAILABLE',
 ]);
 

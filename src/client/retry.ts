@@ -56,10 +56,17 @@ export const BACK_OFF_BASE_MS = 10;
 export const BACK_OFF_MAX_MS = 250;
 
 /**
- * How long to wait before try `tries` + 1, milliseconds: full jitter below an exponential cap; a member's hint is
- * a lower bound, stretched by up to a half so that those who were refused together do not return together.
+ * Refusals whose time hint is obeyed: waiting helps. Where one member has no leader or no quorum, another may have one
+ * already, so that asking around early is what ends the outage for this caller.
  */
-export function backOffMs(tries: number, hintMs: number | null, random: () => number): number {
+const HINTED: ReadonlySet<QuorateReason> = new Set<QuorateReason>(['OVERLOADED', 'WATCH_TOO_SLOW', 'LIMIT_EXCEEDED']);
+
+/**
+ * How long to wait before try `tries` + 1, milliseconds: full jitter below an exponential cap; a hint is a lower
+ * bound, stretched by up to a half so that those who were refused together do not return together.
+ */
+export function backOffMs(tries: number, error: QuorateError | null, random: () => number): number {
   const jittered = random() * Math.min(BACK_OFF_MAX_MS, BACK_OFF_BASE_MS * 2 ** Math.min(tries, 16));
+  const hintMs = error !== null && HINTED.has(error.reason) ? error.retryAfterMs : null;
   return hintMs === null ? jittered : hintMs * (1 + random() / 2);
 }

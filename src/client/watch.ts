@@ -71,7 +71,7 @@ export async function* watchEvents(
       deps.router.failed(address, failure);
       throwIfFinal(failure, !begun && deps.nowMs() - startedMs > deps.deadlineMs);
     }
-    await pause(backOffMs(failures++, failure?.error.retryAfterMs ?? null, deps.random), signal);
+    await pause(backOffMs(failures++, failure?.error ?? null, deps.random), signal);
   }
 }
 

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { QuorateError, type QuorateReason, STATE_REASONS, type StateReason } from '../../src/client/errors.ts';
+import { type ApiReason, ERRORS } from '../../src/api/errors.ts';
+import { isQuorateReason, QuorateError, type QuorateReason } from '../../src/client/errors.ts';
 import { BACK_OFF_MAX_MS, backOffMs, type Failure, judge, type Safety } from '../../src/client/retry.ts';
-import type { RejectReason } from '../../src/machine/types.ts';
-import type { MutationOutcome } from '../../src/node/types.ts';
 
 const refused = (reason: QuorateReason): Failure => ({
   kind: 'refused',
@@ -37,22 +36,27 @@ describe('R6: which failures are retried', () => {
     expect(judge(failure, safety, doubt)).toBe(verdict);
   });
 
-  test('the reasons are those of the state machine and of the members, no more and no less', () => {
-    const machine: Record<RejectReason, StateReason> = Object.fromEntries(
-      STATE_REASONS.map((reason) => [reason, reason]),
-    ) as Record<StateReason, StateReason>;
-    const back: Record<StateReason, RejectReason> = machine;
-    expect(Object.keys(back).sort()).toEqual([...STATE_REASONS].sort());
-    const ofMember = (reason: Extract<MutationOutcome, { kind: 'refused' }>['reason']): QuorateReason => reason;
-    expect(ofMember('NOT_LEADER')).toBe('NOT_LEADER');
+  test('the reasons are those of the API, no more and no less', () => {
+    // The types say it, at compile time; INDETERMINATE and COMPACTED have classes of their own.
+    const missing: Exclude<ApiReason, QuorateReason | 'INDETERMINATE' | 'COMPACTED'>[] = [];
+    const surplus: Exclude<QuorateReason, ApiReason | 'UNAVAILABLE' | 'UNKNOWN'>[] = [];
+    const reasons: readonly never[] = [...missing, ...surplus];
+    expect(reasons).toEqual([]);
+    for (const reason of Object.keys(ERRORS)) {
+      const own = reason === 'INDETERMINATE' || reason === 'COMPACTED';
+      expect([reason, isQuorateReason(reason)]).toEqual([reason, !own]);
+    }
   });
 
-  test('back-off: full jitter under an exponential cap; a hint is a lower bound', () => {
+  test('back-off: full jitter under an exponential cap; a hint to wait is a lower bound', () => {
+    const busy = new QuorateError({ reason: 'OVERLOADED', message: '', retryAfterMs: 400 });
+    const noQuorum = new QuorateError({ reason: 'NO_QUORUM', message: '', retryAfterMs: 400 });
     expect(backOffMs(0, null, () => 1)).toBe(10);
     expect(backOffMs(3, null, () => 0.5)).toBe(40);
     expect(backOffMs(1_000, null, () => 1)).toBe(BACK_OFF_MAX_MS);
     expect(backOffMs(0, null, () => 0)).toBe(0);
-    expect(backOffMs(0, 400, () => 0)).toBe(400);
-    expect(backOffMs(0, 400, () => 1)).toBe(600);
+    expect(backOffMs(0, busy, () => 0)).toBe(400);
+    expect(backOffMs(0, busy, () => 1)).toBe(600);
+    expect(backOffMs(0, noQuorum, () => 1)).toBe(10);
   });
 });

@@ -1,0 +1,94 @@
+/** `quorate status` and `quorate watch`. */
+import type { Command } from 'commander';
+import type { EndpointStatus, WatchEvent } from '../../client/client.ts';
+import { type Context, parseCount, run, type Shell, withClient } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatTime, type Output, table } from '../output.ts';
+
+/** A look at the cluster should not take as long as a mutation may, milliseconds. */
+const STATUS_DEADLINE_MS = 2_000;
+
+function statusRow(one: EndpointStatus): (string | number)[] {
+  if ('error' in one) return [one.endpoint, '–', 'unreachable', '', '', '', '', one.error];
+  const { memberId, streams, fault } = one.status;
+  const [stream] = streams;
+  if (stream === undefined) return [one.endpoint, memberId, 'no stream', '', '', '', '', fault ?? ''];
+  const { role, term, commitIndex, appliedIndex, stateHash } = stream;
+  return [one.endpoint, memberId, role, term, commitIndex, appliedIndex, stateHash.slice(0, 12), fault ?? ''];
+}
+
+function leaderOf(endpoints: readonly EndpointStatus[]): string | null {
+  for (const one of endpoints) {
+    if (!('status' in one)) continue;
+    const stream = one.status.streams.find((s) => s.role === 'leader');
+    if (stream !== undefined) return one.status.memberId;
+  }
+  const named = endpoints.flatMap((one) => ('status' in one ? one.status.streams.map((s) => s.leaderId) : []));
+  return named.find((id) => id !== null) ?? null;
+}
+
+async function status(context: Context): Promise<number> {
+  const quick = { ...context, deadlineMs: Math.min(context.deadlineMs, STATUS_DEADLINE_MS) };
+  const endpoints = await withClient(quick, (client) => client.status({ signal: context.shell.signal }));
+  const leader = leaderOf(endpoints);
+  const cluster = endpoints.flatMap((one) => ('status' in one ? [one.status.clusterId] : []))[0] ?? null;
+  const head = ['ENDPOINT', 'MEMBER', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'STATE HASH', 'FAULT'];
+  const title = `cluster ${cluster}, ${leader === null ? 'no leader' : `leader ${leader}`}`;
+  context.out.result({ cluster, leader, endpoints }, `${title}\n${table(head, endpoints.map(statusRow))}`);
+  if (leader !== null) return EXIT.ok;
+  context.out.note('quorate: no leader; a majority of the members must run and reach each other');
+  return EXIT.unavailable;
+}
+
+function eventText(out: Output, event: WatchEvent): string {
+  const { revision, kind, loop, g, phase, attempt, caller, outcome } = event;
+  const what = [
+    loop,
+    `g=${g}`,
+    phase,
+    attempt === 0 ? '' : `attempt=${attempt}`,
+    outcome,
+    caller === '' ? '' : `by ${caller}`,
+  ];
+  return `${String(revision).padStart(8)}  ${formatTime(event.timeMs)}  ${out.paint('cyan', kind.padEnd(25))}  ${what.filter((w) => w !== '').join(' ')}`;
+}
+
+export function addClusterCommands(program: Command, shell: Shell): void {
+  program
+    .command('status')
+    .description('who leads, and how far each member is')
+    .addHelpText('after', '\nExamples:\n  quorate status\n  quorate status --json | jq -r .leader')
+    .action((_options: object, command: Command) =>
+      run(shell, command, async (context) => ((await status(context)) === EXIT.ok ? EXIT.ok : EXIT.unavailable)),
+    );
+  program
+    .command('watch')
+    .description('events as they happen; goes on by itself after a change of leader')
+    .option('--from <revision>', 'first revision wanted; default: from now on', parseCount)
+    .option('--loop <name>', 'only events of this loop')
+    .option('--count <n>', 'end after this many events', parseCount)
+    .addHelpText(
+      'after',
+      '\nExamples:\n  quorate watch --loop nightly\n  quorate watch --from 1 --json | jq -c "[.revision, .kind]"',
+    )
+    .action((options: { from?: number; loop?: string; count?: number }, command: Command) =>
+      run(shell, command, async (context) => {
+        const { from, loop, count } = options;
+        let left = count ?? Number.POSITIVE_INFINITY;
+        await withClient(context, async (client) => {
+          const wanted = {
+            signal: shell.signal,
+            ...(from === undefined ? {} : { fromRevision: from }),
+            ...(loop === undefined ? {} : { loop }),
+          };
+          if (left <= 0) return;
+          for await (const event of client.watch(wanted)) {
+            context.out.result(event, eventText(context.out, event));
+            left -= 1;
+            if (left <= 0) return;
+          }
+        });
+        return left > 0 && shell.signal.aborted ? EXIT.interrupted : EXIT.ok;
+      }),
+    );
+}

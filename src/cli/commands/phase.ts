@@ -1,0 +1,192 @@
+/** `quorate phase`: begin, progress, commit, abort, show. */
+import { Command } from 'commander';
+import type { PhaseRef, QuorateClient } from '../../client/client.ts';
+import { parseCount, run, type Shell, withClient, withSession } from '../context.ts';
+import { EXIT } from '../exit-codes.ts';
+import { formatTime, table } from '../output.ts';
+import { stateText } from './loop.ts';
+
+interface RefOptions {
+  readonly g?: number;
+  readonly traceId?: string;
+}
+
+interface TokenOptions extends RefOptions {
+  readonly token: number;
+}
+
+interface ProgressOptions extends TokenOptions {
+  readonly completed?: number;
+  readonly total?: number;
+  readonly note?: string;
+  readonly checkpoint?: string;
+  readonly subStep: readonly { readonly id: string; readonly result: string }[];
+}
+
+/** The run that is meant; without --g, in the loop's open round. */
+async function refOf(client: QuorateClient, loop: string, phase: string, g: number | undefined): Promise<PhaseRef> {
+  return { loop, phase, g: g ?? (await client.getLoop(loop)).loop.g };
+}
+
+function phaseCommand(name: string, description: string, example: string): Command {
+  return new Command(name)
+    .description(description)
+    .argument('<loop>')
+    .argument('<phase>')
+    .option('--g <round>', 'round; default: the open one', parseCount)
+    .option('--trace-id <id>', 'correlates everything that belongs to one piece of work')
+    .addHelpText('after', `\nExample:\n  ${example}`);
+}
+
+function withToken(command: Command): Command {
+  return command.requiredOption('--token <token>', 'fencing token that begin answered with', parseCount);
+}
+
+function traceOf(options: RefOptions): { traceId?: string } {
+  return options.traceId === undefined ? {} : { traceId: options.traceId };
+}
+
+function beginCommand(shell: Shell): Command {
+  const example = 'TOKEN=$(quorate phase begin nightly ANALYZE --json | jq .token)';
+  return phaseCommand('begin', 'begin a phase, or take it over; prints attempt and fencing token', example)
+    .option('--supersede <attempt>', 'take over from this attempt, which loses its token', parseCount)
+    .action((loop: string, phase: string, options: RefOptions & { supersede?: number }, command: Command) =>
+      run(shell, command, async (context) => {
+        const answer = await withSession(context, async (session, client) => {
+          const ref = await refOf(client, loop, phase, options.g);
+          const supersedeAttempt = options.supersede ?? 0;
+          const begun = await session.beginPhase(ref, { ...traceOf(options), supersedeAttempt, signal: shell.signal });
+          return { ...ref, ...begun };
+        });
+        const kept = answer.subStepsDone === 0 ? '' : `, ${answer.subStepsDone} sub-steps done already`;
+        context.out.result(
+          answer,
+          `begun ${loop} ${answer.g} ${phase}: attempt ${answer.attempt}, token ${answer.token}${kept}`,
+        );
+        return EXIT.ok;
+      }),
+    );
+}
+
+type SubSteps = ProgressOptions['subStep'];
+
+function collectSubStep(text: string, before: SubSteps): SubSteps {
+  const at = text.indexOf('=');
+  return [...before, at === -1 ? { id: text, result: '' } : { id: text.slice(0, at), result: text.slice(at + 1) }];
+}
+
+function progressCommand(shell: Shell): Command {
+  const example = 'quorate phase progress nightly CONSTRUCT --token 42 --completed 3 --total 9 --sub-step a.txt=ok';
+  return withToken(phaseCommand('progress', 'record progress, finished sub-steps and a checkpoint', example))
+    .option('--completed <n>', 'units done', parseCount)
+    .option('--total <n>', 'units planned', parseCount)
+    .option('--note <text>')
+    .option('--checkpoint <text>', 'what a later attempt needs to go on')
+    .option('--sub-step <id[=result]>', 'a finished sub-step; may be given several times', collectSubStep, [])
+    .action((loop: string, phase: string, options: ProgressOptions, command: Command) =>
+      run(shell, command, async (context) => {
+        const { token, completed, total, note, checkpoint, subStep } = options;
+        const report = {
+          ...(completed === undefined ? {} : { completed }),
+          ...(total === undefined ? {} : { total }),
+          ...(note === undefined ? {} : { note }),
+          ...(checkpoint === undefined ? {} : { checkpoint }),
+          subSteps: subStep,
+        };
+        const answer = await withSession(context, async (session, client) => {
+          const ref = await refOf(client, loop, phase, options.g);
+          return session.reportProgress(ref, token, report, { ...traceOf(options), signal: shell.signal });
+        });
+        const known = answer.subStepsKnown.length === 0 ? '' : `, ${answer.subStepsKnown.length} known already`;
+        context.out.result(
+          answer,
+          `recorded ${answer.subStepsRecorded} sub-steps${known}, revision ${answer.revision}`,
+        );
+        return EXIT.ok;
+      }),
+    );
+}
+
+function commitCommand(shell: Shell): Command {
+  const example = 'quorate phase commit nightly ANALYZE --token "$TOKEN" --result "12 files"';
+  return withToken(phaseCommand('commit', 'end the phase as done', example))
+    .option('--result <text>', 'kept with the run', '')
+    .action((loop: string, phase: string, options: TokenOptions & { result: string }, command: Command) =>
+      run(shell, command, async (context) => {
+        const answer = await withSession(context, async (session, client) => {
+          const ref = await refOf(client, loop, phase, options.g);
+          const { token, result } = options;
+          return session.commitPhase(ref, token, { ...traceOf(options), result, signal: shell.signal });
+        });
+        context.out.result(answer, `committed ${loop} ${phase}; the open round is ${answer.nextG}`);
+        return EXIT.ok;
+      }),
+    );
+}
+
+function abortCommand(shell: Shell): Command {
+  const example = 'quorate phase abort nightly CONSTRUCT --token 42 --reason "disk full"';
+  return withToken(phaseCommand('abort', 'give the attempt up; the phase may be begun again', example))
+    .option('--reason <text>', 'kept with the run', '')
+    .option('--hard-fail', 'end the run for good: it counts as final for the barrier', false)
+    .action(
+      (loop: string, phase: string, options: TokenOptions & { reason: string; hardFail: boolean }, command: Command) =>
+        run(shell, command, async (context) => {
+          const answer = await withSession(context, async (session, client) => {
+            const ref = await refOf(client, loop, phase, options.g);
+            const { token, reason, hardFail } = options;
+            return session.abortPhase(ref, token, { ...traceOf(options), reason, hardFail, signal: shell.signal });
+          });
+          context.out.result(answer, `aborted ${loop} ${phase}; the open round is ${answer.nextG}`);
+          return EXIT.ok;
+        }),
+    );
+}
+
+function showCommand(shell: Shell): Command {
+  return phaseCommand('show', 'show a run and its attempts', 'quorate phase show nightly CONSTRUCT --sub-steps')
+    .option('--sub-steps', 'list the recorded sub-steps too', false)
+    .action((loop: string, phase: string, options: RefOptions & { subSteps: boolean }, command: Command) =>
+      run(shell, command, async (context) => {
+        const { out } = context;
+        await withClient(context, async (client) => {
+          const ref = await refOf(client, loop, phase, options.g);
+          const { run: one, attempts } = await client.getPhaseRun(ref, { signal: shell.signal });
+          const subSteps = [];
+          if (options.subSteps) {
+            for await (const step of client.listSubSteps(ref, { signal: shell.signal })) subSteps.push(step);
+          }
+          const rows = attempts.map((a) => [
+            a.attempt,
+            a.state,
+            a.caller,
+            formatTime(a.startedAtMs),
+            formatTime(a.finishedAtMs),
+          ]);
+          const lines = [
+            `${out.paint('bold', `${loop} ${ref.g} ${phase}`)}  ${stateText(out, one.state)}  ${one.completed}/${one.total}  ${one.subStepsDone} sub-steps  ${one.note}`,
+            table(['ATTEMPT', 'STATE', 'CALLER', 'STARTED', 'FINISHED'], rows),
+            ...(options.subSteps
+              ? [
+                  table(
+                    ['SUB-STEP', 'ATTEMPT', 'RESULT'],
+                    subSteps.map((s) => [s.id, s.attempt, s.result]),
+                  ),
+                ]
+              : []),
+          ];
+          out.result({ run: one, attempts, ...(options.subSteps ? { subSteps } : {}) }, lines.join('\n'));
+        });
+        return EXIT.ok;
+      }),
+    );
+}
+
+export function addPhaseCommands(program: Command, shell: Shell): void {
+  const phase = program.command('phase').description('phase runs: begin, report, end');
+  phase.addCommand(beginCommand(shell));
+  phase.addCommand(progressCommand(shell));
+  phase.addCommand(commitCommand(shell));
+  phase.addCommand(abortCommand(shell));
+  phase.addCommand(showCommand(shell));
+}

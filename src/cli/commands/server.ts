@@ -1,0 +1,122 @@
+/** `quorate server`: one member of a cluster. */
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import { type ConfigInput, type LoadedConfig, loadConfig } from '../../server/config.ts';
+import { createLogger } from '../../server/config-logger.ts';
+import { printConfig } from '../../server/config-print.ts';
+import { formatProblem } from '../../server/config-problem.ts';
+import { SETTINGS } from '../../server/config-settings.ts';
+import type { RunningServer } from '../../server/main-server.ts';
+import { type Context, run, type Shell } from '../context.ts';
+import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
+
+interface ServerOptions extends Record<string, unknown> {
+  readonly config?: string;
+  readonly printConfig?: boolean;
+  readonly exitWithParent?: boolean;
+}
+
+/** Stopping takes no longer than this; what is acknowledged is durable anyway, milliseconds. */
+const STOP_MAX_MS = 8_000;
+
+function optionName(flag: string): string {
+  return flag.slice(2).replaceAll(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function readFile(path: string): ConfigInput['file'] {
+  try {
+    return { name: path, text: readFileSync(path, 'utf8') };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    const why =
+      { ENOENT: 'there is no such file', EACCES: 'it may not be read', EISDIR: 'it is a folder' }[code ?? ''] ??
+      String(error);
+    throw new UsageError(`--config ${path}: ${why}; give the path of a YAML file, or leave --config out`);
+  }
+}
+
+function load(shell: Shell, options: ServerOptions): LoadedConfig {
+  const flags = new Map<string, string>();
+  for (const setting of SETTINGS) {
+    const value = options[optionName(setting.flag)] ?? options[optionName(setting.dottedFlag)];
+    if (typeof value === 'string') flags.set(setting.path, value);
+  }
+  const path = options.config ?? shell.env.QUORATE_CONFIG;
+  const loaded = loadConfig({ flags, env: shell.env, file: path === undefined ? null : readFile(path) }, shell.cwd);
+  if (!loaded.ok) throw new UsageError(loaded.error.map(formatProblem).join('\n'));
+  return loaded.value;
+}
+
+/** Resolves when the process that started this one has ended: its end of our stdin closes. */
+function parentGone(): Promise<string> {
+  return new Promise((resolve) => {
+    const gone = (): void => resolve('the parent process ended');
+    process.stdin.once('end', gone).once('close', gone).once('error', gone).resume();
+  });
+}
+
+function aborted(signal: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve('asked to');
+    signal.addEventListener('abort', () => resolve('asked to'), { once: true });
+  });
+}
+
+async function serve(context: Context, options: ServerOptions): Promise<ExitCode> {
+  const { shell, out } = context;
+  const loaded = load(shell, options);
+  if (options.printConfig === true) {
+    const sources = Object.fromEntries(loaded.sources);
+    out.result({ config: loaded.config, sources }, printConfig(loaded).trimEnd());
+    return EXIT.ok;
+  }
+  const { config } = loaded;
+  const logger = createLogger(config, shell.stderr);
+  const stopping = [aborted(shell.signal), ...(options.exitWithParent === true ? [parentGone()] : [])];
+  // Loaded only here: the commands that talk to a cluster need nothing of it.
+  const { startServer } = await import('../../server/main-server.ts');
+  let server: RunningServer;
+  try {
+    server = await startServer(config, logger);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw new UsageError(`member ${config.memberId} cannot start: ${error.message}`, { cause: error });
+  }
+  const why = await Promise.race([...stopping, server.failed]);
+  if (typeof why === 'string') logger.info({ why }, 'stopping');
+  const insist = setTimeout(() => {
+    logger.warn('stopping took too long; what was acknowledged is durable');
+    process.exit(EXIT.unexpected);
+  }, STOP_MAX_MS);
+  await server.stop();
+  clearTimeout(insist);
+  process.stdin.pause();
+  if (typeof why === 'string') return EXIT.ok;
+  throw new Error(`member ${config.memberId} failed: ${why.message}`, { cause: why });
+}
+
+export function addServerCommand(program: Command, shell: Shell): void {
+  const command = program
+    .command('server')
+    .description('run one member of a cluster')
+    .option('--config <file>', 'settings as YAML (QUORATE_CONFIG)')
+    .option('--print-config', 'print the effective settings with their sources, and end')
+    .addOption(new Option('--exit-with-parent', 'end when stdin closes').hideHelp());
+  for (const { flag, dottedFlag, env, help, defaultValue } of SETTINGS) {
+    const normal = defaultValue === undefined ? '' : ` Default: ${String(defaultValue)}.`;
+    command.addOption(new Option(`${flag} <value>`, `${help}${normal} (${env})`));
+    if (dottedFlag !== flag) command.addOption(new Option(`${dottedFlag} <value>`).hideHelp());
+  }
+  command
+    .addHelpText(
+      'after',
+      `
+A flag goes before an environment variable, that before the file, that before the default.
+
+Examples:
+  quorate server --config /etc/quorate/quorate.yaml
+  quorate server --config quorate.yaml --member-id b --log-level debug
+  quorate server --config quorate.yaml --print-config`,
+    )
+    .action((options: ServerOptions, self: Command) => run(shell, self, (context) => serve(context, options)));
+}

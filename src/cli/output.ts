@@ -1,0 +1,89 @@
+/** What is written where: results on stdout, everything else on stderr; colours only on a terminal. */
+import { styleText } from 'node:util';
+import { IndeterminateError, QuorateError } from '../client/client.ts';
+
+export type Style = Parameters<typeof styleText>[0];
+
+export interface TextStream {
+  readonly isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+export class Output {
+  readonly json: boolean;
+  /** True where results go to a terminal that shows colours. */
+  readonly colours: boolean;
+  readonly #stdout: TextStream;
+  readonly #stderr: TextStream;
+
+  constructor(
+    stdout: TextStream,
+    stderr: TextStream,
+    env: Readonly<Record<string, string | undefined>>,
+    json: boolean,
+  ) {
+    this.#stdout = stdout;
+    this.#stderr = stderr;
+    this.json = json;
+    // https://no-color.org: any value but the empty one counts.
+    this.colours = stdout.isTTY === true && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb' && !json;
+  }
+
+  /** One result: an object on one line with --json, otherwise the text. */
+  result(value: object, text: string): void {
+    this.#stdout.write(this.json ? `${JSON.stringify(value)}\n` : `${text}\n`);
+  }
+
+  /** A line for people only. */
+  line(text: string): void {
+    if (!this.json) this.#stdout.write(`${text}\n`);
+  }
+
+  note(text: string): void {
+    this.#stderr.write(`${text}\n`);
+  }
+
+  paint(style: Style, text: string): string {
+    return this.colours ? styleText(style, text) : text;
+  }
+
+  /** What failed: one line for people, and an object for programs. */
+  failure(error: unknown, debug: boolean): void {
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
+    this.#stderr.write(`quorate: ${reason === null ? '' : `${reason}: `}${message.replaceAll('\n', '; ')}\n`);
+    if (debug && error instanceof Error) this.#stderr.write(`${error.stack ?? ''}\n`);
+    if (!this.json) return;
+    const details = error instanceof QuorateError ? error.details : {};
+    const retryAfterMs = error instanceof QuorateError ? error.retryAfterMs : null;
+    this.#stdout.write(`${JSON.stringify({ error: { reason, message, details, retryAfterMs } })}\n`);
+  }
+}
+
+function reasonOf(error: unknown): string | null {
+  if (error instanceof QuorateError) return error.reason;
+  if (error instanceof IndeterminateError) return 'INDETERMINATE';
+  return error instanceof Error && error.name === 'CompactedError' ? 'COMPACTED' : null;
+}
+
+/** Columns padded to their widest cell; numbers to the right. */
+export function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cells = [head, ...rows].map((row) => row.map(String));
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const numeric = head.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === 'number'));
+  return cells
+    .map((row) =>
+      row
+        .map((cell, column) => {
+          const width = widths[column] ?? 0;
+          return numeric[column] === true ? cell.padStart(width) : cell.padEnd(width);
+        })
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+export function formatTime(ms: number | null): string {
+  return ms === null ? '–' : new Date(ms).toISOString();
+}

@@ -1,0 +1,64 @@
+/** The command tree of `quorate`. */
+import { Command, CommanderError } from 'commander';
+import { VERSION } from '../server/version.ts';
+import { addClusterCommands } from './commands/cluster.ts';
+import { addCompletionCommand } from './commands/completion.ts';
+import { addDevCommand } from './commands/dev.ts';
+import { addLoopCommands } from './commands/loop.ts';
+import { addPhaseCommands } from './commands/phase.ts';
+import { addPlanCommands } from './commands/plan.ts';
+import { addServerCommand } from './commands/server.ts';
+import { addGlobalOptions, type Shell } from './context.ts';
+import { EXIT, EXIT_CODES_HELP, UsageError } from './exit-codes.ts';
+
+const EXAMPLES = `
+Examples:
+  quorate demo                                  watch a cluster survive kills
+  quorate dev                                   three members on this machine
+  quorate status
+  quorate loop create nightly
+  quorate phase begin nightly ANALYZE --json`;
+
+export function buildProgram(shell: Shell): Command {
+  const program = new Command('quorate')
+    .description('A replicated coordinator for work that moves in phases.')
+    .version(VERSION)
+    .addHelpText('after', `${EXAMPLES}\n${EXIT_CODES_HELP}`)
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => void shell.stdout.write(text),
+      writeErr: (text) => void shell.stderr.write(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'quorate: ')),
+    });
+  addGlobalOptions(program, shell.env);
+  addServerCommand(program, shell);
+  addDevCommand(program, shell);
+  addClusterCommands(program, shell);
+  addLoopCommands(program, shell);
+  addPhaseCommands(program, shell);
+  addPlanCommands(program, shell);
+  addCompletionCommand(program, shell);
+  inherit(program);
+  return program;
+}
+
+/** Commands that were added ready-made do not take over how errors are shown. */
+function inherit(command: Command): void {
+  command.exitOverride();
+  for (const sub of command.commands) {
+    sub.copyInheritedSettings(command);
+    inherit(sub);
+  }
+}
+
+/** Parses and runs; the exit code is in `shell.exitCode`. */
+export async function runProgram(shell: Shell, args: readonly string[]): Promise<void> {
+  try {
+    await buildProgram(shell).parseAsync([...args], { from: 'user' });
+  } catch (error) {
+    if (error instanceof UsageError) shell.stderr.write(`quorate: ${error.message}\n`);
+    else if (!(error instanceof CommanderError)) throw error;
+    // Help that was asked for is an answer; help that is shown for want of a command is not.
+    shell.exitCode = error instanceof CommanderError && error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
+}

@@ -1,0 +1,191 @@
+/** A cluster on this machine: each member is a process of its own, so that each can be killed alone. */
+import { readdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type EndpointStatus, QuorateClient } from '../client/client.ts';
+import { must } from '../types/assert.ts';
+import { memberId } from '../types/ids.ts';
+import type { MemberAddress } from './config.ts';
+import { MEMBERS_MAX } from './config-schema.ts';
+import { DevMember } from './dev-member.ts';
+
+const HOST = '127.0.0.1';
+/** Peer ports are this much above client ports. */
+const PEER_PORT_OFFSET = 100;
+const STOP_GRACE_MS = 5_000;
+const LEADER_WAIT_MS = 20_000;
+const POLL_MS = 25;
+
+export interface DevClusterOptions {
+  readonly members: number;
+  /** Each member has a folder in it, and a log file. Created when it is missing. */
+  readonly dataDir: string;
+  /** First client port, the others follow; peers are 100 above. 'free': the system chooses. Default: 'free'. */
+  readonly ports?: number | 'free';
+  /** Settings and whatever else the processes shall see; default: this process's environment. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** More flags of `quorate server`, such as `--log-level`. */
+  readonly flags?: readonly string[];
+  /** Path of `dist/cli/main.js`; default: that of this installation. */
+  readonly cli?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface DevCluster {
+  readonly endpoints: readonly string[];
+  readonly members: readonly DevMember[];
+  /** The member that leads now, or null. */
+  leader(): Promise<DevMember | null>;
+  /** Waits until a member leads and a majority follows it. Rejects when a member has died or time is up. */
+  waitForLeader(timeoutMs?: number): Promise<DevMember>;
+  /** Stops all members; after a few seconds it insists. Idempotent. */
+  stop(): Promise<void>;
+}
+
+/** Ports that nobody uses: all are held at once, so that they differ. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((done, fail) => server.once('error', fail).listen(0, HOST, done));
+      return server;
+    }),
+  );
+  return Promise.all(
+    servers.map(async (server) => {
+      const address = server.address();
+      await new Promise((done) => server.close(done));
+      return typeof address === 'object' && address !== null ? address.port : 0;
+    }),
+  );
+}
+
+async function addresses(count: number, ports: number | 'free'): Promise<readonly MemberAddress[]> {
+  const free = ports === 'free' ? await freePorts(count * 2) : [];
+  return Array.from({ length: count }, (_, i) => {
+    const client = ports === 'free' ? free[i] : ports + i;
+    const peer = ports === 'free' ? free[count + i] : ports + PEER_PORT_OFFSET + i;
+    return { id: memberId(`m${i + 1}`), peerAddress: `${HOST}:${peer}`, clientAddress: `${HOST}:${client}` };
+  });
+}
+
+/** A folder keeps the members that it was made with; others would not know of each other. */
+function checkFolder(dataDir: string, members: number): void {
+  let names: readonly string[];
+  try {
+    names = readdirSync(dataDir);
+  } catch {
+    return;
+  }
+  const kept = names.filter((name) => /^m\d+$/.test(name)).length;
+  if (kept > 0 && kept !== members) {
+    throw new Error(
+      `${dataDir} holds a cluster of ${kept} members; say --members ${kept}, or choose another folder with --data`,
+    );
+  }
+}
+
+function leadingMember(statuses: readonly EndpointStatus[], majority: number): string | null {
+  const streams = statuses.flatMap((one) => ('status' in one ? [one.status.streams[0]] : []));
+  const leader = statuses.find((one) => 'status' in one && one.status.streams[0]?.role === 'leader');
+  if (leader === undefined || !('status' in leader)) return null;
+  const id = leader.status.memberId;
+  return streams.filter((stream) => stream?.leaderId === id).length >= majority ? id : null;
+}
+
+class Cluster implements DevCluster {
+  readonly endpoints: readonly string[];
+  readonly members: readonly DevMember[];
+  #client: Promise<QuorateClient> | null = null;
+
+  constructor(members: readonly DevMember[]) {
+    this.members = members;
+    this.endpoints = members.map((member) => member.clientAddress);
+  }
+
+  async leader(): Promise<DevMember | null> {
+    this.#client ??= QuorateClient.connect({ endpoints: this.endpoints, caller: 'dev', deadlineMs: LEADER_WAIT_MS });
+    try {
+      const client = await this.#client;
+      const majority = Math.floor(this.members.length / 2) + 1;
+      const id = leadingMember(await client.status({ deadlineMs: 500 }), majority);
+      return this.members.find((member) => member.id === id) ?? null;
+    } catch {
+      this.#client = null;
+      return null;
+    }
+  }
+
+  async waitForLeader(timeoutMs = LEADER_WAIT_MS): Promise<DevMember> {
+    const dead = Promise.race(
+      this.members.map(async (member) => {
+        const { code, signal } = await member.exited;
+        const why = member.lastWords() || `exit code ${code ?? signal}`;
+        throw new Error(`member ${member.id} ended: ${why.replace(/^quorate: /, '')} (its log: ${member.logFile})`);
+      }),
+    );
+    const endMs = performance.now() + timeoutMs;
+    const found = async (): Promise<DevMember> => {
+      while (performance.now() < endMs) {
+        const leader = await this.leader();
+        if (leader !== null) return leader;
+        await new Promise((done) => setTimeout(done, POLL_MS));
+      }
+      throw new Error(
+        `no leader within ${timeoutMs} ms; the members' logs: ${this.members.map((m) => m.logFile).join(', ')}`,
+      );
+    };
+    return Promise.race([found(), dead]);
+  }
+
+  async stop(): Promise<void> {
+    const client = this.#client;
+    this.#client = null;
+    await Promise.all(this.members.map((member) => member.stop(STOP_GRACE_MS)));
+    await client?.then(
+      (open) => open.close(),
+      () => undefined,
+    );
+  }
+}
+
+/** Starts the members and waits until one of them leads. When that fails, nothing is left running. */
+export async function startDevCluster(options: DevClusterOptions): Promise<DevCluster> {
+  const { members: count, ports = 'free', env = process.env, flags = [] } = options;
+  if (!Number.isInteger(count) || count < 1 || count > MEMBERS_MAX) {
+    throw new Error(`a cluster has 1 to ${MEMBERS_MAX} members, not ${count}; correct --members`);
+  }
+  const dataDir = resolve(options.dataDir);
+  checkFolder(dataDir, count);
+  const cli = options.cli ?? fileURLToPath(new URL('../cli/main.js', import.meta.url));
+  const list = await addresses(count, ports);
+  const common = ['--cluster-id', 'dev', '--members', JSON.stringify(list), ...flags];
+  const members = list.map((address) => {
+    const own = ['--member-id', address.id, '--data-dir', join(dataDir, address.id)];
+    const logFile = join(dataDir, `${address.id}.log`);
+    return new DevMember({ address, cli, flags: [...own, ...common], env, logFile });
+  });
+  const cluster = new Cluster(members);
+  const onAbort = (): void => void cluster.stop();
+  options.signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    for (const member of members) member.start();
+    await cluster.waitForLeader();
+    options.signal?.throwIfAborted();
+    return cluster;
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  } finally {
+    options.signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** Where a member of the cluster is, by its id. */
+export function memberOf(cluster: DevCluster, id: string): DevMember {
+  return must(
+    cluster.members.find((member) => member.id === id),
+    `the cluster has a member ${id}`,
+  );
+}
