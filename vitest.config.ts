@@ -24,6 +24,7 @@ export default defineConfig({
           name: 'process',
           include: processTests,
           fileParallelism: false,
+          globalSetup: ['test/support/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },

@@ -1,11 +1,11 @@
 /** The files around the code: that they say the same as the code does. */
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
-import { MEMBER_REASONS } from '../src/client/errors.ts';
+import { ERRORS } from '../src/api/errors.ts';
 import { SETTINGS } from '../src/server/config-settings.ts';
 import { projectRoot, readProject, readText } from './tidy/files.ts';
-import { isNode, nameOf, parse, type SyntaxNode, walk } from './tidy/syntax.ts';
 
 interface Manifest {
   readonly license: string;
@@ -28,25 +28,6 @@ function codeRows(markdown: string): readonly (readonly string[])[] {
         .slice(1, -1)
         .map((cell) => cell.trim().replace(/^`([^`]*)`$/, '$1')),
     );
-}
-
-/** Text literals below a node. */
-function literalsOf(root: SyntaxNode): readonly string[] {
-  const found: string[] = [];
-  walk(root, (node) => {
-    if (node.type === 'TSLiteralType' && isNode(node.literal) && typeof node.literal.value === 'string')
-      found.push(node.literal.value);
-  });
-  return found;
-}
-
-/** The text literals of an exported type, or of the property `name.property` wherever it stands in the file. */
-function reasonsIn(path: string, pick: (node: SyntaxNode) => boolean): readonly string[] {
-  const found: string[] = [];
-  walk(parse({ path, text: readText(path) }), (node) => {
-    if (pick(node)) found.push(...literalsOf(node));
-  });
-  return found;
 }
 
 describe('README.md', () => {
@@ -79,29 +60,14 @@ describe('README.md', () => {
 });
 
 describe('docs/errors.md', () => {
-  it('has one row for each reason that the code can give, and says what to do', () => {
-    const reject = reasonsIn(
-      'src/machine/types.ts',
-      (node) => node.type === 'TSTypeAliasDeclaration' && nameOf(node.id) === 'RejectReason',
-    );
-    const refused = reasonsIn(
-      'src/node/types.ts',
-      (node) => node.type === 'TSPropertySignature' && nameOf(node.key) === 'reason',
-    );
-    expect(reject.length).toBeGreaterThan(10);
-    expect(refused.length).toBeGreaterThan(3);
-    const wanted = new Set([
-      ...reject,
-      ...refused,
-      ...MEMBER_REASONS,
-      'INDETERMINATE',
-      'COMPACTED',
-      'UNAVAILABLE',
-      'UNKNOWN',
-    ]);
+  it('has one row for each reason that can be given, with its gRPC status, and says what to do', () => {
+    const given = Object.entries(ERRORS).map(([reason, { code }]) => `${reason} ${status[code]}`);
+    expect(given.length).toBeGreaterThan(20);
+    // These two are the client's own.
+    const wanted = [...given, 'UNAVAILABLE –', 'UNKNOWN –'];
     const rows = codeRows(readText('docs/errors.md'));
-    expect(rows.map(([reason]) => reason).sort()).toEqual([...wanted].sort());
-    expect(rows.filter((row) => row.length !== 3 || row.some((cell) => cell === ''))).toEqual([]);
+    expect(rows.map(([reason, code]) => `${reason} ${code}`).sort()).toEqual(wanted.sort());
+    expect(rows.filter((row) => row.length !== 4 || row.some((cell) => cell === ''))).toEqual([]);
   });
 });
 
