@@ -11,6 +11,14 @@ import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts';
 /** ErrorInfo.domain of every error that Quorate itself raises. */
 export const ERROR_DOMAIN = 'quorate';
 const DETAILS_TRAILER = 'grpc-status-details-bin';
+/**
+ * Status and details travel in trailers, and gRPC clients of other languages accept 8 KiB of those by default; a
+ * message goes twice, once of them percent-encoded. Lengths in UTF-16 code units.
+ */
+const LONE_SURROGATE = /\p{Surrogate}/gu;
+const MESSAGE_LENGTH_MAX = 512;
+const VALUE_LENGTH_MAX = 256;
+const VIOLATIONS_MAX = 8;
 
 /** One field that is wrong. `field` is the path in the request, e.g. `plan.phases[2].name`. */
 export interface FieldViolation {
@@ -50,9 +58,13 @@ export interface ParsedStatus {
 }
 
 export function statusError(init: StatusInit): StatusError {
-  const { code, message, reason, metadata = {}, retryAfterMs, violations } = init;
+  const { code, reason, retryAfterMs, violations } = init;
+  const message = cut(init.message, MESSAGE_LENGTH_MAX);
+  const metadata = Object.fromEntries(
+    Object.entries(init.metadata ?? {}).map(([key, value]) => [key, cut(value, VALUE_LENGTH_MAX)]),
+  );
   const details: Any[] = [
-    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: { ...metadata } })),
+    anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata })),
   ];
   if (retryAfterMs !== undefined) {
     const retryDelay = {
@@ -62,13 +74,22 @@ export function statusError(init: StatusInit): StatusError {
     details.push(anyPack(RetryInfoSchema, create(RetryInfoSchema, { retryDelay })));
   }
   if (violations !== undefined && violations.length > 0) {
-    const fieldViolations = violations.map(({ field, description }) => ({ field, description }));
+    const fieldViolations = violations.slice(0, VIOLATIONS_MAX).map(({ field, description }) => ({
+      field: cut(field, VALUE_LENGTH_MAX),
+      description: cut(description, VALUE_LENGTH_MAX),
+    }));
     details.push(anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations })));
   }
   const trailer = new Metadata();
   const bytes = toBinary(StatusSchema, create(StatusSchema, { code, message, details }));
   trailer.set(DETAILS_TRAILER, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
   return { code, details: message, metadata: trailer };
+}
+
+/** Not longer than `lengthMax`, and without half characters: grpc-js throws on text that has no UTF-8 form. */
+function cut(text: string, lengthMax: number): string {
+  const short = text.length <= lengthMax ? text : `${text.slice(0, lengthMax - 1)}…`;
+  return short.replace(LONE_SURROGATE, '\ufffd');
 }
 
 /** Reads any error of a grpc-js call, also one without details or of another kind altogether. Never throws. */

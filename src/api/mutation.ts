@@ -1,0 +1,93 @@
+/** Mutations: check the request, hand it to the member, translate the outcome. */
+import type { DescMethodUnary } from '@bufbuild/protobuf';
+import type { RequestHeader, ResponseHeader } from '../gen/quorate/v1/common_pb.ts';
+import type { CommandBody, CommandValue, SessionRef } from '../machine/types.ts';
+import type { MutationOutcome, MutationRequest } from '../node/types.ts';
+import type { RequestOf, ResponseOf } from '../rpc/service.ts';
+import { assert, unreachable } from '../types/assert.ts';
+import { DATA_STREAM, type SessionId } from '../types/ids.ts';
+import { err, ok } from '../types/result.ts';
+import { Check } from './check.ts';
+import { type ApiContext, responseHeader } from './context.ts';
+import { failure, refused, rejected } from './errors.ts';
+import { type Answer, type RawUnaryHandler, unary } from './unary.ts';
+
+/**
+ * `optional`: 0 means none. `required`: the call is about the session; its sequence may be 0. `ignored`: what the
+ * header says of a session is not looked at.
+ */
+export type SessionUse = 'optional' | 'required' | 'ignored';
+
+export interface MutationSpec<Method, Kind extends CommandValue['kind']> {
+  readonly session: SessionUse;
+  /** The command; reports to `check` what is wrong with the request. */
+  readonly body: (request: RequestOf<Method>, check: Check) => CommandBody;
+  /** The answer that the command gives when it is carried out. */
+  readonly kind: Kind;
+  readonly answer: (header: ResponseHeader, value: Extract<CommandValue, { kind: Kind }>) => ResponseOf<Method>;
+}
+
+export function mutation<Method extends DescMethodUnary, Kind extends CommandValue['kind']>(
+  context: ApiContext,
+  method: Method,
+  spec: MutationSpec<Method, Kind>,
+): RawUnaryHandler {
+  return unary(context, method, 'INDETERMINATE', async (request, { deadlineMs }) => {
+    const check = new Check();
+    const { header } = request as { readonly header?: RequestHeader };
+    const mutationRequest: MutationRequest = {
+      session: sessionOf(header, spec.session, check),
+      caller: check.label('header.caller', header?.caller ?? ''),
+      traceId: check.label('header.trace_id', header?.traceId ?? ''),
+      body: spec.body(request, check),
+    };
+    const invalid = check.failure();
+    if (invalid !== null) return err(invalid);
+    return translate(context, spec, await context.member.mutate(DATA_STREAM, mutationRequest, deadlineMs));
+  });
+}
+
+function translate<Method, Kind extends CommandValue['kind']>(
+  context: ApiContext,
+  spec: MutationSpec<Method, Kind>,
+  outcome: MutationOutcome,
+): Answer<ResponseOf<Method>> {
+  switch (outcome.kind) {
+    case 'applied': {
+      const { result } = outcome;
+      if (!result.ok) return err(rejected(result.rejection));
+      const { value } = result;
+      assert(value.kind === spec.kind, `answer ${value.kind} to a command that answers ${spec.kind}`);
+      const header = responseHeader(context, outcome, result.revision);
+      return ok(spec.answer(header, value as Extract<CommandValue, { kind: Kind }>));
+    }
+    case 'refused':
+      return err(refused(outcome, context.addressOf));
+    case 'indeterminate':
+      return err(failure('INDETERMINATE', outcome.message));
+    default:
+      return unreachable(outcome, 'mutation outcome');
+  }
+}
+
+function sessionOf(header: RequestHeader | undefined, use: SessionUse, check: Check): SessionRef | null {
+  if (use === 'ignored') return null;
+  if (header === undefined || header.sessionId === 0n) {
+    if (use === 'required') {
+      check.report('header.session_id', 'is missing; send the session_id that OpenSession answered with');
+    } else if (header !== undefined && header.sequence !== 0n) {
+      check.report('header.sequence', `is ${header.sequence} without a session; send session_id too, or 0 here`);
+    }
+    return null;
+  }
+  const id: SessionId = check.number<'SessionId'>('header.session_id', header.sessionId, 1);
+  const sequence: number = check.number('header.sequence', header.sequence, use === 'required' ? 0 : 1);
+  const ackedThrough: number = check.number('header.acked_through', header.ackedThrough, 0);
+  if (sequence > 0 && ackedThrough >= sequence) {
+    check.report(
+      'header.acked_through',
+      `is ${ackedThrough}, but the answer to request ${sequence} is only asked for; send at most ${sequence - 1}`,
+    );
+  }
+  return { id, sequence, ackedThrough };
+}

@@ -1,0 +1,88 @@
+/** Reads: a view to answer from, and pages that stay within a message. */
+import type { DescMethodUnary } from '@bufbuild/protobuf';
+import { ReadConsistency } from '../gen/quorate/v1/common_pb.ts';
+import type { MachineView, Page } from '../machine/api.ts';
+import type { RequestOf, ResponseOf } from '../rpc/service.ts';
+import type { StatusError } from '../rpc/status.ts';
+import { must } from '../types/assert.ts';
+import { DATA_STREAM } from '../types/ids.ts';
+import { PAGE_BYTES_MAX } from '../types/limits.ts';
+import { err, ok, type Result } from '../types/result.ts';
+import { Check } from './check.ts';
+import type { ApiContext } from './context.ts';
+import { failure, refused } from './errors.ts';
+import { pageToken } from './page-token.ts';
+import { type Answer, type CallScope, type RawUnaryHandler, unary } from './unary.ts';
+
+/** A read whose request is `Params` once it has been checked. */
+export interface ReadSpec<Method, Params> {
+  /** Reports to `check` what is wrong with the request. */
+  readonly params: (request: RequestOf<Method>, check: Check) => Params;
+  readonly answer: (view: MachineView, params: Params) => Answer<ResponseOf<Method>>;
+}
+
+export function read<Method extends DescMethodUnary, Params>(
+  context: ApiContext,
+  method: Method,
+  spec: ReadSpec<Method, Params>,
+): RawUnaryHandler {
+  return unary(context, method, 'INTERNAL', async (request, scope) => {
+    const check = new Check();
+    const { consistency } = request as { readonly consistency?: ReadConsistency };
+    checkConsistency(consistency, check);
+    const params = spec.params(request, check);
+    const invalid = check.failure();
+    if (invalid !== null) return err(invalid);
+    const view = await viewFor(context, consistency, scope);
+    return view.ok ? spec.answer(view.value, params) : view;
+  });
+}
+
+function checkConsistency(consistency: ReadConsistency | undefined, check: Check): void {
+  if (consistency === undefined || consistency in ReadConsistency) return;
+  check.report('consistency', `is ${consistency}; send 1 (linearizable) or 2 (stale), or 0 for linearizable`);
+}
+
+async function viewFor(
+  context: ApiContext,
+  consistency: ReadConsistency | undefined,
+  scope: CallScope,
+): Promise<Result<MachineView, StatusError>> {
+  const { member, addressOf } = context;
+  if (consistency === ReadConsistency.STALE) return ok(member.local(DATA_STREAM));
+  const outcome = await member.read(DATA_STREAM, scope.deadlineMs);
+  if (outcome.kind === 'refused') return err(refused(outcome, addressOf));
+  // No sense in building an answer that nobody takes.
+  if (scope.cancelled()) return err(failure('DEADLINE_EXPIRED', 'the caller has gone'));
+  return ok(outcome.view);
+}
+
+export interface PageOf<Message> {
+  readonly messages: Message[];
+  readonly nextPageToken: string;
+}
+
+/**
+ * Up to `limit` rows, fewer when they would pass PAGE_BYTES_MAX together; at least one if there is any.
+ * `bytesOf` may be a rough estimate.
+ */
+export function boundedPage<Row, Message>(
+  fetch: (limit: number) => Page<Row>,
+  limit: number,
+  convert: (row: Row) => Message,
+  bytesOf: (message: Message) => number,
+): PageOf<Message> {
+  const page = fetch(limit);
+  const messages: Message[] = [];
+  let bytes = 0;
+  for (const row of page.rows) {
+    const message = convert(row);
+    bytes += bytesOf(message);
+    if (messages.length > 0 && bytes > PAGE_BYTES_MAX) break;
+    messages.push(message);
+  }
+  // The view alone knows the key to go on from; a page that ends early is asked for again at its true length.
+  const whole = messages.length === page.rows.length;
+  const next = whole ? page.next : must(fetch(messages.length).next, 'a page that was cut has a next one');
+  return { messages, nextPageToken: pageToken(next) };
+}

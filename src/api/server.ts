@@ -1,0 +1,81 @@
+/** The client port: everything that a member offers over gRPC. */
+import type { Server } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
+import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
+import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
+import { file_quorate_v1_phase, PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { file_quorate_v1_session, SessionService } from '../gen/quorate/v1/session_pb.ts';
+import { file_quorate_v1_watch, WatchService } from '../gen/quorate/v1/watch_pb.ts';
+import type { MemberPort } from '../node/types.ts';
+import { rawDefinition } from '../rpc/service.ts';
+import type { ClusterId, MemberId } from '../types/ids.ts';
+import { WATCH_PROGRESS_MS } from '../types/limits.ts';
+import { clusterHandlers } from './cluster-service.ts';
+import type { ApiContext, ApiMember } from './context.ts';
+import { Health } from './health.ts';
+import { phaseHandlers } from './phase-service.ts';
+import { addReflection } from './reflection.ts';
+import { sessionHandlers } from './session-service.ts';
+import { watchHandlers } from './watch-service.ts';
+
+export interface ApiOptions {
+  readonly member: MemberPort;
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  /** Every member of the cluster, this one included. */
+  readonly members: readonly ApiMember[];
+  readonly version: string;
+  readonly logger: Logger;
+  /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
+  readonly watchProgressMs?: number;
+}
+
+export interface Api {
+  /** Adds the services of the client port, health and reflection to `server`. */
+  addTo(server: Server): void;
+  /** What the health service says: true while the member has a leader and no fault. False until told. */
+  setServing(serving: boolean): void;
+}
+
+const SERVICES = [PhaseService, SessionService, WatchService, ClusterService] as const;
+
+const FILES = [
+  file_quorate_v1_phase,
+  file_quorate_v1_session,
+  file_quorate_v1_watch,
+  file_quorate_v1_cluster,
+  // Errors carry these; a generic client can then show them.
+  file_google_rpc_status,
+  file_google_rpc_error_details,
+] as const;
+
+export function createApi(options: ApiOptions): Api {
+  const members = [...options.members].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const addresses = new Map(members.map(({ id, clientAddress }) => [id, clientAddress]));
+  const { member, clusterId, memberId, version, logger } = options;
+  const context: ApiContext = {
+    member,
+    clusterId,
+    memberId,
+    members,
+    addressOf: (id) => addresses.get(id) ?? '',
+    version,
+    logger,
+    watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
+  };
+  const health = new Health(SERVICES.map((service) => service.typeName));
+  return {
+    addTo(server) {
+      server.addService(rawDefinition(PhaseService), { ...phaseHandlers(context) });
+      server.addService(rawDefinition(SessionService), { ...sessionHandlers(context) });
+      server.addService(rawDefinition(ClusterService), { ...clusterHandlers(context) });
+      server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
+      health.addTo(server);
+      addReflection(server, FILES);
+    },
+    setServing(serving) {
+      health.set(serving);
+    },
+  };
+}
