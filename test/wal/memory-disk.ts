@@ -89,6 +89,11 @@ export class MemoryDisk implements Disk {
     this.#epoch += 1;
   }
 
+  /** What a failed fsync may do: pages that never reached the disk count as clean. */
+  forgetDirty(): void {
+    for (const inode of this.#names.values()) inode.dirty.clear();
+  }
+
   paths(): readonly string[] {
     return [...this.#names.keys()].sort();
   }
@@ -117,6 +122,25 @@ export class MemoryDisk implements Disk {
     const disk = new MemoryDisk();
     for (const path of this.paths()) disk.replace(path, this.bytes(path));
     return disk;
+  }
+
+  /** The disk as one process sees it: nothing happens any more once that process was ended. */
+  process(): Disk {
+    const epoch = this.#epoch;
+    const alive = <T>(operation: () => Promise<T>): Promise<T> =>
+      epoch === this.#epoch ? operation() : new Promise<never>(() => undefined);
+    return {
+      open: (path, options) => alive(() => this.open(path, options)),
+      list: (folder) => alive(() => this.list(folder)),
+      makeFolder: () => alive(() => this.makeFolder()),
+      rename: (from, to) => alive(() => this.rename(from, to)),
+      remove: (path) => alive(() => this.remove(path)),
+      syncFolder: () => alive(() => this.syncFolder()),
+    };
+  }
+
+  get epoch(): number {
+    return this.#epoch;
   }
 
   async open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
@@ -152,10 +176,11 @@ export class MemoryDisk implements Disk {
   }
 
   /** Counts, waits for the hook, and goes silent when the process is dead. */
-  async run(operation: DiskOperation, path: string): Promise<void> {
-    const epoch = this.#epoch;
-    this.counts[operation] += 1;
-    await this.before(operation, path);
+  async run(operation: DiskOperation, path: string, epoch = this.#epoch): Promise<void> {
+    if (epoch === this.#epoch) {
+      this.counts[operation] += 1;
+      await this.before(operation, path);
+    }
     if (epoch !== this.#epoch) await new Promise<never>(() => undefined);
   }
 
@@ -170,12 +195,14 @@ class MemoryFile implements DiskFile {
   readonly #disk: MemoryDisk;
   readonly #path: string;
   readonly #inode: Inode;
+  readonly #epoch: number;
   #closed = false;
 
   constructor(disk: MemoryDisk, path: string, inode: Inode) {
     this.#disk = disk;
     this.#path = path;
     this.#inode = inode;
+    this.#epoch = disk.epoch;
   }
 
   async size(): Promise<number> {
@@ -216,7 +243,7 @@ class MemoryFile implements DiskFile {
 
   async #run(operation: DiskOperation): Promise<void> {
     if (this.#closed) throw new DiskError('io', this.#path, `${this.#path} is closed`);
-    await this.#disk.run(operation, this.#path);
+    await this.#disk.run(operation, this.#path, this.#epoch);
   }
 }
 

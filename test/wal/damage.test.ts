@@ -1,0 +1,255 @@
+import { describe, expect, it } from 'vitest';
+import { clusterId, memberId } from '../../src/types/ids.ts';
+import {
+  decodeSegmentHeader,
+  encodeSegmentHeader,
+  FORMAT_VERSION,
+  SEGMENT_HEADER_BYTES,
+} from '../../src/wal/record.ts';
+import { segmentPath } from '../../src/wal/segment.ts';
+import { WalError } from '../../src/wal/types.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import { contents, entries, hardState, open, openStarted, reopened, STREAM, show } from './support.ts';
+
+const SMALL = { segmentBytes: 8 * 1024, compressBytesMin: 1 << 20 };
+const FIRST = segmentPath(1);
+const SECOND = segmentPath(2);
+const THIRD = segmentPath(3);
+
+/** Some acknowledged batches, one after the other, in one segment. */
+async function smallLog(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  const wal = await openStarted(disk, SMALL);
+  await wal.append({ stream: STREAM, hardState: null, entries: entries(1, 2, 1) });
+  await wal.append({ stream: STREAM, hardState: hardState(2, 'a'), entries: entries(2, 3, 2) });
+  await wal.append({ stream: STREAM, hardState: null, entries: entries(4, 4, 2) });
+  return disk;
+}
+
+/** Three segments and more; not closed. */
+async function longLog(): Promise<MemoryDisk> {
+  const disk = new MemoryDisk();
+  const wal = await openStarted(disk, SMALL);
+  for (let index = 1; index <= 250; index += 1) {
+    await wal.append({
+      stream: STREAM,
+      hardState: null,
+      entries: entries(index, index, 1, 'some text that takes room'),
+    });
+  }
+  return disk;
+}
+
+function recordOffsets(bytes: Uint8Array): number[] {
+  const view = Buffer.from(bytes);
+  const offsets: number[] = [];
+  let at = SEGMENT_HEADER_BYTES;
+  while (at + 48 <= view.length && view.readUInt32LE(at + 4) !== 0) {
+    offsets.push(at);
+    at += Math.ceil(view.readUInt32LE(at + 4) / 8) * 8;
+  }
+  return offsets;
+}
+
+/** Opens a damaged copy; it must be refused as damaged, and nothing may be changed. */
+async function expectCorrupt(disk: MemoryDisk, what: string): Promise<void> {
+  const before = disk.paths().map((path) => Buffer.from(disk.bytes(path)));
+  const error = await open(disk, SMALL).then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error, what).toBeInstanceOf(WalError);
+  expect((error as WalError).problem, what).toBe('corrupt');
+  expect((error as WalError).message, what).toMatch(/damaged at offset \d+: .*Keep this folder/);
+  expect(disk.paths().map((path) => Buffer.from(disk.bytes(path)))).toEqual(before);
+}
+
+describe('W4: damage before acknowledged data is never cut', () => {
+  it('a flip of any bit before the last batch is found', async () => {
+    const disk = await smallLog();
+    const bytes = disk.bytes(FIRST);
+    const lastBatch = recordOffsets(bytes).at(-1) ?? 0;
+    expect(lastBatch).toBeGreaterThan(SEGMENT_HEADER_BYTES + 400);
+    for (let bit = 0; bit < lastBatch * 8; bit += 1) {
+      const damaged = bytes.slice();
+      damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      const copy = new MemoryDisk();
+      copy.replace(FIRST, damaged);
+      const outcome = await open(copy, SMALL).catch((error: unknown) => error);
+      if (!(outcome instanceof WalError) || outcome.problem !== 'corrupt') expect.fail(`bit ${bit}: ${outcome}`);
+    }
+  });
+
+  it('a flip in the last batch never gives wrong data, and after a clean end it is found', async () => {
+    const disk = await smallLog();
+    const open1 = disk.bytes(FIRST);
+    const wal = await open(disk, SMALL);
+    await wal.close();
+    const closed = disk.bytes(FIRST);
+    const from = recordOffsets(open1).at(-1) ?? 0;
+    const to = recordOffsets(closed).at(-1) ?? 0;
+    expect(to).toBeGreaterThan(from);
+    const expected = { hardState: hardState(2, 'a'), entries: show([...entries(1, 1, 1), ...entries(2, 3, 2)]) };
+    for (let bit = from * 8; bit < to * 8; bit += 1) {
+      const flip = (bytes: Uint8Array): MemoryDisk => {
+        const copy = new MemoryDisk();
+        const damaged = bytes.slice();
+        damaged[bit >> 3] = (damaged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+        copy.replace(FIRST, damaged);
+        return copy;
+      };
+      expect(await reopened(flip(open1), SMALL)).toMatchObject(expected);
+      await expect(open(flip(closed), SMALL)).rejects.toMatchObject({ problem: 'corrupt' });
+    }
+  });
+
+  it('a zeroed stretch between good records is found', async () => {
+    const disk = await smallLog();
+    const bytes = disk.bytes(FIRST);
+    const offsets = recordOffsets(bytes);
+    for (const [i, offset] of offsets.slice(0, -1).entries()) {
+      const copy = new MemoryDisk();
+      copy.replace(FIRST, bytes.slice().fill(0, offset, offsets[i + 1]));
+      await expectCorrupt(copy, `record ${i}`);
+    }
+  });
+
+  it('a bad record in a segment that is not the last is found, also at its very end', async () => {
+    const disk = await longLog();
+    const offsets = recordOffsets(disk.bytes(FIRST));
+    for (const offset of [...offsets.slice(0, 6), ...offsets.slice(-6)]) {
+      const copy = disk.copy();
+      const damaged = disk.bytes(FIRST);
+      damaged[offset + 9] = (damaged[offset + 9] ?? 0) ^ 4;
+      copy.replace(FIRST, damaged);
+      await expectCorrupt(copy, `offset ${offset}`);
+    }
+  });
+
+  it('the end of a segment that is not the last can not be cut or zeroed', async () => {
+    const disk = await longLog();
+    const bytes = disk.bytes(FIRST);
+    const last = recordOffsets(bytes).at(-1) ?? 0;
+    for (const damaged of [bytes.slice(0, last), bytes.slice().fill(0, last), bytes.slice(0, SEGMENT_HEADER_BYTES)]) {
+      const copy = disk.copy();
+      copy.replace(FIRST, damaged);
+      await expectCorrupt(copy, `${damaged.length} bytes`);
+    }
+  });
+
+  it('a missing segment is found', async () => {
+    const disk = await longLog();
+    for (const path of [FIRST, SECOND]) {
+      const copy = disk.copy();
+      copy.delete(path);
+      await expectCorrupt(copy, path);
+    }
+  });
+
+  it('an empty segment before others is found', async () => {
+    const disk = await longLog();
+    disk.replace(SECOND, disk.bytes(SECOND).fill(0, SEGMENT_HEADER_BYTES));
+    await expectCorrupt(disk, 'empty');
+  });
+
+  it('segments that changed places are found', async () => {
+    const disk = await longLog();
+    const second = disk.bytes(SECOND);
+    disk.replace(SECOND, disk.bytes(THIRD));
+    disk.replace(THIRD, second);
+    await expectCorrupt(disk, 'swapped');
+  });
+});
+
+describe('D4: a record is accepted only where it was written', () => {
+  it('not at another place of its segment', async () => {
+    const disk = await smallLog();
+    const bytes = disk.bytes(FIRST);
+    const offsets = recordOffsets(bytes);
+    const [from, to] = [offsets.at(-3) ?? 0, offsets.at(-1) ?? 0];
+    const record = bytes.slice(from, to);
+    // A second copy behind the end, as a misdirected write would leave it: not part of the log, and not in its way.
+    const end =
+      to + (Buffer.from(bytes).readUInt32LE(to + 4) + 7 - ((Buffer.from(bytes).readUInt32LE(to + 4) + 7) % 8));
+    const copy = new MemoryDisk();
+    const appended = bytes.slice();
+    appended.set(record, end);
+    copy.replace(FIRST, appended);
+    expect((await reopened(copy, SMALL))?.entries).toEqual((await reopened(disk, SMALL))?.entries);
+  });
+
+  it('not in a recycled segment: what an earlier life of the file holds is not part of the log', async () => {
+    const old = await smallLog();
+    const { tag, bytes } = encodeSegmentHeader({
+      clusterId: clusterId('cluster'),
+      memberId: memberId('a'),
+      sequence: 1,
+      createdMs: 1,
+    });
+    const recycled = old.bytes(FIRST);
+    const header = decodeSegmentHeader(recycled);
+    expect(header.kind === 'good' && header.tag !== tag).toBe(true);
+    recycled.set(bytes);
+    const disk = new MemoryDisk();
+    disk.replace(FIRST, recycled);
+    const wal = await open(disk, SMALL);
+    expect(await contents(wal)).toBeNull();
+  });
+
+  it('not after another record than the one it followed', async () => {
+    const a = await smallLog();
+    const wal = await open(a.copy(), SMALL);
+    await wal.close();
+    // Same header, same place, same length, other content before: only the chain can tell.
+    const b = new MemoryDisk();
+    const other = await openStarted(b, SMALL);
+    await other.append({ stream: STREAM, hardState: null, entries: entries(1, 2, 1, 'other') });
+    await other.append({ stream: STREAM, hardState: hardState(2, 'a'), entries: entries(2, 3, 2) });
+    const offsets = recordOffsets(b.bytes(FIRST));
+    expect(recordOffsets(a.bytes(FIRST)).slice(0, 8)).toEqual(offsets.slice(0, 8));
+    const mixed = a.bytes(FIRST);
+    const cut = offsets.at(-3) ?? 0;
+    mixed.set(b.bytes(FIRST).subarray(cut), cut);
+    const disk = new MemoryDisk();
+    disk.replace(FIRST, mixed);
+    await expectCorrupt(disk, 'chain');
+  });
+});
+
+describe('identity and version', () => {
+  it('refuses the log of another cluster or member', async () => {
+    const disk = await smallLog();
+    await expect(open(disk, { clusterId: clusterId('other') })).rejects.toMatchObject({
+      problem: 'foreign',
+      file: FIRST,
+    });
+    const error = open(disk, { memberId: memberId('b') });
+    await expect(error).rejects.toThrow(/belongs to member a of cluster cluster, but this is member b/);
+  });
+
+  it('refuses a newer version, and does not take damage for one', async () => {
+    const disk = await smallLog();
+    const bytes = disk.bytes(FIRST);
+    const { bytes: header } = encodeSegmentHeader({
+      clusterId: clusterId('cluster'),
+      memberId: memberId('a'),
+      sequence: 1,
+      createdMs: 1,
+    });
+    expect(header.readUInt32LE(8)).toBe(FORMAT_VERSION);
+    header.writeUInt32LE(FORMAT_VERSION + 1, 8);
+    const crc = await import('crc-32');
+    header.writeUInt32LE(crc.default.buf(header.subarray(0, 508), 0) >>> 0, 508);
+    bytes.set(header);
+    disk.replace(FIRST, bytes);
+    await expect(open(disk, SMALL)).rejects.toMatchObject({ problem: 'version' });
+  });
+
+  it('ignores files that are not its own, and removes what a crash left half prepared', async () => {
+    const disk = await smallLog();
+    disk.replace('notes.txt', new Uint8Array([1]));
+    disk.replace(`${SECOND}.tmp`, new Uint8Array(100));
+    expect((await reopened(disk, SMALL))?.entries).toHaveLength(4);
+    expect(disk.paths()).toEqual([FIRST, 'notes.txt']);
+  });
+});
