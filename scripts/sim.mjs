@@ -13,26 +13,39 @@ import { root, run } from './lib.mjs';
 const CACHE = join(root, 'node_modules/.cache/quorate-sim');
 const CATALOGUE = join(root, 'test/mutants/catalogue.json');
 
-/** @typedef {{ id: string, file: string, find: string, replace: string, oracle: string }} Mutant */
+/**
+ * `also`: what has to change with it, so that the named oracle is what notices (usually the product's own checks).
+ * @typedef {{ file: string, find: string, replace: string }} Edit
+ * @typedef {Edit & { id: string, oracle: string, also?: Edit[] }} Mutant
+ */
 
 /** @param {Mutant} mutant @returns {import('esbuild').Plugin} */
 function mutate(mutant) {
-  const target = join(root, mutant.file);
+  const edits = [mutant, ...(mutant.also ?? [])];
   return {
     name: 'mutate',
     setup(bundle) {
-      let loaded = false;
+      /** @type {Set<Edit>} */
+      const done = new Set();
       bundle.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-        if (path !== target) return null;
-        loaded = true;
-        const parts = (await readFile(path, 'utf8')).split(mutant.find);
-        if (parts.length !== 2) {
-          const text = `mutant ${mutant.id} matches ${parts.length - 1} times in ${mutant.file}, not once`;
-          return { errors: [{ text }] };
+        const mine = edits.filter((edit) => join(root, edit.file) === path);
+        if (mine.length === 0) return null;
+        let contents = await readFile(path, 'utf8');
+        for (const edit of mine) {
+          done.add(edit);
+          const parts = contents.split(edit.find);
+          if (parts.length !== 2) {
+            const text = `mutant ${mutant.id} matches ${parts.length - 1} times in ${edit.file}, not once: ${edit.find}`;
+            return { errors: [{ text }] };
+          }
+          contents = parts.join(edit.replace);
         }
-        return { contents: parts.join(mutant.replace), loader: 'ts' };
+        return { contents, loader: 'ts' };
       });
-      bundle.onEnd(() => (loaded ? {} : { errors: [{ text: `${mutant.file} of mutant ${mutant.id} is not loaded` }] }));
+      bundle.onEnd(() => {
+        const missed = edits.find((edit) => !done.has(edit));
+        return missed === undefined ? {} : { errors: [{ text: `mutant ${mutant.id}: ${missed.file} is not loaded` }] };
+      });
     },
   };
 }

@@ -181,9 +181,10 @@ export class Cluster implements Scene, MemberEvents {
   }
 
   applied(member: SimMember, entry: Entry, view: MachineView): void {
-    for (const oracle of this.#oracles) oracle.applied?.(member, entry, view);
+    const hash = view.stateHash();
     this.world.note(member.id, 'applied', entry.index, entry.term, 0);
-    this.world.journal.mixText(view.stateHash());
+    this.world.journal.mixText(hash);
+    for (const oracle of this.#oracles) oracle.applied?.(member, entry, view, hash);
   }
 
   booted(member: SimMember): void {

@@ -110,8 +110,8 @@ export class Nemesis {
         this.#trap = true;
         return;
       case 'stop':
-        void target.stop();
-        this.#later(() => target.boot());
+        // If it dies on the way, whoever killed it starts it again.
+        void target.stop().then(() => this.#later(() => target.boot()));
         return;
       default:
         this.#actOnOne(act, target);

@@ -14,7 +14,7 @@ export class ApplyHash implements Oracle {
     this.#scene = scene;
   }
 
-  applied(member: SimMember, entry: Entry, view: MachineView): void {
+  applied(member: SimMember, entry: Entry, view: MachineView, hash: string): void {
     if (view.appliedIndex !== entry.index) {
       this.#scene.violate('AH', `${member.id} applied ${entry.index}, and its state says ${view.appliedIndex}`);
     }
@@ -23,7 +23,6 @@ export class ApplyHash implements Oracle {
       this.#scene.violate('AH', `${member.id} applied ${entry.index} after ${before}`);
     }
     this.#appliedBy.set(view, entry.index);
-    const hash = view.stateHash();
     const known = this.#hashes.get(entry.index);
     if (known === undefined) this.#hashes.set(entry.index, { hash, by: member.id });
     else if (known.hash !== hash) {

@@ -6,7 +6,6 @@
  * against the logs that are durable now, the entry could be lost (5.4.2, figure 8). That needs no lucky schedule to
  * be seen.
  */
-import type { MachineView } from '../../../src/machine/api.ts';
 import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
@@ -40,7 +39,7 @@ export class CommittedLedger implements Oracle {
     }
   }
 
-  applied(member: SimMember, entry: Entry, _view: MachineView): void {
+  applied(member: SimMember, entry: Entry): void {
     if (!sameTag(member.log.at(entry.index), tagOf(entry))) {
       this.#scene.violate('CL', `${member.id} applies at ${entry.index} what its log does not hold`);
     }

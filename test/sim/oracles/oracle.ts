@@ -29,7 +29,8 @@ export interface Oracle {
   send?(from: SimMember, to: MemberId, envelope: Envelope): void;
   /** A member hands entries and hard state to its log, before its tracked log is updated. */
   walAppend?(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
-  applied?(member: SimMember, entry: Entry, view: MachineView): void;
+  /** `hash` is the state hash after the entry. */
+  applied?(member: SimMember, entry: Entry, view: MachineView, hash: string): void;
   /** A member answers a client. */
   answered?(member: SimMember, operation: Operation | null, answer: Answer): void;
   /** A member has recovered its log and is about to start. */
