@@ -52,8 +52,8 @@ export function fromConsistency(options: plain.ReadOptions | undefined): ReadCon
 }
 
 export function toAnswer(header: ResponseHeader | undefined): plain.MutationAnswer {
-  const { revision, replayed } = must(header, 'a member answered without a header');
-  return { revision: toNumber(revision), replayed };
+  const { revision, term, replayed } = must(header, 'a member answered without a header');
+  return { revision: toNumber(revision), term: toNumber(term), replayed };
 }
 
 const PHASE_STATES: Readonly<Record<number, plain.PhaseState>> = {

@@ -82,6 +82,8 @@ export interface SubStep {
 export interface MutationAnswer {
   /** Log index of the entry that carried it out; a watch from here sees its events. */
   readonly revision: number;
+  /** Of the leader that carried it out. */
+  readonly term: number;
   /** The answer was given before and is repeated. */
   readonly replayed: boolean;
 }

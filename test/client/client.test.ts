@@ -143,7 +143,7 @@ describe('R6: retries', () => {
     const [a] = (await members(1)) as [FakeMember];
     a.script('createLoop', noQuorum, noQuorum, message({ header: { revision: 4n }, g: 1n }));
     const client = await connect([a]);
-    expect(await client.withoutSession.createLoop('x')).toEqual({ revision: 4, replayed: false, g: 1 });
+    expect(await client.withoutSession.createLoop('x')).toEqual({ revision: 4, term: 0, replayed: false, g: 1 });
     expect(a.requests('createLoop').length).toBe(3);
   });
 
