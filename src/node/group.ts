@@ -238,7 +238,7 @@ export class Group {
   #onEffect(effect: OutwardEffect): void {
     switch (effect.kind) {
       case 'proposalAppended':
-        this.#waiters.place(effect.proposalId, effect.index, effect.term, outcomes.lost());
+        this.#waiters.place(effect.proposalId, effect.index, effect.term, outcomes.displaced());
         return;
       case 'proposalRefused': {
         const retryAfterMs = this.#admission.retryAfterMs();

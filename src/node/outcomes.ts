@@ -71,6 +71,14 @@ export function lost(): Refused {
   };
 }
 
+/**
+ * The entry is gone from this member's log, and nothing is committed in its place yet: another member that still
+ * holds it may be elected and commit it.
+ */
+export function displaced(): MutationOutcome {
+  return indeterminate('leadership changed before the command was committed');
+}
+
 export function refusedByCore(reason: RefusalReason, leader: MemberId | null, retryAfterMs: number): Refused {
   switch (reason) {
     case 'not_leader':

@@ -31,15 +31,18 @@ export class Waiters<T> {
     this.#unplaced.set(proposalId, waiter);
   }
 
-  /** The proposal is in the log at (index, term). An older waiter at that index lost its entry: `lost` is its outcome. */
-  place(proposalId: number, index: number, term: number, lost: T): void {
+  /**
+   * The proposal is in the log at (index, term). An older waiter at that index has lost its place in this log, which
+   * does not say that its entry can never be committed: `displaced` is its outcome.
+   */
+  place(proposalId: number, index: number, term: number, displaced: T): void {
     const waiter = this.#unplaced.get(proposalId);
     this.#unplaced.delete(proposalId);
     const older = this.#placed.get(index);
     if (older !== undefined) {
       assert(older.term < term, 'an index is placed once for each term');
       this.#placed.delete(index);
-      older.waiter.settle(lost);
+      older.waiter.settle(displaced);
     }
     if (waiter !== undefined) this.#placed.set(index, { term, waiter });
   }
