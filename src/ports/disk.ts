@@ -8,6 +8,8 @@
  * `syncFolder` may be old or new. A crash of the process alone loses nothing that was written.
  */
 export interface Disk {
+  /** Where `path` is, for messages to people; without it they see `path`. */
+  locate?(path: string): string;
   /** Opens for reading and writing; `create` makes an empty file and fails with `exists` if there is one. */
   open(path: string, options: { readonly create: boolean }): Promise<DiskFile>;
   /** Names (not paths) in a folder, in code-unit order; an absent folder is empty. */

@@ -80,6 +80,10 @@ export class NodeDisk implements Disk {
     this.#root = resolve(root);
   }
 
+  locate(path: string): string {
+    return this.#full(path);
+  }
+
   async open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
     const full = this.#full(path);
     const flags = options.create ? 'wx+' : 'r+';

@@ -103,10 +103,10 @@ export class WalReader {
       chunk = await this.#load(segment, offset, Math.min(wanted, room));
     }
     const length = claimedBytes(chunk.bytes, offset - chunk.base, room);
-    if (length === null || length === 0) throw corrupt(segment.path, offset, 'a record that was read before is gone');
+    if (length === null || length === 0) throw corrupt(segment.label, offset, 'a record that was read before is gone');
     if (!holds(chunk, segment, offset, length)) chunk = await this.#load(segment, offset, length);
     const record = decodeRecord(chunk.bytes, offset - chunk.base, segment.tag, offset);
-    if (record === null) throw corrupt(segment.path, offset, 'the CRC of a record is wrong now');
+    if (record === null) throw corrupt(segment.label, offset, 'the CRC of a record is wrong now');
     return { chunk, record };
   }
 
@@ -116,10 +116,10 @@ export class WalReader {
     try {
       const file = await handle.file;
       const bytes = asBuffer(await file.read(base, length));
-      if (bytes.length < length) throw corrupt(segment.path, base, 'the file became shorter');
+      if (bytes.length < length) throw corrupt(segment.label, base, 'the file became shorter');
       return { segment, base, bytes };
     } catch (error) {
-      throw deviceFailure(error, segment.path, base);
+      throw deviceFailure(error, segment.label, base);
     } finally {
       handle.users -= 1;
       await this.#evict();
@@ -151,6 +151,6 @@ function holds(chunk: Chunk, segment: Segment, offset: number, length: number): 
 function entriesOf(segment: Segment, record: ScannedRecord, state: StreamState, first: number): readonly Entry[] {
   const fits = record.type === RECORD_TYPE.entries && record.stream === state.stream && record.firstIndex === first;
   const entries = fits ? decodeEntries(record) : null;
-  if (entries === null) throw corrupt(segment.path, record.offset, `it does not hold entry ${first} any more`);
+  if (entries === null) throw corrupt(segment.label, record.offset, `it does not hold entry ${first} any more`);
   return entries;
 }

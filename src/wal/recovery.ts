@@ -8,7 +8,15 @@ import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
 import type { SegmentLink } from './record-body.ts';
 import { Replay } from './replay.ts';
 import { type Scan, scanSegment } from './scan.ts';
-import { createSegment, isTemporary, LOG_FOLDER, type Segment, segmentPath, segmentSequence } from './segment.ts';
+import {
+  createSegment,
+  isTemporary,
+  LOG_FOLDER,
+  labelOf,
+  type Segment,
+  segmentPath,
+  segmentSequence,
+} from './segment.ts';
 import type { StreamState } from './stream-state.ts';
 import { WalError, type WalIdentity, type WalOptions } from './types.ts';
 
@@ -41,7 +49,7 @@ export interface RecoveredLog {
 export async function recover(disk: Disk, clock: Clock, options: WalOptions): Promise<RecoveredLog> {
   await disk.makeFolder(LOG_FOLDER);
   const names = await disk.list(LOG_FOLDER);
-  const sequences = sequencesOf(names);
+  const sequences = sequencesOf(disk, names);
   const segments: Segment[] = [];
   for (const sequence of sequences) segments.push(await readHeader(disk, options, sequence));
   const replay = new Replay(options.decodeConfiguration);
@@ -63,25 +71,26 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
 }
 
 /** Sequence numbers in the folder: from 1, without a gap. */
-function sequencesOf(names: readonly string[]): readonly number[] {
+function sequencesOf(disk: Disk, names: readonly string[]): readonly number[] {
   const sequences = names.flatMap((name) => segmentSequence(name) ?? []).sort((a, b) => a - b);
   for (const [i, sequence] of sequences.entries()) {
-    if (sequence !== i + 1) throw corrupt(segmentPath(i + 1), 0, 'this segment is missing');
+    if (sequence !== i + 1) throw corrupt(labelOf(disk, segmentPath(i + 1)), 0, 'this segment is missing');
   }
   return sequences;
 }
 
 async function readHeader(disk: Disk, identity: WalIdentity, sequence: number): Promise<Segment> {
   const path = segmentPath(sequence);
+  const label = labelOf(disk, path);
   const file = await disk.open(path, { create: false });
   try {
     const outcome = decodeSegmentHeader(await file.read(0, SEGMENT_HEADER_BYTES));
-    if (outcome.kind === 'bad') throw corrupt(path, 0, outcome.reason);
-    if (outcome.kind === 'version') throw newerVersion(path, 0, `format version ${outcome.version}`);
+    if (outcome.kind === 'bad') throw corrupt(label, 0, outcome.reason);
+    if (outcome.kind === 'version') throw newerVersion(label, 0, `format version ${outcome.version}`);
     const { header, tag } = outcome;
-    refuseForeign(path, header, identity);
-    if (header.sequence !== sequence) throw corrupt(path, 0, `it is segment ${header.sequence} under another name`);
-    return { sequence, path, tag, size: await file.size(), ranges: new Map() };
+    refuseForeign(label, header, identity);
+    if (header.sequence !== sequence) throw corrupt(label, 0, `it is segment ${header.sequence} under another name`);
+    return { sequence, path, label, tag, size: await file.size(), ranges: new Map() };
   } finally {
     await file.close();
   }
@@ -105,7 +114,7 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
     replay.enter(segment, { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 });
     const file = await disk.open(segment.path, { create: false });
     try {
-      const scan = await scanSegment(file, segment.path, segment.tag, segment.size, (batch) => replay.batch(batch));
+      const scan = await scanSegment(file, segment.label, segment.tag, segment.size, (batch) => replay.batch(batch));
       refuseBrokenEnd(segments[i - 1], before, segment, scan);
       scans.push(scan);
     } finally {
@@ -118,10 +127,10 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
 /** A segment is written to only after all of the one before it was durable, and prepared only after something was. */
 function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined, next: Segment, scan: Scan): void {
   if (previous === undefined || before === undefined) return;
-  if (before.batches === 0) throw corrupt(previous.path, before.end, `it is empty, but ${next.path} follows it`);
+  if (before.batches === 0) throw corrupt(previous.label, before.end, `it is empty, but ${next.label} follows it`);
   const written = scan.dirtyEnd > SEGMENT_HEADER_BYTES;
   if (written && before.dirtyEnd > before.end) {
-    throw corrupt(previous.path, before.end, `its end is not intact, but ${next.path} was written after it`);
+    throw corrupt(previous.label, before.end, `its end is not intact, but ${next.label} was written after it`);
   }
 }
 
@@ -167,5 +176,5 @@ async function settle(file: DiskFile, segment: Segment, scan: Scan, options: Wal
   }
   await file.sync();
   if (dirtyEnd === end) return;
-  options.observe?.({ kind: 'tornTail', file: segment.path, offset: end, bytes: dirtyEnd - end });
+  options.observe?.({ kind: 'tornTail', file: segment.label, offset: end, bytes: dirtyEnd - end });
 }

@@ -45,20 +45,21 @@ export class Replay {
   batch(records: readonly ScannedRecord[]): void {
     for (const record of records) {
       const problem = this.#record(record);
-      if (problem !== null) throw corrupt(this.#path(), record.offset, problem);
+      if (problem !== null) throw corrupt(this.#label(), record.offset, problem);
       this.#started = true;
     }
     const first = records[0];
-    if (this.#described.size > 0) throw corrupt(this.#path(), first?.offset ?? 0, 'a stream is described only in part');
+    if (this.#described.size > 0)
+      throw corrupt(this.#label(), first?.offset ?? 0, 'a stream is described only in part');
   }
 
-  #path(): string {
-    return must(this.#segment, 'a segment was entered').path;
+  #label(): string {
+    return must(this.#segment, 'a segment was entered').label;
   }
 
   /** null, or why the record is impossible here. */
   #record(record: ScannedRecord): string | null {
-    if ((record.flags & ~FLAGS_KNOWN) !== 0) throw newerVersion(this.#path(), record.offset, `flags ${record.flags}`);
+    if ((record.flags & ~FLAGS_KNOWN) !== 0) throw newerVersion(this.#label(), record.offset, `flags ${record.flags}`);
     if (!Number.isSafeInteger(record.term) || !Number.isSafeInteger(record.firstIndex)) return 'a number is too large';
     if (!this.#started) return this.#segmentStart(record);
     switch (record.type) {
@@ -77,7 +78,7 @@ export class Replay {
       case RECORD_TYPE.segmentStart:
         return 'a segment starts in the middle of a segment';
       default:
-        throw newerVersion(this.#path(), record.offset, `a record of type ${record.type}`);
+        throw newerVersion(this.#label(), record.offset, `a record of type ${record.type}`);
     }
   }
 
@@ -164,7 +165,7 @@ export class Replay {
 
   #configurations(state: StreamState, record: ScannedRecord): string | null {
     const decode = this.#decodeConfiguration;
-    if (decode === undefined) throw newerVersion(this.#path(), record.offset, 'a change of membership');
+    if (decode === undefined) throw newerVersion(this.#label(), record.offset, 'a change of membership');
     const entries = decodeEntries(record);
     if (entries === null) return 'the entries are unreadable';
     for (const entry of entries) {

@@ -21,6 +21,8 @@ export interface IndexRange {
 export interface Segment {
   readonly sequence: number;
   readonly path: string;
+  /** What messages call it. */
+  readonly label: string;
   /** CRC of its header: the seed of its records' CRCs. */
   readonly tag: number;
   /** Preallocated size, bytes. */
@@ -31,6 +33,10 @@ export interface Segment {
 
 export function segmentPath(sequence: number): string {
   return `${String(sequence).padStart(SEQUENCE_DIGITS, '0')}${SUFFIX}`;
+}
+
+export function labelOf(disk: Disk, path: string): string {
+  return disk.locate?.(path) ?? path;
 }
 
 /** Sequence number of a segment's name, or null for any other name. */
@@ -81,7 +87,7 @@ export async function createSegment(
   }
   await disk.rename(temporary, path);
   await disk.syncFolder(LOG_FOLDER);
-  return { sequence, path, tag, size: sizeBytes, ranges: new Map() };
+  return { sequence, path, label: labelOf(disk, path), tag, size: sizeBytes, ranges: new Map() };
 }
 
 export async function removeIfThere(disk: Disk, path: string): Promise<void> {

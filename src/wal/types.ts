@@ -83,7 +83,7 @@ export type WalProblem =
   | 'device'
   | 'closed';
 
-/** `file` is relative to the log's folder. Says which file and offset, and what to do. */
+/** `file` is as `Disk.locate` gives it. Says which file and offset, and what to do. */
 export class WalError extends Error {
   override readonly name = 'WalError';
   readonly problem: WalProblem;

@@ -150,7 +150,6 @@ export class WalWriter {
       await this.#makeRoom();
       return;
     }
-    this.#writing = group.batches;
     await this.#file.write(this.#end, group.bytes);
     if (this.#failure !== null) return;
     this.#writing = [];
@@ -176,6 +175,7 @@ export class WalWriter {
     if (count === 0) return null;
     const batches = this.#queue.slice(0, count);
     this.#queue = this.#queue.slice(count);
+    this.#writing = batches;
     return this.#encode(start, batches, bytes);
   }
 
@@ -297,7 +297,7 @@ export class WalWriter {
   #fail(error: unknown): void {
     if (this.#failure !== null) return;
     const known = error instanceof Error && !(error instanceof DiskError);
-    const failure = known ? error : deviceFailure(error, this.#active.path, this.#end);
+    const failure = known ? error : deviceFailure(error, this.#active.label, this.#end);
     this.#failure = failure;
     const waiting = [...this.#syncing, ...this.#unsynced, ...this.#writing, ...this.#queue];
     this.#syncing = [];
