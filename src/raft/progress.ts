@@ -65,11 +65,6 @@ export class Progress {
     if (this.#readingFrom !== null) return false;
     return this.#state === 'probe' ? !this.#paused : !this.#inflight.full;
   }
-  /** True when everything that was sent is acknowledged. */
-  get settled(): boolean {
-    return this.#state === 'replicate' && this.#matchIndex + 1 === this.#nextIndex;
-  }
-
   heard(tick: number): void {
     this.#heardTick = tick;
   }
@@ -88,7 +83,7 @@ export class Progress {
     }
     assert(lastIndex >= this.#nextIndex, 'a pipelined append moves on');
     // The clock for a lost acknowledgement starts with the first append that waits for one.
-    if (this.settled) this.#progressTick = tick;
+    if (this.#matchIndex + 1 === this.#nextIndex) this.#progressTick = tick;
     this.#inflight.add(lastIndex, bytes);
     this.#nextIndex = logIndex(lastIndex + 1);
   }

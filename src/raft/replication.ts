@@ -121,10 +121,10 @@ export function sendHeartbeats(state: State, leader: LeaderRole): void {
   for (const progress of leader.peers) sendHeartbeat(state, leader, progress);
 }
 
-/** Tells followers that have nothing else on the way how far they may commit. Busy ones learn it from the next append. */
+/** Tells followers that hold the whole log how far they may commit. The others learn it from the next append. */
 export function announceCommit(state: State, leader: LeaderRole): void {
   for (const progress of leader.peers) {
-    const useful = Math.min(state.commitIndex, progress.matchIndex);
-    if (progress.settled && useful > progress.commitSent) sendHeartbeat(state, leader, progress);
+    const complete = progress.matchIndex === state.log.lastIndex;
+    if (complete && state.commitIndex > progress.commitSent) sendHeartbeat(state, leader, progress);
   }
 }

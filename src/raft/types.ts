@@ -185,7 +185,7 @@ export type Effect =
     }
   /** May be sent at once, also before earlier persist effects are durable. */
   | { readonly kind: 'send'; readonly message: Message }
-  /** Entries up to `index` are committed; apply them in order. */
+  /** Entries up to `index` are committed, and durable here (invariant I6); apply them in order. */
   | { readonly kind: 'commit'; readonly index: LogIndex }
   /** Entries for `to` are no longer in memory: read them from the log and answer with `logRead`. */
   | {

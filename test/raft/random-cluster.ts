@@ -126,16 +126,16 @@ export class RandomCluster {
     const dice = this.#random.below(1000);
     const member = this.#pick(this.#members);
     if (dice < 430) this.#deliverOne();
-    else if (dice < 600) this.#tick();
-    else if (dice < 760) this.#persist(member);
+    else if (dice < 560) this.#tick();
+    else if (dice < 750) this.#persist(member);
     else if (dice < 850)
       this.#propose(this.#chance(80) ? (this.#leader() ?? member) : member, 1 + this.#random.below(4));
     else if (dice < 900) this.#read(member);
     else if (dice < 930) this.#drop();
     else if (dice < 950) this.#duplicate();
-    else if (dice < 965) this.#crashOrRestart(member);
-    else if (dice < 975) this.#partition();
-    else if (dice < 985) this.#cut.clear();
+    else if (dice < 962) this.#crashOrRestart(member);
+    else if (dice < 967) this.#partition();
+    else if (dice < 982) this.#cut.clear();
     else if (dice < 990) this.#step(member, { kind: 'transferLeadership', to: this.#pick(this.#members).id });
     else this.#step(member, { kind: 'unreachable', peer: this.#pick(this.#members).id });
     if (this.#reads.length > 0 && this.#chance(30)) this.#answerReadLog(this.#random.below(this.#reads.length));
@@ -186,7 +186,7 @@ export class RandomCluster {
       member.crash();
       this.#reads = this.#reads.filter((read) => read.member !== member);
       for (const [id, read] of this.#openReads) if (read.member === member.id) this.#openReads.delete(id);
-      if (this.#chance(50)) return;
+      if (this.#chance(30)) return;
     }
     // The state machine may have kept less than it had applied, never more.
     member.start(this.#chance(50) ? member.applied.length : this.#random.below(member.applied.length + 1));

@@ -3,7 +3,7 @@ import type { VoteRequest } from '../types.ts';
 
 /**
  * One vote in each term, first come, first served, for a log that is at least as up to date (Raft paper, 5.2 and 5.4.1).
- * The answer leaves once the vote is durable (known bug E1).
+ * A granted vote leaves once it is durable (known bug E1); a refusal promises nothing.
  */
 export function handleVoteRequest(state: State, message: VoteRequest): void {
   const first = state.votedFor === null && leaderOf(state) === null;
@@ -15,5 +15,7 @@ export function handleVoteRequest(state: State, message: VoteRequest): void {
     state.output.hardStateChanged();
     state.electionElapsed = 0;
   }
-  state.output.sendDurable({ kind: 'voteResponse', from: state.id, to: message.from, term: state.term, granted });
+  const response = { kind: 'voteResponse', from: state.id, to: message.from, term: state.term, granted } as const;
+  if (granted) state.output.sendDurable(response);
+  else state.output.send(response);
 }

@@ -8,8 +8,8 @@ import { settleTransfer } from '../transfer.ts';
 
 /**
  * Follows `leader`, or nobody yet, in `term`. A rise of the term takes the vote back; it is persisted with whatever else
- * the step changes. The election timer keeps running for one who was a follower already: only the leader of
- * the term and a granted vote reset it.
+ * the step changes. For one who was a follower already the election timer keeps running until a leader is heard or a
+ * vote is granted (Raft paper, 5.2): a candidate that cannot win must not keep others from campaigning.
  */
 export function becomeFollower(state: State, term: Term, leader: MemberId | null): void {
   assert(term >= state.term, 'I7: the term does not go back');
@@ -22,7 +22,7 @@ export function becomeFollower(state: State, term: Term, leader: MemberId | null
   state.role = { kind: 'follower', leader, reads: new ForwardedReads(state.limits.readsMax) };
   if (previous.kind === 'leader') refuseLeaderReads(state, previous.reads);
   if (previous.kind === 'follower') refuseForwardedReads(state, previous.reads);
-  else resetElectionTimer(state);
+  if (previous.kind !== 'follower' || leader !== null) resetElectionTimer(state);
   if (leader !== null) settleTransfer(state, leader);
 }
 

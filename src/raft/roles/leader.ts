@@ -66,8 +66,9 @@ export function advanceCommit(state: State, leader: LeaderRole): void {
   commitTo(state, index);
   const firstCounted = Math.max(previous + 1, leader.termStartIndex);
   leader.uncommittedBytes -= state.log.bytesOf(logIndex(firstCounted), index);
-  announceCommit(state, leader);
+  // The heartbeats of a round of reads announce the commit as well.
   if (previous < leader.termStartIndex) startReadRound(state, leader);
+  announceCommit(state, leader);
 }
 
 /** True while a majority was heard from within an election timeout; the leader itself counts. */
