@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../server/version.ts';
 import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
+import { addDemoCommands } from './commands/demo.ts';
 import { addDevCommand } from './commands/dev.ts';
 import { addLoopCommands } from './commands/loop.ts';
 import { addPhaseCommands } from './commands/phase.ts';
@@ -33,6 +34,7 @@ export function buildProgram(shell: Shell): Command {
   addGlobalOptions(program, shell.env);
   addServerCommand(program, shell);
   addDevCommand(program, shell);
+  addDemoCommands(program, shell);
   addClusterCommands(program, shell);
   addLoopCommands(program, shell);
   addPhaseCommands(program, shell);

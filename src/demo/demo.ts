@@ -1,0 +1,285 @@
+/**
+ * The demo: a real folder goes through the phases on a real cluster, while members and agents are killed; at the end
+ * everything is checked from independent sources.
+ */
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { QuorateClient, type WatchEvent } from '../client/client.ts';
+import type { DevCluster, DevClusterOptions } from '../server/dev.ts';
+import type { AgentProcess } from './agent-process.ts';
+import { countVerified, readHistory, recordedBy, waitForEqualState } from './checks.ts';
+import { Round, type RoundResult } from './round.ts';
+import { writeSample } from './sample.ts';
+import type { LiveView } from './view.ts';
+import { type Walk, walkFolder } from './walk.ts';
+
+const LOOP = 'archive';
+const MEMBERS = 3;
+const CATCH_UP_MS = 15_000;
+
+export interface DemoOptions {
+  /** null: a sample is made. */
+  readonly folder: string | null;
+  /** null: a temporary folder. */
+  readonly outFolder: string | null;
+  readonly rounds: number;
+  /** Leave temporary folders in place. */
+  readonly keep: boolean;
+}
+
+export interface DemoDeps {
+  readonly startCluster: (options: DevClusterOptions) => Promise<DevCluster>;
+  readonly view: LiveView;
+  /** Path of `dist/cli/main.js`. */
+  readonly cli: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly signal: AbortSignal;
+}
+
+/** The last line of `quorate demo --json`. */
+export interface DemoResult {
+  readonly ok: boolean;
+  readonly files: number;
+  readonly bytes: number;
+  /** Links, sockets and the like that were not archived. */
+  readonly skipped: number;
+  readonly rounds: number;
+  readonly leaderKills: number;
+  readonly agentKills: number;
+  /** Started again after the cluster had it on record. */
+  readonly subStepsRunTwice: number;
+  /** In work at the kill and not on record: done again by need. */
+  readonly subStepsRedoneUnrecorded: number;
+  readonly staleTokenRefusals: number;
+  readonly barrierRefusals: number;
+  /** Longest time from the death of a leader to the next acknowledged mutation. */
+  readonly failoverMs: number;
+  /** Files whose archive was read back and holds what the file holds. */
+  readonly verified: number;
+  readonly events: number;
+  readonly durationMs: number;
+  readonly outFolder: string | null;
+  readonly problems: readonly string[];
+}
+
+/** Input that the demo can not work with; the message says what to do. */
+export class DemoInputError extends Error {
+  override readonly name = 'DemoInputError';
+}
+
+/** Everything that must not outlive the demo; also run, as far as it goes without waiting, when the process exits. */
+class Cleanup {
+  readonly #folders: string[] = [];
+  readonly #agents = new Set<AgentProcess>();
+  cluster: DevCluster | null = null;
+  readonly #onExit = (): void => {
+    for (const member of this.cluster?.members ?? []) member.kill('SIGKILL');
+    for (const agent of this.#agents) void agent.kill();
+    this.#removeFolders();
+  };
+
+  constructor() {
+    process.once('exit', this.#onExit);
+  }
+
+  temporary(prefix: string, keep: boolean): string {
+    const folder = mkdtempSync(join(tmpdir(), prefix));
+    if (!keep) this.#folders.push(folder);
+    return folder;
+  }
+
+  agent(agent: AgentProcess): void {
+    this.#agents.add(agent);
+    void agent.exited.then(() => this.#agents.delete(agent));
+  }
+
+  async run(): Promise<void> {
+    await Promise.all([...this.#agents].map((agent) => agent.kill()));
+    await this.cluster?.stop();
+    this.#removeFolders();
+    process.off('exit', this.#onExit);
+  }
+
+  #removeFolders(): void {
+    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+interface Folders {
+  readonly folder: string;
+  readonly outFolder: string;
+  readonly scratchFolder: string;
+  readonly walk: Walk;
+}
+
+async function prepare(options: DemoOptions, cleanup: Cleanup, view: LiveView): Promise<Folders> {
+  const scratchFolder = cleanup.temporary('quorate-demo-', options.keep);
+  const folder = options.folder === null ? join(scratchFolder, 'sample') : resolve(options.folder);
+  const outFolder = options.outFolder === null ? join(scratchFolder, 'archive') : resolve(options.outFolder);
+  if (!relative(folder, outFolder).startsWith('..')) {
+    throw new DemoInputError(`--out ${outFolder} lies in the folder that is archived; choose one outside of it`);
+  }
+  if (options.folder === null) await writeSample(folder);
+  try {
+    mkdirSync(outFolder, { recursive: true });
+    if (readdirSync(outFolder).length > 0)
+      throw new Error(`${outFolder} is not empty; choose an empty folder with --out`);
+    const walk = await walkFolder(folder);
+    if (walk.files.length === 0) throw new Error(`${folder} holds no files; choose another folder with --dir`);
+    const skipped = walk.skipped === 0 ? '' : `, ${walk.skipped} skipped (no regular files)`;
+    view.event(`${walk.files.length} files, ${(walk.bytes / 1e6).toFixed(1)} MB in ${folder}${skipped}`);
+    return { folder, outFolder, scratchFolder, walk };
+  } catch (error) {
+    throw new DemoInputError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+/** Follows the loop's events from its creation on, across all kills. */
+class Witness {
+  readonly events: WatchEvent[] = [];
+  readonly #controller = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(client: QuorateClient, from: number) {
+    this.#done = this.#follow(client, from);
+  }
+
+  /** Waits for the event that the next round is ready, then stops following. */
+  async end(g: number, timeoutMs: number): Promise<void> {
+    const endMs = performance.now() + timeoutMs;
+    const ready = (): boolean => this.events.some((event) => event.kind === 'phase_ready' && event.g === g);
+    while (!ready() && performance.now() < endMs) await new Promise((done) => setTimeout(done, 25));
+    this.#controller.abort();
+    await this.#done;
+  }
+
+  async #follow(client: QuorateClient, from: number): Promise<void> {
+    const { signal } = this.#controller;
+    for await (const event of client.watch({ fromRevision: from, loop: LOOP, signal })) this.events.push(event);
+  }
+}
+
+/** The live watch, across a killed leader, must have seen just what the history holds. */
+async function checkEvents(client: QuorateClient, witness: Witness, from: number, rounds: number): Promise<string[]> {
+  await witness.end(rounds + 1, CATCH_UP_MS);
+  const { events } = witness;
+  const problems: string[] = [];
+  const history = await readHistory(client, LOOP, from, events.at(-1)?.revision ?? from);
+  const key = (event: WatchEvent): string =>
+    `${event.revision}.${event.ordinal} ${event.kind} ${event.phase} ${event.outcome}`;
+  if (JSON.stringify(events.map(key)) !== JSON.stringify(history.map(key))) {
+    problems.push(`the watch saw ${events.length} events, the history holds ${history.length}`);
+  }
+  const clean = events.filter((event) => event.kind === 'phase_transition.finished' && event.outcome === 'CLEAN_EXIT');
+  const finished = new Set(clean.map((event) => `${event.g} ${event.phase}`));
+  if (clean.length !== rounds * 5 || finished.size !== clean.length) {
+    problems.push(`${clean.length} phases ended well, not ${rounds * 5}`);
+  }
+  return problems;
+}
+
+async function checkRecords(client: QuorateClient, rounds: number, files: number): Promise<string[]> {
+  const problems: string[] = [];
+  for (let g = 1; g <= rounds; g++) {
+    for (const phase of ['BLUEPRINT', 'CONSTRUCT', 'VALIDATE']) {
+      const { size } = await recordedBy(client, { loop: LOOP, g, phase });
+      if (size !== files) problems.push(`round ${g}: ${size} sub-steps of ${phase} on record, not ${files}`);
+    }
+  }
+  return problems;
+}
+
+function sum(results: readonly RoundResult[], key: Exclude<keyof RoundResult, 'problems'>): number {
+  return results.reduce((total, result) => total + result[key], 0);
+}
+
+async function runRounds(
+  options: DemoOptions,
+  deps: DemoDeps,
+  folders: Folders,
+  cleanup: Cleanup,
+): Promise<Omit<DemoResult, 'durationMs' | 'outFolder'>> {
+  const { view, cli, env, signal } = deps;
+  const { folder, outFolder, scratchFolder, walk } = folders;
+  const dataDir = join(scratchFolder, 'cluster');
+  await mkdir(dataDir);
+  const cluster = await deps.startCluster({ members: MEMBERS, dataDir, env, cli, signal });
+  cleanup.cluster = cluster;
+  view.event(`${MEMBERS} members run; ${(await cluster.leader())?.id ?? 'nobody'} leads`);
+  await using client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'demo', signal });
+  await using session = await client.openSession({ signal });
+  const created = await session.createLoop(LOOP);
+  const witness = new Witness(client, created.revision);
+  const results: RoundResult[] = [];
+  const problems: string[] = [];
+  for (let g = 1; g <= options.rounds; g++) {
+    view.reset();
+    view.event(`round ${g} of ${options.rounds}`);
+    const onAgent = (agent: AgentProcess): void => cleanup.agent(agent);
+    const round = new Round(
+      { ...deps, cluster, client, session, loop: LOOP, folder, outFolder, scratchFolder, onAgent },
+      g,
+    );
+    const result = await round.run();
+    results.push(result);
+    problems.push(...result.problems);
+    const index = await waitForEqualState(client, MEMBERS, CATCH_UP_MS, signal);
+    if (index === null) problems.push(`round ${g}: the members did not come to the same state in ${CATCH_UP_MS} ms`);
+    else view.event(`all ${MEMBERS} members hold the same state at index ${index}, the killed one too`);
+  }
+  problems.push(...(await checkEvents(client, witness, created.revision, options.rounds)));
+  problems.push(...(await checkRecords(client, options.rounds, walk.files.length)));
+  view.event('reading every archive back and comparing it with its file');
+  const verified = await countVerified(folder, outFolder, walk.files);
+  const files = walk.files.length;
+  if (verified !== files) problems.push(`${files - verified} of ${files} archives do not hold what their file holds`);
+  return {
+    ok: problems.length === 0,
+    files,
+    bytes: walk.bytes,
+    skipped: walk.skipped,
+    rounds: options.rounds,
+    leaderKills: sum(results, 'leaderKills'),
+    agentKills: sum(results, 'agentKills'),
+    subStepsRunTwice: sum(results, 'subStepsRunTwice'),
+    subStepsRedoneUnrecorded: sum(results, 'subStepsRedoneUnrecorded'),
+    staleTokenRefusals: sum(results, 'staleTokenRefusals'),
+    barrierRefusals: sum(results, 'barrierRefusals'),
+    failoverMs: Math.max(...results.map((result) => result.failoverMs)),
+    verified,
+    events: witness.events.length,
+    problems,
+  };
+}
+
+/**
+ * Rejects with {@link DemoInputError} for input that it can not work with, and with the signal's reason when that
+ * fires. Leaves no process and, but for `keep`, no temporary folder behind.
+ */
+export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<DemoResult> {
+  const startedMs = performance.now();
+  const cleanup = new Cleanup();
+  const { signal } = deps;
+  let onAbort: () => void = () => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    const work = async (): Promise<DemoResult> => {
+      const folders = await prepare(options, cleanup, deps.view);
+      const result = await runRounds(options, deps, folders, cleanup);
+      const kept = options.keep || options.outFolder !== null;
+      const durationMs = Math.round(performance.now() - startedMs);
+      return { ...result, durationMs, outFolder: kept ? folders.outFolder : null };
+    };
+    return await Promise.race([work(), aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    deps.view.end();
+    await cleanup.run();
+  }
+}
