@@ -9,7 +9,7 @@ import {
 import { segmentPath } from '../../src/wal/segment.ts';
 import { WalError } from '../../src/wal/types.ts';
 import { MemoryDisk } from './memory-disk.ts';
-import { contents, entries, hardState, open, openStarted, reopened, STREAM, show } from './support.ts';
+import { contents, entries, entry, hardState, open, openStarted, reopened, STREAM, show } from './support.ts';
 
 const SMALL = { segmentBytes: 8 * 1024, compressBytesMin: 1 << 20 };
 const FIRST = segmentPath(1);
@@ -150,6 +150,38 @@ describe('W4: damage before acknowledged data is never cut', () => {
     const disk = await longLog();
     disk.replace(SECOND, disk.bytes(SECOND).fill(0, SEGMENT_HEADER_BYTES));
     await expectCorrupt(disk, 'empty');
+  });
+
+  it('an empty segment before an empty one is found: the next is prepared only when this one is in use', async () => {
+    const disk = await longLog();
+    const spare = disk.paths().at(-1) ?? '';
+    const inUse = disk.paths().at(-2) ?? '';
+    expect(recordOffsets(disk.bytes(spare))).toEqual([]);
+    disk.replace(inUse, disk.bytes(inUse).fill(0, SEGMENT_HEADER_BYTES));
+    await expectCorrupt(disk, 'empty');
+  });
+
+  it('a bad end is found when the next segment was begun, even if that beginning was torn', async () => {
+    const disk = await longLog();
+    for (const path of disk.paths().slice(2)) disk.delete(path);
+    const first = disk.bytes(FIRST);
+    const last = recordOffsets(first).at(-1) ?? 0;
+    first[last + 20] = (first[last + 20] ?? 0) ^ 1;
+    disk.replace(FIRST, first);
+    disk.replace(SECOND, disk.bytes(SECOND).fill(0, SEGMENT_HEADER_BYTES + 40));
+    await expectCorrupt(disk, 'begun');
+  });
+
+  it('a lost end is found even if the next segment says the same', async () => {
+    const disk = new MemoryDisk();
+    const wal = await openStarted(disk, SMALL);
+    await wal.append({ stream: STREAM, hardState: null, entries: [entry(1, 1, 'x'.repeat(6_000))] });
+    await wal.append({ stream: STREAM, hardState: hardState(2, 'b'), entries: [] });
+    await wal.append({ stream: STREAM, hardState: null, entries: [entry(2, 2, 'y'.repeat(3_000))] });
+    const bytes = disk.bytes(FIRST);
+    expect(recordOffsets(disk.bytes(SECOND))).not.toEqual([]);
+    disk.replace(FIRST, bytes.slice().fill(0, recordOffsets(bytes).at(-1)));
+    await expectCorrupt(disk, 'the last record, a hard state, is gone');
   });
 
   it('segments that changed places are found', async () => {
