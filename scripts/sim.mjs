@@ -4,13 +4,15 @@
  * loaded. A replacement that does not match exactly once is an error.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { root, run } from './lib.mjs';
 
 const CACHE = join(root, 'node_modules/.cache/quorate-sim');
+/** A bundle may be in use for as long as a run takes. */
+const KEPT_MS = 60 * 60 * 1000;
 const CATALOGUE = join(root, 'test/mutants/catalogue.json');
 
 /**
@@ -90,6 +92,11 @@ async function bundle(mutant) {
   // Several may do this at once; a reader never sees half a file.
   writeFileSync(`${path}.${process.pid}`, contents);
   renameSync(`${path}.${process.pid}`, path);
+  for (const old of readdirSync(CACHE)) {
+    const file = join(CACHE, old);
+    if (Date.now() - (statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > KEPT_MS)
+      rmSync(file, { force: true });
+  }
   return path;
 }
 

@@ -68,6 +68,7 @@ export type NemesisAct =
   | 'partition'
   | 'partitionOneWay'
   | 'isolateLeader'
+  | 'staleLeader'
   | 'bridge'
   | 'crash'
   | 'crashLeader'
@@ -87,6 +88,7 @@ const ACTS: readonly NemesisAct[] = [
   'partition',
   'partitionOneWay',
   'isolateLeader',
+  'staleLeader',
   'bridge',
   'crash',
   'crashLeader',

@@ -58,6 +58,7 @@ export class Cluster implements Scene, MemberEvents {
       world: this.world,
       prng: source(3),
       options: options.nemesis,
+      electionUs: options.settings.electionTicks * options.settings.tickMs * 1000,
       network: this.network,
       members: this.members,
     });

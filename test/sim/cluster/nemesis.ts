@@ -10,6 +10,8 @@ export interface NemesisDeps {
   readonly world: World;
   readonly prng: Prng;
   readonly options: SimOptions['nemesis'];
+  /** Base election timeout. */
+  readonly electionUs: number;
   readonly network: SimNetwork;
   readonly members: readonly SimMember[];
 }
@@ -76,7 +78,7 @@ export class Nemesis {
     const { world, prng, network, members } = this.#deps;
     const leader = this.#leader();
     const anyone = prng.pick(members);
-    const target = act.includes('Leader') ? leader : anyone;
+    const target = /leader/i.test(act) ? leader : anyone;
     world.note(target.id, act, 0, 0, 0);
     this.counts.set(act, (this.counts.get(act) ?? 0) + 1);
     switch (act) {
@@ -90,6 +92,9 @@ export class Nemesis {
       case 'isolateLeader':
         this.#isolate([leader]);
         this.#later(() => network.healLinks());
+        return;
+      case 'staleLeader':
+        this.#staleLeader(leader);
         return;
       case 'bridge':
         this.#bridge(anyone);
@@ -158,6 +163,15 @@ export class Nemesis {
         network.cut(outside.id, inside.id);
       }
     }
+  }
+
+  /** Cut off and stalled until there is another leader; then it runs again and does not know. Clients still reach it. */
+  #staleLeader(leader: SimMember): void {
+    const { world, prng, network, electionUs } = this.#deps;
+    this.#isolate([leader]);
+    const wakesUs = world.nowUs + 2 * electionUs + prng.below(2 * electionUs);
+    leader.pause(wakesUs);
+    world.at(wakesUs + prng.below(2 * electionUs), null, () => network.healLinks());
   }
 
   #partitionOneWay(): void {

@@ -42,6 +42,7 @@ export class DurabilityGate implements Oracle {
         this.#scene.violate('DG', `${member.id} leads term ${status.term}, but its own vote is not durable`);
       }
     }
+    if (status.role === 'leader') this.#matches(member, status, before);
     if (status.durableIndex > (before?.durableIndex ?? 0)) this.#saysDurable(member, status.durableIndex);
     if (status.commitIndex > (before?.commitIndex ?? 0)) this.#committed(member, status.commitIndex);
   }
@@ -99,6 +100,18 @@ export class DurabilityGate implements Oracle {
     if (!leads || leader.lastStatus?.term !== message.term || leader.lastStatus.role !== 'leader') return;
     if (matchIndex > 0 && !sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) {
       this.#scene.violate('DG', `${from.id} acks ${matchIndex} to ${to}, but holds another entry there`);
+    }
+  }
+
+  /** What a leader counts for a follower, the follower holds. */
+  #matches(leader: SimMember, status: RaftStatus, before: RaftStatus | null): void {
+    for (const [at, { id, matchIndex }] of status.peers.entries()) {
+      const earlier = before?.term === status.term ? (before.peers[at]?.matchIndex ?? 0) : 0;
+      if (matchIndex <= earlier) continue;
+      const { durable } = this.#scene.member(id);
+      durable.refresh();
+      if (sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) continue;
+      this.#scene.violate('DG', `${leader.id} counts ${matchIndex} for ${id}, which does not hold it`);
     }
   }
 
