@@ -7,9 +7,9 @@ import { mkdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { QuorateClient, type WatchEvent } from '../client/client.ts';
-import type { DevCluster, DevClusterOptions } from '../server/dev.ts';
 import type { AgentProcess } from './agent-process.ts';
 import { countVerified, readHistory, recordedBy, waitForEqualState } from './checks.ts';
+import type { DemoCluster } from './cluster.ts';
 import { Round, type RoundResult } from './round.ts';
 import { writeSample } from './sample.ts';
 import type { LiveView } from './view.ts';
@@ -30,7 +30,8 @@ export interface DemoOptions {
 }
 
 export interface DemoDeps {
-  readonly startCluster: (options: DevClusterOptions) => Promise<DevCluster>;
+  /** Starts members that keep their data in the folder; resolves when one leads. */
+  readonly startCluster: (members: number, dataDir: string) => Promise<DemoCluster>;
   readonly view: LiveView;
   /** Path of `dist/cli/main.js`. */
   readonly cli: string;
@@ -73,7 +74,7 @@ export class DemoInputError extends Error {
 class Cleanup {
   readonly #folders: string[] = [];
   readonly #agents = new Set<AgentProcess>();
-  cluster: DevCluster | null = null;
+  cluster: DemoCluster | null = null;
   readonly #onExit = (): void => {
     for (const member of this.cluster?.members ?? []) member.kill('SIGKILL');
     for (const agent of this.#agents) void agent.kill();
@@ -201,11 +202,11 @@ async function runRounds(
   folders: Folders,
   cleanup: Cleanup,
 ): Promise<Omit<DemoResult, 'durationMs' | 'outFolder'>> {
-  const { view, cli, env, signal } = deps;
+  const { view, signal } = deps;
   const { folder, outFolder, scratchFolder, walk } = folders;
   const dataDir = join(scratchFolder, 'cluster');
   await mkdir(dataDir);
-  const cluster = await deps.startCluster({ members: MEMBERS, dataDir, env, cli, signal });
+  const cluster = await deps.startCluster(MEMBERS, dataDir);
   cleanup.cluster = cluster;
   view.event(`${MEMBERS} members run; ${(await cluster.leader())?.id ?? 'nobody'} leads`);
   await using client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'demo', signal });

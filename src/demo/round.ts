@@ -1,11 +1,10 @@
 /** One round of the demo: an agent works, the leader is killed, the agent is killed, a second agent finishes. */
 import { join } from 'node:path';
 import { type PhaseRef, type QuorateClient, QuorateError, type QuorateReason, type Session } from '../client/client.ts';
-import type { DevCluster } from '../server/dev.ts';
-import type { DevMember } from '../server/dev-member.ts';
 import { must } from '../types/assert.ts';
 import { AgentProcess } from './agent-process.ts';
 import { fingerprints, recordedBy } from './checks.ts';
+import type { DemoCluster, DemoMember } from './cluster.ts';
 import { findRepetitions, readJournal } from './journal.ts';
 import { type AgentMessage, type HoldPoint, wallMs } from './protocol.ts';
 import type { DemoView } from './view.ts';
@@ -18,7 +17,7 @@ const TAKEN_OVER: HoldPoint = { phase: 'CONSTRUCT', share: 0 };
 const WORK_PHASES = ['BLUEPRINT', 'CONSTRUCT', 'VALIDATE'] as const;
 
 export interface RoundDeps {
-  readonly cluster: DevCluster;
+  readonly cluster: DemoCluster;
   readonly client: QuorateClient;
   readonly session: Session;
   readonly view: DemoView;
@@ -168,7 +167,7 @@ export class Round {
     return failoverMs;
   }
 
-  async #termOf(member: DevMember): Promise<number> {
+  async #termOf(member: DemoMember): Promise<number> {
     for (const one of await this.#deps.client.status()) {
       if ('status' in one && one.status.memberId === member.id) return must(one.status.streams[0], 'a stream').term;
     }

@@ -78,7 +78,9 @@ async function demo(context: Context, options: DemoCommandOptions): Promise<Exit
   const view = new LiveView(target, (style, text) => colours.paint(style, text));
   const cli = fileURLToPath(new URL('../main.js', import.meta.url));
   const { dir = null, out: outFolder = null, rounds, keep } = options;
-  const deps = { startCluster: startDevCluster, view, cli, env: shell.env, signal: shell.signal };
+  const { env, signal } = shell;
+  const startCluster = (members: number, dataDir: string) => startDevCluster({ members, dataDir, cli, env, signal });
+  const deps = { startCluster, view, cli, env, signal };
   try {
     const result = await runDemo({ folder: dir, outFolder, rounds, keep }, deps);
     out.result(result, summary(context, result));
