@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
+import { cliPath } from '../support/build.ts';
 import { type LoadResult, type LoadTarget, runLoad } from './load.ts';
 
 const CLIENTS = 2_000;
@@ -31,7 +32,7 @@ describe('A5: overload', () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'quorate-overload-'));
-    cluster = await startDevCluster({ members: 3, dataDir: folder });
+    cluster = await startDevCluster({ members: 3, dataDir: folder, cli: cliPath });
     client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'overload' });
     targets = await prepare(client);
   });
