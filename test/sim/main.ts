@@ -33,6 +33,7 @@ export interface Totals {
   operationsDone: number;
   reads: number;
   readonly faults: Record<string, number>;
+  readonly marks: Record<string, number>;
   readonly violations: RunReport[];
   readonly hashes: Record<string, string>;
 }
@@ -138,8 +139,19 @@ function addTo(totals: Totals, report: RunReport): void {
   totals.operationsDone += report.operationsDone;
   totals.reads += report.reads;
   totals.hashes[report.seed] = report.traceHash;
-  for (const [name, count] of Object.entries(report.faults)) totals.faults[name] = (totals.faults[name] ?? 0) + count;
+  addCounts(totals.faults, report.faults);
+  addCounts(totals.marks, report.marks);
   if (report.violation !== null) totals.violations.push(report);
+}
+
+function addCounts(total: Record<string, number>, counts: Readonly<Record<string, number>>): void {
+  for (const [name, count] of Object.entries(counts)) total[name] = (total[name] ?? 0) + count;
+}
+
+function listed(counts: Readonly<Record<string, number>>): string {
+  const names = Object.keys(counts).sort();
+  const some = names.filter((name) => (counts[name] ?? 0) > 0);
+  return some.map((name) => `${name} ${counts[name]}`).join(', ') || 'none';
 }
 
 function printViolation(report: RunReport, settings: Settings): void {
@@ -158,11 +170,8 @@ function printTotals(totals: Totals, tookMs: number): void {
     `simulated ${(totals.simulatedUs / 1e6).toFixed(0)} s, ${totals.events} events, ${totals.entries} entries, ` +
       `${totals.operations} operations (${totals.operationsDone} carried out), ${totals.reads} reads`,
   );
-  const faults = Object.entries(totals.faults)
-    .filter(([, count]) => count > 0)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, count]) => `${name} ${count}`);
-  console.log(`faults: ${faults.join(', ') || 'none'}`);
+  console.log(`faults: ${listed(totals.faults)}`);
+  console.log(`rare branches: ${listed(totals.marks)}`);
   if (totals.seeds === 1) console.log(`trace hash ${Object.values(totals.hashes)[0]}`);
 }
 
@@ -178,6 +187,7 @@ async function main(): Promise<void> {
     operationsDone: 0,
     reads: 0,
     faults: {},
+    marks: {},
     violations: [],
     hashes: {},
   };

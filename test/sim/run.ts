@@ -25,6 +25,8 @@ export interface RunReport {
   readonly reads: number;
   /** Faults that happened, by name. */
   readonly faults: Readonly<Record<string, number>>;
+  /** Rare branches that the core took, by name. */
+  readonly marks: Readonly<Record<string, number>>;
   /** Only with a violation. */
   readonly options?: SimOptions;
   readonly last?: readonly string[];
@@ -72,6 +74,7 @@ function report(cluster: Cluster): RunReport {
     operationsDone: operations.all.filter((operation) => operation.state.kind === 'done').length,
     reads: cluster.clients.reduce((sum, client) => sum + client.reads, 0),
     faults: faultsOf(cluster),
+    marks: Object.fromEntries(cluster.marks),
   };
   if (violation === null) return base;
   return { ...base, options, last: world.journal.last(LAST_NOTES).map(formatNote) };

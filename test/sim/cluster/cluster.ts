@@ -38,6 +38,8 @@ export class Cluster implements Scene, MemberEvents {
   readonly clients: readonly Client[];
   readonly nemesis: Nemesis;
   readonly ledger: CommittedLedger;
+  /** Rare branches that the core took, by name. */
+  readonly marks = new Map<string, number>();
   readonly #byId = new Map<MemberId, SimMember>();
   readonly #oracles: readonly Oracle[];
   readonly #exactlyOnce: ExactlyOnce;
@@ -186,6 +188,10 @@ export class Cluster implements Scene, MemberEvents {
     this.world.note(member.id, 'applied', entry.index, entry.term, 0);
     this.world.journal.mixText(hash);
     for (const oracle of this.#oracles) oracle.applied?.(member, entry, view, hash);
+  }
+
+  marked(name: string): void {
+    this.marks.set(name, (this.marks.get(name) ?? 0) + 1);
   }
 
   booted(member: SimMember): void {

@@ -6,7 +6,7 @@ import type { MachineView } from '../../../src/machine/api.ts';
 import { Member } from '../../../src/node/member.ts';
 import type { MemberDeps } from '../../../src/node/options.ts';
 import type { Envelope } from '../../../src/node/types.ts';
-import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import type { Entry, RaftStatus, TraceEvent } from '../../../src/raft/types.ts';
 import { clusterId, DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
 import type { Wal, WalAppend } from '../../../src/wal/types.ts';
 import { openWal } from '../../../src/wal/wal.ts';
@@ -27,6 +27,8 @@ export interface MemberEvents {
   walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
   applied(member: SimMember, entry: Entry, view: MachineView): void;
   booted(member: SimMember): void;
+  /** The core took a rare branch. */
+  marked(name: string): void;
   /** The process said that it cannot go on, or could not start. */
   failed(member: SimMember, process: Process, error: unknown): void;
 }
@@ -163,6 +165,9 @@ export class SimMember implements NetworkNode {
       settings: options.settings,
       onFatal: (error) => {
         if (process.alive) this.#events.failed(this, process, error);
+      },
+      onTrace: (_stream: StreamId, event: TraceEvent) => {
+        if (event.kind === 'mark') this.#events.marked(event.name);
       },
       onApplied: (_stream: StreamId, entry: Entry, view: MachineView) => this.#events.applied(this, entry, view),
     };
