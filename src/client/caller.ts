@@ -18,9 +18,8 @@ export interface Call<I extends DescMessage, O extends DescMessage> {
   readonly retry?: (() => Promise<unknown>) | null;
 }
 
-/** Shortest and usual time for one try, milliseconds: a member that hangs must not use up the whole deadline. */
-const TRY_MIN_MS = 500;
-const TRY_SHARE = 3;
+/** Time for the first try, milliseconds, doubled after each that had no answer: one member must not use up it all. */
+const TRY_MS = 1_000;
 
 export interface CallerDeps {
   readonly channels: Channels;
@@ -58,11 +57,15 @@ export class Caller {
     const endMs = nowMs() + call.deadlineMs;
     let doubt = call.doubt ?? false;
     let last: QuorateError | null = null;
+    let tryMs = call.safety === 'unprotected' ? call.deadlineMs : TRY_MS;
     for (let tries = 0; ; tries++) {
       const address = await router.pick();
       const leftMs = endMs - nowMs();
       if (call.signal?.aborted === true || leftMs <= 0 || channels.closed) throw this.#giveUp(call, doubt, last);
-      const tryMs = call.safety === 'unprotected' ? leftMs : Math.max(TRY_MIN_MS, call.deadlineMs / TRY_SHARE);
+      if (address === null) {
+        await pause(Math.min(leftMs, backOffMs(tries, null, this.#deps.random)), call.signal);
+        continue;
+      }
       const answer = await channels.unary(address, call.method, call.request(), Math.min(tryMs, leftMs), call.signal);
       if (answer.ok) {
         router.succeeded(address);
@@ -72,7 +75,10 @@ export class Caller {
       router.failed(address, failure);
       last = failure.error;
       const verdict = judge(failure, call.safety, doubt);
-      doubt ||= failure.kind === 'unknown';
+      if (failure.kind === 'unknown') {
+        doubt = true;
+        tryMs *= 2;
+      }
       if (verdict === 'fail') throw last;
       if (verdict === 'indeterminate') throw this.#giveUp(call, true, last);
       await pause(this.#waitMs(failure, tries, endMs), call.signal);

@@ -4,6 +4,11 @@ import type { Failure } from './retry.ts';
 /** A member that could not be reached is left alone for this long, doubling up to the maximum, milliseconds. */
 const PENALTY_BASE_MS = 100;
 const PENALTY_MAX_MS = 2_000;
+/**
+ * After a leader was lost, a follower that still believes in it would pass a mutation on to nowhere: until there is a
+ * new one, or this time is over (it may be only us who cannot reach the leader), nothing is sent, milliseconds.
+ */
+const ELECTION_PATIENCE_MS = 2_000;
 /** Shortest time between two searches for the leader, milliseconds. */
 const SEARCH_PAUSE_MS = 50;
 
@@ -27,6 +32,8 @@ export class Router {
   #next: number;
   #search: Promise<void> | null = null;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
+  /** The leader that was lost last, and when for the first time since it last answered. */
+  #lost: { readonly address: string; readonly atMs: number } | null = null;
 
   constructor(endpoints: readonly string[], deps: RouterDeps) {
     this.#endpoints = endpoints;
@@ -34,8 +41,16 @@ export class Router {
     this.#next = Math.floor(deps.random() * endpoints.length);
   }
 
-  /** The address to ask next. */
-  async pick(): Promise<string> {
+  /** The address to ask next; null while a new leader is being elected: wait a little, then pick again. */
+  async pick(): Promise<string | null> {
+    if (this.#leader === null) await this.#findLeader();
+    if (this.#leader !== null) return this.#leader;
+    const electing = this.#lost !== null && this.#deps.nowMs() - this.#lost.atMs < ELECTION_PATIENCE_MS;
+    return electing ? null : this.#anyone();
+  }
+
+  /** For watches, which every member can serve. */
+  async pickAny(): Promise<string> {
     if (this.#leader === null) await this.#findLeader();
     return this.#leader ?? this.#anyone();
   }
@@ -59,6 +74,7 @@ export class Router {
 
   succeeded(address: string): void {
     this.#penalties.delete(address);
+    if (this.#lost?.address === address) this.#lost = null;
   }
 
   failed(address: string, failure: Failure): void {
@@ -90,10 +106,16 @@ export class Router {
   }
 
   #penalise(address: string): void {
-    if (this.#leader === address) this.#leader = null;
-    const before = this.#penalties.get(address)?.lengthMs ?? PENALTY_BASE_MS / 2;
-    const lengthMs = Math.min(PENALTY_MAX_MS, before * 2);
-    this.#penalties.set(address, { lengthMs, untilMs: this.#deps.nowMs() + lengthMs });
+    const now = this.#deps.nowMs();
+    if (this.#leader === address) {
+      this.#leader = null;
+      if (this.#lost?.address !== address) this.#lost = { address, atMs: now };
+    }
+    const before = this.#penalties.get(address);
+    // Many calls that fail together are one failure.
+    if (before !== undefined && before.untilMs > now) return;
+    const lengthMs = Math.min(PENALTY_MAX_MS, (before?.lengthMs ?? PENALTY_BASE_MS / 2) * 2);
+    this.#penalties.set(address, { lengthMs, untilMs: now + lengthMs });
   }
 
   #follow(leader: string | null): void {

@@ -44,7 +44,7 @@ export async function* watchEvents(
   let begun = false;
   let failures = 0;
   while (!signal.aborted) {
-    const address = await deps.router.pick();
+    const address = await deps.router.pickAny();
     const request = { fromRevision: BigInt(next), loop: options.loop ?? '' };
     const opened = await deps.channels.stream(address, WatchService.method.watch, request, signal);
     let failure: Failure | null = null;

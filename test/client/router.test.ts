@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest';
+import { QuorateError } from '../../src/client/errors.ts';
+import type { Failure } from '../../src/client/retry.ts';
+import { Router } from '../../src/client/router.ts';
+
+const gone: Failure = {
+  kind: 'unknown',
+  error: new QuorateError({ reason: 'UNAVAILABLE', message: 'cut' }),
+  answered: false,
+};
+
+/** A cluster of what each member says of the leader; one that is missing does not answer. */
+function setUp(says: Map<string, string | null>) {
+  let nowMs = 0;
+  const asked: string[] = [];
+  const askLeader = async (address: string): Promise<string | null> => {
+    asked.push(address);
+    const leader = says.get(address);
+    if (leader === undefined) throw new Error('no connection');
+    return leader;
+  };
+  const router = new Router(['a', 'b', 'c'], { askLeader, nowMs: () => nowMs, random: () => 0 });
+  return { router, asked, pass: (ms: number) => (nowMs += ms) };
+}
+
+describe('U2: whom to ask', () => {
+  test('the leader, found once', async () => {
+    const { router, asked } = setUp(
+      new Map([
+        ['a', 'b'],
+        ['b', 'b'],
+        ['c', 'b'],
+      ]),
+    );
+    expect([await router.pick(), await router.pick()]).toEqual(['b', 'b']);
+    expect(asked).toEqual(['a', 'b', 'c']);
+  });
+
+  test('somebody in turn where nobody knows a leader', async () => {
+    const { router } = setUp(
+      new Map([
+        ['a', null],
+        ['b', null],
+        ['c', null],
+      ]),
+    );
+    expect([await router.pick(), await router.pick(), await router.pick(), await router.pick()]).toEqual([
+      'a',
+      'b',
+      'c',
+      'a',
+    ]);
+  });
+
+  test('nobody while a lost leader is still believed in; then the new one', async () => {
+    const says = new Map<string, string | null>([
+      ['a', 'a'],
+      ['b', 'a'],
+      ['c', 'a'],
+    ]);
+    const { router, pass } = setUp(says);
+    expect(await router.pick()).toBe('a');
+    says.delete('a');
+    router.failed('a', gone);
+    expect(await router.pick()).toBeNull();
+    expect(await router.pickAny()).not.toBe('a');
+    pass(60);
+    expect(await router.pick()).toBeNull();
+    says.set('b', 'c').set('c', 'c');
+    pass(60);
+    expect(await router.pick()).toBe('c');
+  });
+
+  test('a follower after all, when only this client cannot reach the leader', async () => {
+    const says = new Map<string, string | null>([
+      ['a', 'x'],
+      ['b', 'x'],
+      ['c', 'x'],
+    ]);
+    const { router, pass } = setUp(says);
+    expect(await router.pick()).toBe('x');
+    const picked = new Set<string | null>();
+    for (let i = 0; i < 200; i++) {
+      const address = await router.pick();
+      picked.add(address);
+      if (address === 'x') router.failed('x', gone);
+      pass(20);
+    }
+    expect([...picked].sort()).toEqual(['a', 'b', 'c', null, 'x'].sort());
+  });
+
+  test('many failures of one incident count once; a success forgives', async () => {
+    const { router, asked, pass } = setUp(
+      new Map([
+        ['a', 'a'],
+        ['b', null],
+        ['c', null],
+      ]),
+    );
+    expect(await router.pick()).toBe('a');
+    for (let i = 0; i < 64; i++) router.failed('a', gone);
+    asked.length = 0;
+    pass(101);
+    expect(await router.pick()).toBe('a');
+    expect(asked).toContain('a');
+  });
+
+  test('NOT_LEADER names the next one to ask; a member that stops is left alone', async () => {
+    const { router } = setUp(
+      new Map([
+        ['a', 'a'],
+        ['b', 'b'],
+        ['c', null],
+      ]),
+    );
+    expect(await router.pick()).toBe('a');
+    const refused = (reason: 'NOT_LEADER' | 'SHUTTING_DOWN', leaderAddress: string | null): Failure => ({
+      kind: 'refused',
+      error: new QuorateError({ reason, message: reason }),
+      leaderAddress,
+    });
+    router.failed('a', refused('NOT_LEADER', 'b'));
+    expect(await router.pick()).toBe('b');
+    router.failed('b', refused('SHUTTING_DOWN', null));
+    expect(await router.pick()).not.toBe('b');
+  });
+});
