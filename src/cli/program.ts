@@ -1,5 +1,6 @@
 /** The command tree of `quorate`. */
 import { Command, CommanderError } from 'commander';
+import type { Setting } from '../server/config-settings.ts';
 import { VERSION } from '../server/version.ts';
 import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
@@ -20,7 +21,7 @@ Examples:
   quorate loop create nightly
   quorate phase begin nightly ANALYZE --json`;
 
-export function buildProgram(shell: Shell): Command {
+export function buildProgram(shell: Shell, settings: readonly Setting[]): Command {
   const program = new Command('quorate')
     .description('A replicated coordinator for work that moves in phases.')
     .version(VERSION)
@@ -32,7 +33,7 @@ export function buildProgram(shell: Shell): Command {
       outputError: (text, write) => write(text.replace(/^error: /, 'quorate: ')),
     });
   addGlobalOptions(program, shell.env);
-  addServerCommand(program, shell);
+  addServerCommand(program, shell, settings);
   addDevCommand(program, shell);
   addDemoCommands(program, shell);
   addClusterCommands(program, shell);
@@ -56,7 +57,10 @@ function inherit(command: Command): void {
 /** Parses and runs; the exit code is in `shell.exitCode`. */
 export async function runProgram(shell: Shell, args: readonly string[]): Promise<void> {
   try {
-    await buildProgram(shell).parseAsync([...args], { from: 'user' });
+    // Their table comes with parsers and validators: half a command's start, and only these two need it.
+    const wanted = args.includes('server') || args.includes('completion');
+    const settings = wanted ? (await import('../server/config-settings.ts')).SETTINGS : [];
+    await buildProgram(shell, settings).parseAsync([...args], { from: 'user' });
   } catch (error) {
     if (error instanceof UsageError) shell.stderr.write(`quorate: ${error.message}\n`);
     else if (!(error instanceof CommanderError)) throw error;

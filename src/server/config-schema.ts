@@ -8,6 +8,7 @@ import { isName } from '../types/ids.ts';
 import {
   COMMAND_BYTES_MAX,
   LOG_CACHE_BYTES_MAX,
+  MEMBERS_MAX,
   PROPOSAL_BYTES_MAX,
   PROPOSALS_MAX,
   UNCOMMITTED_BYTES_MAX,
@@ -17,7 +18,6 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 
-export const MEMBERS_MAX = 7;
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const LOG_FORMATS = ['json', 'pretty'] as const;
 

@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { type EndpointStatus, QuorateClient } from '../client/client.ts';
 import { must } from '../types/assert.ts';
 import { memberId } from '../types/ids.ts';
+import { MEMBERS_MAX } from '../types/limits.ts';
 import type { MemberAddress } from './config.ts';
-import { MEMBERS_MAX } from './config-schema.ts';
 import { DevMember } from './dev-member.ts';
 
 const HOST = '127.0.0.1';

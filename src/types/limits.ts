@@ -73,6 +73,8 @@ export const SESSION_ANSWERS_MAX = 256;
 export const SESSION_TTL_MIN_MS = 1_000;
 export const SESSION_TTL_DEFAULT_MS = 60_000;
 export const SESSION_TTL_MAX_MS = 24 * 60 * 60 * 1000;
+/** Members of one cluster. */
+export const MEMBERS_MAX = 7;
 /** Loops, plans, phases of a plan, and sub-steps of one phase run. */
 export const LOOPS_MAX = 100_000;
 export const PLANS_MAX = 1_000;

@@ -2,11 +2,7 @@
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { type Command, InvalidArgumentError } from 'commander';
-import { runAgent } from '../../demo/agent.ts';
-import { DemoInputError, type DemoResult, runDemo } from '../../demo/demo.ts';
-import { parseHolds } from '../../demo/protocol.ts';
-import { LiveView } from '../../demo/view.ts';
-import { startDevCluster } from '../../server/dev.ts';
+import type { DemoResult } from '../../demo/demo.ts';
 import { type Context, parseCount, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
 import { Output, table } from '../output.ts';
@@ -71,6 +67,9 @@ function summary(context: Context, result: DemoResult): string {
 }
 
 async function demo(context: Context, options: DemoCommandOptions): Promise<ExitCode> {
+  const { DemoInputError, runDemo } = await import('../../demo/demo.ts');
+  const { LiveView } = await import('../../demo/view.ts');
+  const { startDevCluster } = await import('../../server/dev.ts');
   const { shell, out } = context;
   // With --json, stdout is for the one object.
   const target = out.json ? shell.stderr : shell.stdout;
@@ -92,6 +91,8 @@ async function demo(context: Context, options: DemoCommandOptions): Promise<Exit
 }
 
 async function agent(context: Context, options: AgentCommandOptions): Promise<ExitCode> {
+  const { runAgent } = await import('../../demo/agent.ts');
+  const { parseHolds } = await import('../../demo/protocol.ts');
   const { shell, endpoints, caller } = context;
   const waiting: (() => void)[] = [];
   let credits = 0;

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type DevCluster, startDevCluster } from '../../server/dev.ts';
+import type { DevCluster } from '../../server/dev.ts';
 import { type Context, parseCount, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
 
@@ -30,6 +30,7 @@ function announce(context: Context, cluster: DevCluster, leader: string, dataDir
 }
 
 async function dev(context: Context, options: DevOptions): Promise<ExitCode> {
+  const { startDevCluster } = await import('../../server/dev.ts');
   const { shell, out } = context;
   const dataDir = options.ephemeral ? mkdtempSync(join(tmpdir(), 'quorate-dev-')) : resolve(shell.cwd, options.data);
   const { members, basePort } = options;

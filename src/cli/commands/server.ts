@@ -1,11 +1,8 @@
 /** `quorate server`: one member of a cluster. */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import { type ConfigInput, type LoadedConfig, loadConfig } from '../../server/config.ts';
-import { createLogger } from '../../server/config-logger.ts';
-import { printConfig } from '../../server/config-print.ts';
-import { formatProblem } from '../../server/config-problem.ts';
-import { SETTINGS } from '../../server/config-settings.ts';
+import type { ConfigInput, LoadedConfig } from '../../server/config.ts';
+import type { Setting } from '../../server/config-settings.ts';
 import type { RunningServer } from '../../server/main-server.ts';
 import { type Context, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
@@ -35,9 +32,12 @@ function readFile(path: string): ConfigInput['file'] {
   }
 }
 
-function load(shell: Shell, options: ServerOptions): LoadedConfig {
+/** What only this command needs is loaded when it runs: the others start faster without. */
+async function load(shell: Shell, options: ServerOptions, settings: readonly Setting[]): Promise<LoadedConfig> {
+  const { loadConfig } = await import('../../server/config.ts');
+  const { formatProblem } = await import('../../server/config-problem.ts');
   const flags = new Map<string, string>();
-  for (const setting of SETTINGS) {
+  for (const setting of settings) {
     const value = options[optionName(setting.flag)] ?? options[optionName(setting.dottedFlag)];
     if (typeof value === 'string') flags.set(setting.path, value);
   }
@@ -62,19 +62,20 @@ function aborted(signal: AbortSignal): Promise<string> {
   });
 }
 
-async function serve(context: Context, options: ServerOptions): Promise<ExitCode> {
+async function serve(context: Context, options: ServerOptions, settings: readonly Setting[]): Promise<ExitCode> {
   const { shell, out } = context;
-  const loaded = load(shell, options);
+  const loaded = await load(shell, options, settings);
   if (options.printConfig === true) {
+    const { printConfig } = await import('../../server/config-print.ts');
     const sources = Object.fromEntries(loaded.sources);
     out.result({ config: loaded.config, sources }, printConfig(loaded).trimEnd());
     return EXIT.ok;
   }
   const { config } = loaded;
+  const { createLogger } = await import('../../server/config-logger.ts');
+  const { startServer } = await import('../../server/main-server.ts');
   const logger = createLogger(config, shell.stderr);
   const stopping = [aborted(shell.signal), ...(options.exitWithParent === true ? [parentGone()] : [])];
-  // Loaded only here: the commands that talk to a cluster need nothing of it.
-  const { startServer } = await import('../../server/main-server.ts');
   let server: RunningServer;
   try {
     server = await startServer(config, logger);
@@ -95,14 +96,15 @@ async function serve(context: Context, options: ServerOptions): Promise<ExitCode
   throw new Error(`member ${config.memberId} failed: ${why.message}`, { cause: why });
 }
 
-export function addServerCommand(program: Command, shell: Shell): void {
+/** `settings`: the flags that are offered; empty where another command is meant. */
+export function addServerCommand(program: Command, shell: Shell, settings: readonly Setting[]): void {
   const command = program
     .command('server')
     .description('run one member of a cluster')
     .option('--config <file>', 'settings as YAML (QUORATE_CONFIG)')
     .option('--print-config', 'print the effective settings with their sources, and end')
     .addOption(new Option('--exit-with-parent', 'end when stdin closes').hideHelp());
-  for (const { flag, dottedFlag, env, help, defaultValue } of SETTINGS) {
+  for (const { flag, dottedFlag, env, help, defaultValue } of settings) {
     const normal = defaultValue === undefined ? '' : ` Default: ${String(defaultValue)}.`;
     command.addOption(new Option(`${flag} <value>`, `${help}${normal} (${env})`));
     if (dottedFlag !== flag) command.addOption(new Option(`${dottedFlag} <value>`).hideHelp());
@@ -118,5 +120,7 @@ Examples:
   quorate server --config quorate.yaml --member-id b --log-level debug
   quorate server --config quorate.yaml --print-config`,
     )
-    .action((options: ServerOptions, self: Command) => run(shell, self, (context) => serve(context, options)));
+    .action((options: ServerOptions, self: Command) =>
+      run(shell, self, (context) => serve(context, options, settings)),
+    );
 }
