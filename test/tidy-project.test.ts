@@ -21,7 +21,7 @@ const readme = readText('README.md');
 function codeRows(markdown: string): readonly (readonly string[])[] {
   return markdown
     .split('\n')
-    .filter((line) => /^\| `[^`]+` \|/.test(line))
+    .filter((line) => /^\| `[^`]+` +\|/.test(line))
     .map((line) =>
       line
         .split('|')

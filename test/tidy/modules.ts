@@ -15,13 +15,13 @@ export interface ModuleRow {
   readonly packages: ReadonlySet<string>;
 }
 
-const HEADING = '| in `src/` |';
+const HEADING = /^\| in `src\/` +\|/;
 
-/** Reads the table whose heading row starts with "| in `src/` |". Throws when a row does not have its shape. */
+/** Reads the table whose heading row starts with "| in `src/` |", padded or not. Throws when a row does not have its shape. */
 export function parseModuleTable(markdown: string): readonly ModuleRow[] {
   const lines = markdown.split('\n');
-  const start = lines.findIndex((line) => line.startsWith(HEADING));
-  if (start === -1) throw new Error(`ARCHITECTURE.md has no table that starts with "${HEADING}"`);
+  const start = lines.findIndex((line) => HEADING.test(line));
+  if (start === -1) throw new Error('ARCHITECTURE.md has no table that starts with "| in `src/` |"');
   const rows: ModuleRow[] = [];
   for (const line of lines.slice(start + 2)) {
     if (!line.startsWith('|')) break;
