@@ -1,7 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests that start processes or measure time: one file after the other, when the others are done. */
-const processTests = ['test/process/**/*.test.ts', 'test/interop/**/*.test.ts', 'test/bad-input/**/*.test.ts'];
+const processTests = [
+  'test/process/**/*.test.ts',
+  'test/interop/**/*.test.ts',
+  'test/demo/**/*.test.ts',
+  'test/bad-input/**/*.test.ts',
+  'test/**/process.test.ts',
+];
 
 export default defineConfig({
   test: {
