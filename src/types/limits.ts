@@ -111,12 +111,9 @@ export const PAGE_SIZE_MAX = 1_000;
 /** Longest time a call may wait for its commit; a longer deadline is cut to this. */
 export const CALL_DEADLINE_MAX_MS = 60_000;
 export const CALL_DEADLINE_DEFAULT_MS = 10_000;
-/** A log segment, bytes (setting). Tests use small ones. */
+/** A log segment, bytes; the server setting lies between. Tests use small ones. */
 export const WAL_SEGMENT_BYTES_MIN = 8 * KiB;
-export const WAL_SEGMENT_BYTES_DEFAULT = 64 * MiB;
 export const WAL_SEGMENT_BYTES_MAX = 1024 * MiB;
-/** Entry batches are tried with lz4 from this size on, bytes (setting). */
-export const WAL_COMPRESS_BYTES_MIN_DEFAULT = 1 * KiB;
 /** Entries of one log record, in payload bytes; one larger entry has a record of its own, up to the hard limit. */
 export const WAL_RECORD_BYTES_SPLIT = 1 * MiB;
 export const WAL_RECORD_BYTES_MAX = 64 * MiB;
@@ -144,8 +141,7 @@ assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fit
 assert(Number.isSafeInteger(CLUSTER_TIME_MAX_MS + PHASE_DURATION_MAX_MS), 'a deadline is a safe integer');
 assert(SESSION_TTL_MAX_MS <= PHASE_DURATION_MAX_MS, 'a session deadline is a safe integer');
 assert(WATCH_PAGE_EVENTS <= EVENT_HISTORY_MAX, 'a page of events fits the history');
-assert(WAL_SEGMENT_BYTES_MIN <= WAL_SEGMENT_BYTES_DEFAULT, 'segment default above min');
-assert(WAL_SEGMENT_BYTES_DEFAULT <= WAL_SEGMENT_BYTES_MAX, 'segment default below max');
+assert(WAL_SEGMENT_BYTES_MIN < WAL_SEGMENT_BYTES_MAX, 'segment sizes have a range');
 assert(COMMAND_BYTES_MAX <= WAL_RECORD_BYTES_SPLIT, 'a command fits a log record');
 assert(WAL_RECORD_BYTES_SPLIT < WAL_RECORD_BYTES_MAX, 'a split record is within the hard limit');
 assert(PEER_MESSAGE_BYTES_MAX < WAL_RECORD_BYTES_MAX, 'whatever a peer can send fits a log record');
