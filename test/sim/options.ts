@@ -58,6 +58,8 @@ export interface SimOptions {
     readonly thinkMaxUs: number;
     readonly timeoutUs: number;
     readonly readPermille: number;
+    /** How many of them do nothing but read, in quick succession. */
+    readonly readers: number;
     readonly lostPermille: number;
     readonly payloadMax: number;
     readonly sessionTtlMs: number;
@@ -148,6 +150,7 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
       thinkMaxUs: prng.scale(1, 2 * electionUs),
       timeoutUs: prng.pick([1, 3, 8]) * electionUs,
       readPermille: prng.pick([0, 100, 300]),
+      readers: prng.pick([0, 0, 0, 1]),
       lostPermille: some(500, 200),
       payloadMax: prng.pick([20, 200, 2000]),
       sessionTtlMs: prng.pick([60_000, 60_000, 1_000]),

@@ -32,6 +32,7 @@ export interface ClientDeps {
   readonly operations: Operations;
   readonly board: Board;
   readonly withSession: boolean;
+  readonly onlyReads: boolean;
   readonly answered: (member: SimMember, operation: Operation | null, answer: Answer) => void;
   readonly settled: (operation: Operation) => void;
 }
@@ -59,9 +60,10 @@ export class Client {
   async run(): Promise<void> {
     const { world, prng, options, board } = this.#deps;
     while (!board.ending) {
-      await world.sleep(prng.below(options.thinkMaxUs));
+      await world.sleep(prng.below(this.#deps.onlyReads ? this.#deps.delayMaxUs * 2 : options.thinkMaxUs));
       if (board.ending) break;
-      if (this.#deps.withSession && this.#session === null) await this.#openSession();
+      if (this.#deps.onlyReads) await this.#read();
+      else if (this.#deps.withSession && this.#session === null) await this.#openSession();
       else if (prng.chance(options.readPermille)) await this.#read();
       else await this.#step();
     }

@@ -78,7 +78,8 @@ export class Cluster implements Scene, MemberEvents {
       this.#exactlyOnce,
       new LinearizableReads(this),
     ];
-    this.clients = Array.from({ length: options.clients.count }, (_, at) => this.#client(at, source(100 + at)));
+    const clients = options.clients.count + options.clients.readers;
+    this.clients = Array.from({ length: clients }, (_, at) => this.#client(at, source(100 + at)));
   }
 
   #member(voters: readonly MemberId[], id: MemberId, position: number, source: (stream: number) => Prng): SimMember {
@@ -108,6 +109,7 @@ export class Cluster implements Scene, MemberEvents {
       members: this.members,
       operations: this.operations,
       board: this.board,
+      onlyReads: at >= this.options.clients.count,
       withSession: prng.chance(this.options.clients.sessionPermille),
       answered: (member, operation, answer) => this.#answered(member, operation, answer),
       settled: (operation) => this.#exactlyOnce.settled(operation),

@@ -45,6 +45,10 @@ export class Nemesis {
     this.#trap = false;
     const { world, prng, network, members } = this.#deps;
     world.note(leader.id, 'trap', follower.position, 0, 0);
+    if (prng.chance(300)) {
+      this.#mute(leader);
+      return;
+    }
     // Only one follower hears of it.
     for (const other of members) if (other !== follower && other !== leader) network.cut(leader.id, other.id);
     const process = leader.process;
@@ -53,6 +57,16 @@ export class Nemesis {
       if (crashes && leader.process === process) this.#down(leader, 'crash');
       else this.#isolate([leader]);
       this.#later(() => network.healLinks());
+    });
+  }
+
+  /** The append gets through and is acknowledged, but nobody hears how far the leader commits. */
+  #mute(leader: SimMember): void {
+    const { world, network } = this.#deps;
+    world.after(1, null, () => network.mute(leader.id));
+    this.#later(() => {
+      network.healLinks();
+      if (leader.process !== null) this.#down(leader, 'crash');
     });
   }
 

@@ -34,6 +34,7 @@ export class SimNetwork {
   readonly #options: SimOptions['network'];
   readonly #nodes = new Map<MemberId, NetworkNode>();
   readonly #cut = new Set<string>();
+  readonly #muted = new Set<MemberId>();
   /** Extra loss on a link, per 1000. */
   readonly #lossy = new Map<string, number>();
   readonly #lastArrivalUs = new Map<string, number>();
@@ -58,6 +59,11 @@ export class SimNetwork {
     this.#cut.delete(`${from}>${to}`);
   }
 
+  /** Nothing that `from` sends from now on leaves it; what is on its way arrives. */
+  mute(from: MemberId): void {
+    this.#muted.add(from);
+  }
+
   setLoss(from: MemberId, to: MemberId, permille: number): void {
     this.#lossy.set(`${from}>${to}`, permille);
   }
@@ -65,6 +71,7 @@ export class SimNetwork {
   /** Partitions end, single faults go on. */
   healLinks(): void {
     this.#cut.clear();
+    this.#muted.clear();
     this.#lossy.clear();
   }
 
@@ -80,7 +87,7 @@ export class SimNetwork {
     const link = `${from}>${to}`;
     const prng = this.#prng;
     const options = this.#options;
-    if (this.#cut.has(link)) {
+    if (this.#muted.has(from) || this.#cut.has(link)) {
       this.faults.cut += 1;
       this.#notice(from, to);
       return;
