@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** Entry of the command `quorate`. */
+import './quiet-grpc.ts';
+
 import type { Shell } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { runProgram } from './program.ts';

@@ -44,7 +44,8 @@ export class Output {
   }
 
   paint(style: Style, text: string): string {
-    return this.colours ? styleText(style, text) : text;
+    // Whether colours are shown was decided above, for the stream that is really written to.
+    return this.colours ? styleText(style, text, { validateStream: false }) : text;
   }
 
   /** What failed: one line for people, and an object for programs. */

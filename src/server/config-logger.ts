@@ -2,6 +2,8 @@
 import { type Logger, pino } from 'pino';
 import type { ServerConfig } from './config.ts';
 
+export type { Logger };
+
 const LEVELS: Readonly<Record<number, string>> = {
   10: 'TRACE',
   20: 'DEBUG',

@@ -1,7 +1,8 @@
 /** `quorate server`: one member of a cluster. */
 import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
-import type { ConfigInput, LoadedConfig } from '../../server/config.ts';
+import type { ConfigInput, LoadedConfig, ServerConfig } from '../../server/config.ts';
+import type { Logger } from '../../server/config-logger.ts';
 import type { Setting } from '../../server/config-settings.ts';
 import type { RunningServer } from '../../server/main-server.ts';
 import { type Context, run, type Shell } from '../context.ts';
@@ -71,11 +72,19 @@ async function serve(context: Context, options: ServerOptions, settings: readonl
     out.result({ config: loaded.config, sources }, printConfig(loaded).trimEnd());
     return EXIT.ok;
   }
-  const { config } = loaded;
   const { createLogger } = await import('../../server/config-logger.ts');
-  const { startServer } = await import('../../server/main-server.ts');
-  const logger = createLogger(config, shell.stderr);
+  const logger = createLogger(loaded.config, shell.stderr);
   const stopping = [aborted(shell.signal), ...(options.exitWithParent === true ? [parentGone()] : [])];
+  try {
+    return await runMember(loaded.config, logger, Promise.race(stopping));
+  } finally {
+    // Reading it is what would keep the process alive.
+    process.stdin.pause();
+  }
+}
+
+async function runMember(config: ServerConfig, logger: Logger, stopping: Promise<string>): Promise<ExitCode> {
+  const { startServer } = await import('../../server/main-server.ts');
   let server: RunningServer;
   try {
     server = await startServer(config, logger);
@@ -83,7 +92,7 @@ async function serve(context: Context, options: ServerOptions, settings: readonl
     if (!(error instanceof Error)) throw error;
     throw new UsageError(`member ${config.memberId} cannot start: ${error.message}`, { cause: error });
   }
-  const why = await Promise.race([...stopping, server.failed]);
+  const why = await Promise.race([stopping, server.failed]);
   if (typeof why === 'string') logger.info({ why }, 'stopping');
   const insist = setTimeout(() => {
     logger.warn('stopping took too long; what was acknowledged is durable');
@@ -91,7 +100,6 @@ async function serve(context: Context, options: ServerOptions, settings: readonl
   }, STOP_MAX_MS);
   await server.stop();
   clearTimeout(insist);
-  process.stdin.pause();
   if (typeof why === 'string') return EXIT.ok;
   throw new Error(`member ${config.memberId} failed: ${why.message}`, { cause: why });
 }
