@@ -38,8 +38,10 @@ export function read<Method extends DescMethodUnary, Params>(
   });
 }
 
+const CONSISTENCIES: ReadonlySet<number> = new Set(Object.values(ReadConsistency));
+
 function checkConsistency(consistency: ReadConsistency | undefined, check: Check): void {
-  if (consistency === undefined || consistency in ReadConsistency) return;
+  if (consistency === undefined || CONSISTENCIES.has(consistency)) return;
   check.report('consistency', `is ${consistency}; send 1 (linearizable) or 2 (stale), or 0 for linearizable`);
 }
 
