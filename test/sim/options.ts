@@ -60,6 +60,8 @@ export interface SimOptions {
     readonly readPermille: number;
     /** How many of them do nothing but read, in quick succession. */
     readonly readers: number;
+    /** Watches of all events. */
+    readonly watchers: number;
     readonly lostPermille: number;
     readonly payloadMax: number;
     readonly sessionTtlMs: number;
@@ -151,6 +153,7 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
       timeoutUs: prng.pick([1, 3, 8]) * electionUs,
       readPermille: prng.pick([0, 100, 300]),
       readers: prng.pick([0, 0, 0, 1]),
+      watchers: prng.pick([0, 1, 2]),
       lostPermille: some(500, 200),
       payloadMax: prng.pick([20, 200, 2000]),
       sessionTtlMs: prng.pick([60_000, 60_000, 1_000]),

@@ -17,6 +17,7 @@ import { LinearizableReads } from '../oracles/linearizable-reads.ts';
 import { LogMatching } from '../oracles/log-matching.ts';
 import { Monotony } from '../oracles/monotony.ts';
 import type { Oracle, Scene } from '../oracles/oracle.ts';
+import { WatchOrder } from '../oracles/watch.ts';
 import { Wire } from '../oracles/wire.ts';
 import { SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
@@ -26,6 +27,7 @@ import { Nemesis } from './nemesis.ts';
 import { type Answer, type Operation, Operations } from './operations.ts';
 import { type MemberEvents, type Process, SimMember } from './sim-member.ts';
 import type { Tag } from './tracked-log.ts';
+import { Watcher } from './watcher.ts';
 
 export class Cluster implements Scene, MemberEvents {
   readonly world: World;
@@ -36,6 +38,7 @@ export class Cluster implements Scene, MemberEvents {
   readonly operations = new Operations();
   readonly board = new Board();
   readonly clients: readonly Client[];
+  readonly watchers: readonly Watcher[];
   readonly nemesis: Nemesis;
   readonly ledger: CommittedLedger;
   /** Rare branches that the core took, by name. */
@@ -43,6 +46,7 @@ export class Cluster implements Scene, MemberEvents {
   readonly #byId = new Map<MemberId, SimMember>();
   readonly #oracles: readonly Oracle[];
   readonly #exactlyOnce: ExactlyOnce;
+  readonly #watchOrder: WatchOrder;
   readonly #prng: Prng;
 
   constructor(options: SimOptions, sink: ((note: Note) => void) | null) {
@@ -67,6 +71,7 @@ export class Cluster implements Scene, MemberEvents {
     const elections = new ElectionSafety(this);
     this.ledger = new CommittedLedger(this);
     this.#exactlyOnce = new ExactlyOnce(this, this.operations);
+    this.#watchOrder = new WatchOrder(this);
     this.#oracles = [
       elections,
       new LogMatching(this),
@@ -77,9 +82,12 @@ export class Cluster implements Scene, MemberEvents {
       new Wire(this),
       this.#exactlyOnce,
       new LinearizableReads(this),
+      this.#watchOrder,
     ];
     const clients = options.clients.count + options.clients.readers;
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(at, source(100 + at)));
+    const { watchers } = options.clients;
+    this.watchers = Array.from({ length: watchers }, (_, at) => this.#watcher(`w${at + 1}`, source(200 + at)));
   }
 
   #member(voters: readonly MemberId[], id: MemberId, position: number, source: (stream: number) => Prng): SimMember {
@@ -116,6 +124,19 @@ export class Cluster implements Scene, MemberEvents {
     });
   }
 
+  #watcher(name: string, prng: Prng): Watcher {
+    const { electionTicks, tickMs } = this.options.settings;
+    return new Watcher({
+      name,
+      world: this.world,
+      prng,
+      members: this.members,
+      patienceUs: electionTicks * tickMs * 1000,
+      delivered: (member, events) => this.#watchOrder.delivered(name, member, events),
+      violate: (message) => this.violate('WT', message),
+    });
+  }
+
   // ------------------------------------------------------------------------------------------ life
 
   start(): void {
@@ -123,6 +144,7 @@ export class Cluster implements Scene, MemberEvents {
     for (const client of this.clients) {
       client.run().catch((error: unknown) => this.violate('CR', `client ${client.name}: ${describe(error)}`));
     }
+    for (const watcher of this.watchers) watcher.start();
     this.nemesis.start();
   }
 
@@ -154,6 +176,11 @@ export class Cluster implements Scene, MemberEvents {
       }
       for (const oracle of this.#oracles) oracle.afterEvent?.(member, status, before);
     }
+  }
+
+  /** True when every watch has seen everything. */
+  get watched(): boolean {
+    return this.watchers.every((watcher) => this.#watchOrder.isComplete(watcher.name));
   }
 
   end(): void {

@@ -103,13 +103,14 @@ export class DurabilityGate implements Oracle {
     }
   }
 
-  /** What a leader counts for a follower, the follower holds. */
+  /** What a leader counts for a follower, the follower holds; unless it has moved on to a later term since it said so. */
   #matches(leader: SimMember, status: RaftStatus, before: RaftStatus | null): void {
     for (const [at, { id, matchIndex }] of status.peers.entries()) {
       const earlier = before?.term === status.term ? (before.peers[at]?.matchIndex ?? 0) : 0;
       if (matchIndex <= earlier) continue;
       const { durable } = this.#scene.member(id);
       durable.refresh();
+      if (durable.term > status.term) continue;
       if (sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) continue;
       this.#scene.violate('DG', `${leader.id} counts ${matchIndex} for ${id}, which does not hold it`);
     }

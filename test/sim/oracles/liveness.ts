@@ -11,6 +11,7 @@ const TIMEOUTS_TO_LEADER = 25;
 const TIMEOUTS_TO_ANSWERS = 60;
 const TIMEOUTS_TO_PROBES = 90;
 const TIMEOUTS_TO_CONVERGE = 110;
+const TIMEOUTS_TO_WATCH = 150;
 
 export async function checkLiveness(cluster: Cluster): Promise<void> {
   const { world, options, members } = cluster;
@@ -33,7 +34,8 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
   if (!(await within(TIMEOUTS_TO_ANSWERS, 'a client has no answer', idle))) return;
   const probes = startProbes(cluster);
   if (!(await within(TIMEOUTS_TO_PROBES, 'a fresh mutation does not commit', () => probes.left === 0))) return;
-  await within(TIMEOUTS_TO_CONVERGE, 'members do not converge', () => converged(cluster));
+  if (!(await within(TIMEOUTS_TO_CONVERGE, 'members do not converge', () => converged(cluster)))) return;
+  await within(TIMEOUTS_TO_WATCH, 'a watch does not see everything', () => cluster.watched);
 }
 
 /** A mutation through every member, tried until it is carried out. */
