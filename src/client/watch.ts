@@ -44,6 +44,7 @@ export async function* watchEvents(
   let begun = false;
   let failures = 0;
   while (!signal.aborted) {
+    if (deps.channels.closed) throw new QuorateError({ reason: 'UNAVAILABLE', message: 'this client is closed' });
     const address = await deps.router.pickAny();
     const request = { fromRevision: BigInt(next), loop: options.loop ?? '' };
     const opened = await deps.channels.stream(address, WatchService.method.watch, request, signal);

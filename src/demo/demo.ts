@@ -74,6 +74,8 @@ export class DemoInputError extends Error {
 class Cleanup {
   readonly #folders: string[] = [];
   readonly #agents = new Set<AgentProcess>();
+  #done = false;
+  client: QuorateClient | null = null;
   cluster: DemoCluster | null = null;
   readonly #onExit = (): void => {
     for (const member of this.cluster?.members ?? []) member.kill('SIGKILL');
@@ -92,11 +94,14 @@ class Cleanup {
   }
 
   agent(agent: AgentProcess): void {
+    if (this.#done) void agent.kill();
     this.#agents.add(agent);
     void agent.exited.then(() => this.#agents.delete(agent));
   }
 
   async run(): Promise<void> {
+    this.#done = true;
+    await this.client?.close();
     await Promise.all([...this.#agents].map((agent) => agent.kill()));
     await this.cluster?.stop();
     this.#removeFolders();
@@ -138,13 +143,15 @@ async function prepare(options: DemoOptions, cleanup: Cleanup, view: LiveView): 
 }
 
 /** Follows the loop's events from its creation on, across all kills. */
-class Witness {
+class Witness implements AsyncDisposable {
   readonly events: WatchEvent[] = [];
   readonly #controller = new AbortController();
   readonly #done: Promise<void>;
 
   constructor(client: QuorateClient, from: number) {
     this.#done = this.#follow(client, from);
+    // Heard of in stop(), at the end.
+    this.#done.catch(() => undefined);
   }
 
   /** Waits for the event that the next round is ready, then stops following. */
@@ -152,8 +159,17 @@ class Witness {
     const endMs = performance.now() + timeoutMs;
     const ready = (): boolean => this.events.some((event) => event.kind === 'phase_ready' && event.g === g);
     while (!ready() && performance.now() < endMs) await new Promise((done) => setTimeout(done, 25));
+    await this.stop();
+  }
+
+  /** Rejects with what broke the watch, if something did. */
+  stop(): Promise<void> {
     this.#controller.abort();
-    await this.#done;
+    return this.#done;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop().catch(() => undefined);
   }
 
   async #follow(client: QuorateClient, from: number): Promise<void> {
@@ -210,9 +226,10 @@ async function runRounds(
   cleanup.cluster = cluster;
   view.event(`${MEMBERS} members run; ${(await cluster.leader())?.id ?? 'nobody'} leads`);
   await using client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'demo', signal });
+  cleanup.client = client;
   await using session = await client.openSession({ signal });
   const created = await session.createLoop(LOOP);
-  const witness = new Witness(client, created.revision);
+  await using witness = new Witness(client, created.revision);
   const results: RoundResult[] = [];
   const problems: string[] = [];
   for (let g = 1; g <= options.rounds; g++) {

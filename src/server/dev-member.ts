@@ -26,6 +26,7 @@ export class DevMember {
   readonly logFile: string;
   readonly #options: DevMemberOptions;
   #child: ChildProcess | null = null;
+  #stopped = false;
   #exited: Promise<Exit> = Promise.resolve({ code: null, signal: null });
 
   constructor(options: DevMemberOptions) {
@@ -45,9 +46,9 @@ export class DevMember {
     return this.#exited;
   }
 
-  /** Starts the process; does not wait until it serves. Does nothing while it runs. */
+  /** Starts the process; does not wait until it serves. Does nothing while it runs, nor after `stop`. */
   start(): void {
-    if (this.#child !== null) return;
+    if (this.#child !== null || this.#stopped) return;
     const { cli, flags, env, logFile } = this.#options;
     mkdirSync(dirname(logFile), { recursive: true });
     const log = openSync(logFile, 'a');
@@ -74,8 +75,9 @@ export class DevMember {
     this.#child?.kill(signal);
   }
 
-  /** Asks it to stop, and insists after `graceMs`. */
+  /** Asks it to stop, and insists after `graceMs`. It can not be started again. */
   async stop(graceMs: number): Promise<void> {
+    this.#stopped = true;
     if (this.#child === null) return;
     this.kill('SIGTERM');
     const insist = setTimeout(() => this.kill('SIGKILL'), graceMs);

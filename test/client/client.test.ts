@@ -336,6 +336,15 @@ describe('P4: watch', () => {
     expect(error).toMatchObject({ firstRevision: 17 });
   });
 
+  test('ends with an error when the client is closed, instead of trying for ever', async () => {
+    const [a] = (await members(1)) as [FakeMember];
+    const client = await connect([a]);
+    const next = failure(client.watch().next());
+    await expect.poll(() => a.watches.length).toBe(1);
+    await client.close();
+    expect(await next).toMatchObject({ name: 'QuorateError', message: 'this client is closed' });
+  });
+
   test('ends quietly with its signal, and closes the stream', async () => {
     const [a] = (await members(1)) as [FakeMember];
     const client = await connect([a]);
