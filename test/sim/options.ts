@@ -72,6 +72,7 @@ export type NemesisAct =
   | 'partition'
   | 'partitionOneWay'
   | 'isolateLeader'
+  | 'isolateNewLeader'
   | 'staleLeader'
   | 'bridge'
   | 'crash'
@@ -92,6 +93,7 @@ const ACTS: readonly NemesisAct[] = [
   'partition',
   'partitionOneWay',
   'isolateLeader',
+  'isolateNewLeader',
   'staleLeader',
   'bridge',
   'crash',

@@ -254,7 +254,9 @@ export class Cluster implements Scene, MemberEvents {
       raft ?? envelope,
     );
     for (const oracle of this.#oracles) oracle.send?.(from, to, envelope);
-    if (raft?.kind === 'appendRequest' && raft.entries.length > 0) this.nemesis.appendLeaves(from, this.member(to));
+    if (raft?.kind !== 'appendRequest' || raft.entries.length === 0) return;
+    const opensTerm = raft.entries.some((entry) => entry.kind === 'noop' && entry.term === raft.term);
+    this.nemesis.appendLeaves(from, this.member(to), opensTerm);
   }
 
   #answered(member: SimMember, operation: Operation | null, answer: Answer): void {

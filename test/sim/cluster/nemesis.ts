@@ -24,6 +24,8 @@ export class Nemesis {
   #stopped = false;
   /** Set by `crashLeaderAfterAppend`: the next leader that appends. */
   #trap = false;
+  /** Set by `isolateNewLeader`: how many of the next leaders are cut off before anybody hears their first entry. */
+  #newLeaders = 0;
 
   constructor(deps: NemesisDeps) {
     this.#deps = deps;
@@ -39,8 +41,14 @@ export class Nemesis {
     this.#stopped = true;
   }
 
-  /** An append with entries leaves `leader` for `follower`. */
-  appendLeaves(leader: SimMember, follower: SimMember): void {
+  /** An append with entries leaves `leader` for `follower`; `opensTerm`: with the no-op of its term. */
+  appendLeaves(leader: SimMember, follower: SimMember, opensTerm: boolean): void {
+    if (opensTerm && this.#newLeaders > 0 && !this.#stopped) {
+      this.#newLeaders -= 1;
+      this.#isolate([leader]);
+      this.#later(() => this.#deps.network.healLinks());
+      return;
+    }
     if (!this.#trap || this.#stopped) return;
     this.#trap = false;
     const { world, prng, network, members } = this.#deps;
@@ -105,6 +113,12 @@ export class Nemesis {
         return;
       case 'isolateLeader':
         this.#isolate([leader]);
+        this.#later(() => network.healLinks());
+        return;
+      case 'isolateNewLeader':
+        this.#newLeaders = prng.between(1, 3);
+        // An election is due, and another one after it.
+        this.#isolate([this.#leader()]);
         this.#later(() => network.healLinks());
         return;
       case 'staleLeader':
