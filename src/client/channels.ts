@@ -69,6 +69,7 @@ function unreached(address: string, why: string): Failure {
 
 export class Channels {
   readonly #clients = new Map<string, Client>();
+  readonly #calls = new Set<{ cancel(): void }>();
   #closed = false;
 
   get closed(): boolean {
@@ -97,12 +98,14 @@ export class Channels {
         new Metadata(),
         { deadline: Date.now() + leftMs },
         (error, response) => {
+          this.#calls.delete(call);
           signal?.removeEventListener('abort', onAbort);
           if (error !== null) resolve(err(toFailure(error, address)));
           else if (response === undefined) resolve(err(toFailure(new Error('an empty answer'), address)));
           else resolve(ok(response));
         },
       );
+      this.#calls.add(call);
       const onAbort = (): void => call.cancel();
       signal?.addEventListener('abort', onAbort, { once: true });
     });
@@ -125,11 +128,15 @@ export class Channels {
       create(method.input, request),
       new Metadata(),
     );
+    this.#calls.add(stream);
+    stream.once('close', () => this.#calls.delete(stream));
     return ok(stream);
   }
 
+  /** Calls under way fail. */
   close(): void {
     this.#closed = true;
+    for (const call of this.#calls) call.cancel();
     for (const client of this.#clients.values()) client.close();
     this.#clients.clear();
   }

@@ -12,7 +12,7 @@ export interface DemoCluster {
   readonly endpoints: readonly string[];
   readonly members: readonly DemoMember[];
   leader(): Promise<DemoMember | null>;
-  /** Rejects when a member has died, or nobody leads for long. */
+  /** Rejects when nobody leads for long. */
   waitForLeader(): Promise<DemoMember>;
   stop(): Promise<void>;
 }

@@ -37,7 +37,7 @@ export interface DevCluster {
   readonly members: readonly DevMember[];
   /** The member that leads now, or null. */
   leader(): Promise<DevMember | null>;
-  /** Waits until a member leads and a majority follows it. Rejects when a member has died or time is up. */
+  /** Waits until a member leads and a majority follows it. Rejects when time is up. */
   waitForLeader(timeoutMs?: number): Promise<DevMember>;
   /** Stops all members; after a few seconds it insists. Idempotent. */
   stop(): Promise<void>;
@@ -97,6 +97,7 @@ function leadingMember(statuses: readonly EndpointStatus[], majority: number): s
 class Cluster implements DevCluster {
   readonly endpoints: readonly string[];
   readonly members: readonly DevMember[];
+  readonly #stopped = new AbortController();
   #client: Promise<QuorateClient> | null = null;
 
   constructor(members: readonly DevMember[]) {
@@ -105,7 +106,9 @@ class Cluster implements DevCluster {
   }
 
   async leader(): Promise<DevMember | null> {
-    this.#client ??= QuorateClient.connect({ endpoints: this.endpoints, caller: 'dev', deadlineMs: LEADER_WAIT_MS });
+    const { endpoints } = this;
+    const { signal } = this.#stopped;
+    this.#client ??= QuorateClient.connect({ endpoints, caller: 'dev', deadlineMs: LEADER_WAIT_MS, signal });
     try {
       const client = await this.#client;
       const majority = Math.floor(this.members.length / 2) + 1;
@@ -118,28 +121,26 @@ class Cluster implements DevCluster {
   }
 
   async waitForLeader(timeoutMs = LEADER_WAIT_MS): Promise<DevMember> {
-    const dead = Promise.race(
-      this.members.map(async (member) => {
-        const { code, signal } = await member.exited;
-        const why = member.lastWords() || `exit code ${code ?? signal}`;
-        throw new Error(`member ${member.id} ended: ${why.replace(/^quorate: /, '')} (its log: ${member.logFile})`);
-      }),
-    );
     const endMs = performance.now() + timeoutMs;
-    const found = async (): Promise<DevMember> => {
-      while (performance.now() < endMs) {
-        const leader = await this.leader();
-        if (leader !== null) return leader;
-        await new Promise((done) => setTimeout(done, POLL_MS));
-      }
-      throw new Error(
-        `no leader within ${timeoutMs} ms; the members' logs: ${this.members.map((m) => m.logFile).join(', ')}`,
-      );
-    };
-    return Promise.race([found(), dead]);
+    while (performance.now() < endMs && !this.#stopped.signal.aborted) {
+      const leader = await this.leader();
+      if (leader !== null) return leader;
+      await new Promise((done) => setTimeout(done, POLL_MS));
+    }
+    const logs = this.members.map((member) => member.logFile).join(', ');
+    throw new Error(`no leader within ${timeoutMs} ms; the members' logs: ${logs}`);
+  }
+
+  /** Rejects when one of them ends. */
+  async firstDeath(): Promise<never> {
+    const exits = this.members.map(async (member) => ({ member, exit: await member.exited }));
+    const { member, exit } = await Promise.race(exits);
+    const why = member.lastWords() || `exit code ${exit.code ?? exit.signal}`;
+    throw new Error(`member ${member.id} ended: ${why.replace(/^quorate: /, '')} (its log: ${member.logFile})`);
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort(new Error('the cluster is stopped'));
     const client = this.#client;
     this.#client = null;
     await Promise.all(this.members.map((member) => member.stop(STOP_GRACE_MS)));
@@ -171,7 +172,7 @@ export async function startDevCluster(options: DevClusterOptions): Promise<DevCl
   options.signal?.addEventListener('abort', onAbort, { once: true });
   try {
     for (const member of members) member.start();
-    await cluster.waitForLeader();
+    await Promise.race([cluster.waitForLeader(), cluster.firstDeath()]);
     options.signal?.throwIfAborted();
     return cluster;
   } catch (error) {
