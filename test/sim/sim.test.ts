@@ -13,14 +13,14 @@ const regressions = JSON.parse(readFileSync(new URL('./regressions.json', import
 
 describe('simulated clusters', () => {
   it(
-    'break no rule with the seeds 1 to 120',
+    'break no rule with the seeds 1 to 80',
     async () => {
-      const outcome = await runSim(['--start', '1', '--seeds', '120']);
+      const outcome = await runSim(['--start', '1', '--seeds', '80']);
       expect(outcome.violations).toEqual([]);
       expect(outcome.exitCode).toBe(0);
-      expect(outcome.seeds).toBe(120);
+      expect(outcome.seeds).toBe(80);
       // It was no idle run.
-      expect(outcome.operationsDone).toBeGreaterThan(120 * 20);
+      expect(outcome.operationsDone).toBeGreaterThan(80 * 20);
       for (const fault of ['crash', 'kill', 'partition', 'lost', 'duplicated', 'disk slow', 'wallJump']) {
         expect(outcome.faults[fault], fault).toBeGreaterThan(0);
       }
