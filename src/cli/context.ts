@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type Mutations, QuorateClient } from '../client/client.ts';
-import { CALL_DEADLINE_DEFAULT_MS, NAME_LENGTH_MAX } from '../types/limits.ts';
+import { CALL_DEADLINE_DEFAULT_MS, NAME_LENGTH_MAX, SESSION_TTL_MAX_MS, SESSION_TTL_MIN_MS } from '../types/limits.ts';
 import { EXIT, type ExitCode, exitCodeOf, UsageError } from './exit-codes.ts';
 import { Output, type TextStream } from './output.ts';
 
@@ -135,7 +135,7 @@ export async function withSession<T>(
 ): Promise<T> {
   return withClient(context, async (client) => {
     const session = await client.openSession({
-      ttlMs: Math.max(1_000, context.deadlineMs * 2),
+      ttlMs: Math.min(SESSION_TTL_MAX_MS, Math.max(SESSION_TTL_MIN_MS, context.deadlineMs * 2)),
       signal: context.shell.signal,
     });
     return body(session, client);
