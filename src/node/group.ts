@@ -43,6 +43,8 @@ export class Group {
   readonly #writer: StoreWriter;
   #proposals: Proposal[] = [];
   #nextProposalId = 1;
+  /** Members that nothing was heard of since their connection broke: forwarding to them would only wait in vain. */
+  readonly #silent = new Set<MemberId>();
   #timerProposed = false;
   #stopped = false;
 
@@ -104,10 +106,12 @@ export class Group {
   }
 
   receive(message: Message): void {
+    this.#silent.delete(message.from);
     this.#driver.input({ kind: 'receive', message });
   }
 
   unreachable(peer: MemberId): void {
+    this.#silent.add(peer);
     this.#forwarding.unreachable(peer, outcomes.indeterminate(`the connection to ${peer} broke`));
     this.#driver.input({ kind: 'unreachable', peer });
   }
@@ -127,6 +131,7 @@ export class Group {
     const leader = this.#raft.leader;
     if (leader === null || leader === this.#deps.memberId) return Promise.resolve(outcomes.noLeader());
     if (!forwardable) return Promise.resolve(outcomes.notLeader(leader));
+    if (this.#silent.has(leader)) return Promise.resolve(outcomes.noLeader());
     return this.#forward(leader, request, deadlineMs);
   }
 
