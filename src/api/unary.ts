@@ -10,6 +10,7 @@ import { CALL_DEADLINE_DEFAULT_MS, CALL_DEADLINE_MAX_MS, METADATA_BYTES_MAX } fr
 import { err, ok, type Result } from '../types/result.ts';
 import type { ApiContext } from './context.ts';
 import { failure } from './errors.ts';
+import { wireFault } from './wire.ts';
 
 export type Answer<Response> = Result<Response, StatusError>;
 
@@ -88,13 +89,16 @@ export function decodeRequest<Method extends Pick<DescMethodUnary, 'input' | 'na
   method: Method,
   bytes: Buffer,
 ): Result<RequestOf<Method>, StatusError> {
+  let why: string;
   try {
-    return ok(decodeMessage(method.input, bytes) as RequestOf<Method>);
+    const fault = wireFault(method.input, bytes);
+    if (fault === null) return ok(decodeMessage(method.input, bytes) as RequestOf<Method>);
+    why = fault;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    const message = `the request is not a ${method.input.typeName} (${why}); generate the client from proto/quorate/v1`;
-    return err(failure('INVALID_ARGUMENT', message));
+    why = error instanceof Error ? error.message : String(error);
   }
+  const message = `the request is not a ${method.input.typeName} (${why}); generate the client from proto/quorate/v1`;
+  return err(failure('INVALID_ARGUMENT', message));
 }
 
 /** Counted as HTTP/2 counts: name, value and 32 for each. */

@@ -1,0 +1,126 @@
+/** The table of requests that are in order by themselves and that the state of the cluster refuses. */
+import type { Prepared } from './request-rows.ts';
+
+export interface StateRow {
+  readonly method: string;
+  readonly name: string;
+  readonly set: (prepared: Prepared) => Readonly<Record<string, unknown>>;
+  readonly reason: string;
+  readonly says: RegExp;
+}
+
+const MAX = 2n ** 53n - 1n;
+/** In the form of `SubStepReport`; 600 KiB of results, more than a command may have, less than a message. */
+const LARGE = Array.from({ length: 40 }, (_, i) => {
+  return { $typeName: 'quorate.v1.SubStepReport', id: `large-${i}`, result: 'x'.repeat(15 * 1024) };
+});
+const TWICE = ['A', 'A'].map((name) => ({ $typeName: 'quorate.v1.PlanPhase', name, priorMs: 1n, slaMs: 0n }));
+
+function row(method: string, name: string, set: Record<string, unknown>, reason: string, says: RegExp): StateRow {
+  return { method, name, set: () => set, reason, says };
+}
+
+/** The same for every call that works on a run. */
+function onRun(method: string): StateRow[] {
+  return [
+    row(method, 'a loop that is not there', { 'ref.loop': 'nowhere' }, 'LOOP_NOT_FOUND', /Create loop nowhere first/),
+    row(
+      method,
+      'a phase that the plan has not',
+      { 'ref.phase': 'DREAM' },
+      'PHASE_UNKNOWN',
+      /Name a phase of plan default/,
+    ),
+    row(method, 'a round to come', { 'ref.g': 2n }, 'BARRIER_CLOSED', /Wait for phase_ready of round 2/),
+    row(method, 'the last round there could be', { 'ref.g': MAX }, 'BARRIER_CLOSED', /Wait for phase_ready/),
+  ];
+}
+
+function withToken(method: string): StateRow[] {
+  const wrong = (name: string, token: (prepared: Prepared) => bigint): StateRow => ({
+    method,
+    name,
+    set: (prepared) => ({ fencing_token: token(prepared) }),
+    reason: 'STALE_FENCE',
+    says: /Stop this work: the token is not that of the newest attempt/,
+  });
+  return [
+    wrong('a token of before', ({ token }) => token - 1n),
+    wrong('a token that nobody has yet', ({ token }) => token + 1n),
+    wrong('the last token there could be', () => MAX),
+    row(
+      method,
+      'a phase that has not begun',
+      { 'ref.phase': 'BLUEPRINT' },
+      'STALE_FENCE',
+      /newest attempt at BLUEPRINT, which is 0/,
+    ),
+  ];
+}
+
+function inSession(method: string): StateRow[] {
+  const gone = { 'header.session_id': MAX, 'header.sequence': 1n, 'header.acked_through': 0n };
+  const far = { 'header.sequence': MAX, 'header.acked_through': 0n };
+  const rows = [row(method, 'a session that is not there', gone, 'SESSION_EXPIRED', /Open a new session/)];
+  if (method === 'KeepAlive' || method === 'CloseSession') return rows;
+  return [...rows, row(method, 'a number far ahead', far, 'LIMIT_EXCEEDED', /Wait for answers and acknowledge them/)];
+}
+
+const ON_RUN = ['BeginPhase', 'ReportProgress', 'CommitPhase', 'AbortPhase'];
+const IN_SESSION = ['RegisterPlan', 'CreateLoop', ...ON_RUN, 'KeepAlive', 'CloseSession'];
+
+export const STATE_ROWS: readonly StateRow[] = [
+  row(
+    'RegisterPlan',
+    'a phase twice',
+    { 'plan.phases': TWICE },
+    'INVALID_ARGUMENT',
+    /a name of its own: A stands twice/,
+  ),
+  row(
+    'RegisterPlan',
+    'another plan of that name',
+    { 'plan.phases[0].name': 'B' },
+    'PLAN_EXISTS',
+    /Choose another name/,
+  ),
+  row('CreateLoop', 'a loop that exists', { loop: 'bad-input' }, 'LOOP_EXISTS', /Choose another name, or go on/),
+  row('CreateLoop', 'a plan that is not there', { plan: 'none' }, 'PLAN_NOT_FOUND', /Register plan none first/),
+  row('GetLoop', 'a loop that is not there', { loop: 'nowhere' }, 'LOOP_NOT_FOUND', /create it with CreateLoop/),
+  ...['GetPhaseRun', 'ListSubSteps'].flatMap((method) => [
+    row(method, 'a loop that is not there', { 'ref.loop': 'nowhere' }, 'LOOP_NOT_FOUND', /create it with CreateLoop/),
+    row(
+      method,
+      'a phase that the plan has not',
+      { 'ref.phase': 'DREAM' },
+      'PHASE_UNKNOWN',
+      /it has ANALYZE, BLUEPRINT/,
+    ),
+    row(method, 'a round to come', { 'ref.g': MAX }, 'ROUND_NOT_FOUND', /the open round is 1/),
+  ]),
+  row('BeginPhase', 'a run that somebody holds', { supersede_attempt: 0n }, 'PHASE_RUNNING', /superseding attempt 1/),
+  row(
+    'BeginPhase',
+    'an attempt that is not the newest',
+    { supersede_attempt: MAX },
+    'ATTEMPT_MISMATCH',
+    /the newest is 1/,
+  ),
+  row(
+    'BeginPhase',
+    'before its turn',
+    { 'ref.phase': 'IDLE', supersede_attempt: 0n },
+    'PHASE_OUT_OF_ORDER',
+    /Finish ANALYZE first/,
+  ),
+  row(
+    'ReportProgress',
+    'more than a command may hold',
+    { sub_steps: LARGE },
+    'TOO_LARGE',
+    /at most|smaller|less|KiB|bytes/,
+  ),
+  ...ON_RUN.flatMap(onRun),
+  ...ON_RUN.filter((method) => method !== 'BeginPhase').flatMap(withToken),
+  ...IN_SESSION.flatMap(inSession),
+];
