@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { assertConfiguration, isSoleVoter, peersOf } from '../../src/raft/configuration.ts';
 import { Raft } from '../../src/raft/raft.ts';
-import type { Configuration, RaftOptions } from '../../src/raft/types.ts';
+import type { Configuration, Message, RaftOptions } from '../../src/raft/types.ts';
 import { logIndex, memberId, term } from '../../src/types/ids.ts';
 import { configuration, entriesOfTerms, LIMITS, payload, seededRandom, spansOf } from './cluster.ts';
 import { ELECTION_TICKS, Solo } from './solo.ts';
@@ -168,6 +168,33 @@ describe('steps', () => {
       return JSON.stringify(solo.take());
     };
     expect(run()).toBe(run());
+  });
+
+  it('a follower from before the log’s base gets heartbeats and no empty appends for ever (known bug R16)', () => {
+    const base = {
+      firstIndex: logIndex(8),
+      lastIndex: logIndex(7),
+      baseIndex: logIndex(7),
+      baseTerm: term(3),
+      spans: [],
+    };
+    const voters = { configuration: configuration(['a', 'b', 'c']), hardState: { term: term(3), votedFor: null } };
+    const raft = new Raft(options({ ...voters, log: base, appliedIndex: logIndex(7) }), random);
+    const receive = (from: string, value: number, body: object) => {
+      const message = { from: memberId(from), to: memberId('a'), term: term(value), ...body } as Message;
+      return raft.step({ kind: 'receive', message });
+    };
+    while (raft.role === 'follower') raft.step({ kind: 'tick' });
+    receive('c', 4, { kind: 'preVoteResponse', granted: true });
+    raft.step({ kind: 'persisted', sequence: 1 });
+    receive('c', 4, { kind: 'voteResponse', granted: true });
+    expect(raft.role).toBe('leader');
+    const outcome = { kind: 'rejected', prevLogIndex: 7, hintIndex: 2, hintTerm: 1 };
+    expect(receive('b', 4, { kind: 'appendResponse', outcome })).toEqual([]);
+    for (let turn = 0; turn < 5; turn++) {
+      raft.step({ kind: 'tick' });
+      expect(receive('b', 4, { kind: 'heartbeatResponse', readSequence: 0 })).toEqual([]);
+    }
   });
 
   it('configuration entries are replicated like any other', () => {

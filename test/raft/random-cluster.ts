@@ -33,6 +33,8 @@ export class RandomCluster {
   /** `from->to` links that lose everything. */
   readonly #cut = new Set<string>();
   #faults = true;
+  /** Its clock loses most ticks. */
+  #slow: TestMember | undefined;
   #nextId = 1;
   // What the oracles remember.
   readonly #leaderOfTerm = new Map<number, MemberId>();
@@ -98,6 +100,12 @@ export class RandomCluster {
     return this.#members.find((member) => member.running && member.raft.role === 'leader');
   }
 
+  /** One of those who believe they lead, as a rule; they may be several, of different terms. */
+  #likelyLeader<T extends TestMember | undefined>(otherwise: T): TestMember | T {
+    const leaders = this.#members.filter((member) => member.running && member.raft.role === 'leader');
+    return leaders.length > 0 && this.#chance(70) ? this.#pick(leaders) : otherwise;
+  }
+
   #converged(): boolean {
     const { lastIndex } = must(this.#leader() ?? this.#members[0], 'member').raft.status();
     return this.#members.every((member) => member.applied.length === lastIndex);
@@ -128,14 +136,13 @@ export class RandomCluster {
     if (dice < 430) this.#deliverOne();
     else if (dice < 560) this.#tick();
     else if (dice < 750) this.#persist(member);
-    else if (dice < 850)
-      this.#propose(this.#chance(80) ? (this.#leader() ?? member) : member, 1 + this.#random.below(4));
-    else if (dice < 900) this.#read(member);
+    else if (dice < 850) this.#propose(this.#likelyLeader(member), 1 + this.#random.below(4));
+    else if (dice < 900) this.#read(this.#likelyLeader(member));
     else if (dice < 930) this.#drop();
     else if (dice < 950) this.#duplicate();
     else if (dice < 962) this.#crashOrRestart(member);
     else if (dice < 967) this.#partition();
-    else if (dice < 982) this.#cut.clear();
+    else if (dice < 972) this.#cut.clear();
     else if (dice < 990) this.#step(member, { kind: 'transferLeadership', to: this.#pick(this.#members).id });
     else this.#step(member, { kind: 'unreachable', peer: this.#pick(this.#members).id });
     if (this.#reads.length > 0 && this.#chance(30)) this.#answerReadLog(this.#random.below(this.#reads.length));
@@ -146,9 +153,12 @@ export class RandomCluster {
   }
 
   #tick(): void {
-    // Mostly together, sometimes one clock alone.
+    // Mostly together, sometimes one clock alone; the clock of a cut off leader may be slow.
     const some = this.#chance(70) ? this.#members : [this.#pick(this.#members)];
-    for (const member of some) this.#step(member, { kind: 'tick' });
+    for (const member of some) {
+      if (member === this.#slow && this.#chance(80)) continue;
+      this.#step(member, { kind: 'tick' });
+    }
   }
 
   #persist(member: TestMember): void {
@@ -194,7 +204,10 @@ export class RandomCluster {
 
   #partition(): void {
     this.#cut.clear();
-    const side = new Set(this.#members.filter(() => this.#chance(40)).map(({ id }) => id));
+    // Often just the leader: it must find out by itself that it is none any more.
+    const leader = this.#likelyLeader(undefined);
+    this.#slow = this.#chance(50) ? leader : undefined;
+    const side = new Set(leader ? [leader.id] : this.#members.filter(() => this.#chance(40)).map(({ id }) => id));
     const oneWay = this.#chance(30);
     for (const from of this.#members) {
       for (const to of this.#members) {
