@@ -30,14 +30,17 @@ export interface MachineView {
   firstEventRevision(): Revision;
   /** Events with `from` ≤ revision, in (revision, ordinal) order, whole revisions only, until `limit` is reached. */
   events(from: Revision, limit: number): readonly MachineEvent[];
-  /** When the next timer is due, or null; the leader proposes `advanceTime` then. */
+  /**
+   * When the next timer is due, or null; the leader proposes `advanceTime` then. May be early (a session that was renewed)
+   * and may be in the past (work left over by the bound of one apply); proposing again until it is not does the rest.
+   */
   nextTimerMs(): ClusterTimeMs | null;
 }
 
 export interface Applied {
   /** null for entries without a command. */
   readonly result: CommandResult | null;
-  /** true: answered from the session's memory, nothing was changed. */
+  /** true: answered from the session's memory; nothing but the session's own row (its renewal) was changed. */
   readonly replayed: boolean;
   readonly events: readonly MachineEvent[];
 }
@@ -45,11 +48,15 @@ export interface Applied {
 export interface ReplicatedMachine extends MachineView {
   /**
    * Applies the next entry: synchronous, total, deterministic. `entry.index` is appliedIndex + 1 (asserted).
-   * A command that cannot be carried out gives a typed rejection and changes nothing but the session's memory.
+   * A command that cannot be carried out gives a typed rejection and changes nothing but the state time, what was due
+   * by then, and the session's memory. Throws only for a bug or an entry that this version does not know.
    */
   apply(entry: AppliedEntry): Applied;
   /** Row changes since the last call, last value per key, in table and key order, for one store batch. */
   takeChanges(): readonly RowChange[];
-  /** Replaces the state by rows that a store kept. Called once, before the first apply. */
+  /**
+   * Replaces the state by rows that a store kept, in any order. Called once, before the first apply. Throws when the rows do
+   * not add up to the state hash that was stored with them: the store is damaged.
+   */
   load(appliedIndex: LogIndex, rows: Iterable<StoredRow>): void;
 }

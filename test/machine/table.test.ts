@@ -146,15 +146,13 @@ describe('a table', () => {
 describe('R7: the hash', () => {
   it('never changes: members of different versions compare it', () => {
     const texts = ['', 'a', 'Quorate', 'ü😀\u0000', 'x'.repeat(1_000)];
-    expect(texts.map((text) => JSON.stringify(hashText(text)))).toMatchInlineSnapshot(`
-      [
-        "{"a":0,"b":0,"c":0,"d":0}",
-        "{"a":244314263,"b":1111990905,"c":274514132,"d":1950411037}",
-        "{"a":45328853,"b":-1495663820,"c":1709180077,"d":1553461058}",
-        "{"a":1092214571,"b":393046580,"c":1481307913,"d":2065031273}",
-        "{"a":401063640,"b":336482174,"c":-1262750400,"d":-849839477}",
-      ]
-    `);
+    expect(texts.map((text) => hashText(text))).toEqual([
+      { a: 0, b: 0, c: 0, d: 0 },
+      { a: 244314263, b: 1111990905, c: 274514132, d: 1950411037 },
+      { a: 45328853, b: -1495663820, c: 1709180077, d: 1553461058 },
+      { a: 1092214571, b: 393046580, c: 1481307913, d: 2065031273 },
+      { a: 401063640, b: 336482174, c: -1262750400, d: -849839477 },
+    ]);
   });
 
   it('tells table, key and value apart', () => {
