@@ -1,0 +1,120 @@
+/**
+ * Issue 2, done when 8: random bytes on both ports, and whatever else strangers send. Nothing crashes, nothing is lost,
+ * and the cluster goes on serving; who is no member of the cluster is told why.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { QuorateClient } from '../../src/client/client.ts';
+import { GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
+import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
+import { cliPath } from '../support/build.ts';
+import { decoded, RawCaller, shown } from './caller.ts';
+import { PEER_ROWS, type PeerNames } from './peer-rows.ts';
+import { CALL_ROWS, CONNECTION_ROWS, callHttp2, play } from './raw-connections.ts';
+
+const EXCHANGE = '/quorate.internal.v1.PeerService/Exchange';
+/** Connections that say nothing, on each port. */
+const SILENT = 200;
+let folder: string;
+let cluster: DevCluster;
+let client: QuorateClient;
+let peerAddresses: readonly string[];
+let pids: readonly (number | null)[];
+let names: PeerNames;
+const held: Socket[] = [];
+const loops: string[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'quorate-bad-ports-'));
+  cluster = await startDevCluster({ members: 3, dataDir: folder, cli: cliPath });
+  client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'bad-ports' });
+  const caller = new RawCaller(cluster.endpoints[0] ?? '');
+  const status = decoded(
+    await caller.unary('/quorate.v1.ClusterService/GetStatus', new Uint8Array()),
+    GetStatusResponseSchema,
+  );
+  caller.close();
+  peerAddresses = status.members.map((member) => member.peerAddress);
+  names = { cluster: status.clusterId, self: 'm1', peer: 'm2' };
+  pids = cluster.members.map((member) => member.pid);
+  await write();
+});
+
+/** After each row: a record is written and all earlier ones are there. */
+afterEach(write);
+
+afterAll(async () => {
+  for (const socket of held) socket.destroy();
+  await client?.close();
+  await cluster?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function write(): Promise<void> {
+  const loop = `loop-${String(loops.length).padStart(4, '0')}`;
+  await client.withoutSession.createLoop(loop);
+  loops.push(loop);
+}
+
+function portsOf(address: string): { readonly host: string; readonly port: number } {
+  const [host = '', port = ''] = address.split(':');
+  return { host, port: Number(port) };
+}
+
+describe('U2: strangers on the client port and the peer port', () => {
+  test.each(CONNECTION_ROWS)('$name', async (row) => {
+    const ports = [...cluster.endpoints, ...peerAddresses].map(portsOf);
+    const sockets = await Promise.all(ports.map(({ host, port }) => play(row, host, port)));
+    if (row.afterwards === 'hold') held.push(...sockets);
+  });
+
+  test(`${SILENT} connections that say nothing, on each port`, async () => {
+    const row = { name: 'silent', bytes: Buffer.alloc(0), afterwards: 'hold' } as const;
+    for (const address of [...cluster.endpoints, ...peerAddresses]) {
+      const { host, port } = portsOf(address);
+      held.push(...(await Promise.all(Array.from({ length: SILENT }, () => play(row, host, port)))));
+    }
+  });
+
+  test.each(CALL_ROWS)('HTTP/2 that is not quite gRPC: $name', async (row) => {
+    expect(await callHttp2(cluster.endpoints[0] ?? '', row)).toMatch(row.answer);
+    // The peer port has no such service; it must not trip over it either.
+    expect(await callHttp2(peerAddresses[0] ?? '', row)).not.toMatch(/^no answer|^200 0 /);
+  });
+});
+
+describe('U2: peers that are none', () => {
+  test.each(PEER_ROWS)('$name', async ({ frames, answer }) => {
+    const caller = new RawCaller(peerAddresses[0] ?? '');
+    try {
+      expect(shown(await caller.exchange(EXCHANGE, frames(names)))).toMatch(answer);
+    } finally {
+      caller.close();
+    }
+  });
+});
+
+describe('W2: afterwards', () => {
+  test('the same processes serve, and agree; nothing is lost', async () => {
+    expect(cluster.members.map((member) => member.pid)).toEqual(pids);
+    const listed: string[] = [];
+    for await (const { name } of client.listLoops()) listed.push(name);
+    expect(listed).toEqual(expect.arrayContaining(loops));
+    const agreed = async (): Promise<number> => {
+      const statuses = await client.status();
+      return new Set(
+        statuses.map((one) =>
+          'status' in one ? one.status.streams.map((s) => `${s.appliedIndex}:${s.stateHash}`).join() : one.error,
+        ),
+      ).size;
+    };
+    await expect.poll(agreed, { timeout: 20_000 }).toBe(1);
+    for (const { logFile } of cluster.members) {
+      const lines = (await readFile(logFile, 'utf8')).trimEnd().split('\n');
+      expect(lines.filter((line) => !line.startsWith('{') || /"level":[56]0/.test(line))).toEqual([]);
+    }
+  });
+});
