@@ -41,7 +41,13 @@ const { method } = PhaseService;
 type Handlers = { readonly [Name in keyof RawDefinition<ServiceShape<typeof PhaseService>>]: RawUnaryHandler };
 
 export function phaseHandlers(context: ApiContext): Handlers {
-  return { ...planHandlers(context), ...loopHandlers(context), ...runHandlers(context), ...runReads(context) };
+  return {
+    ...planHandlers(context),
+    ...loopHandlers(context),
+    ...attemptHandlers(context),
+    ...finishHandlers(context),
+    ...runReads(context),
+  };
 }
 
 type PlanHandlers = Pick<Handlers, 'registerPlan' | 'listPlans'>;
@@ -114,9 +120,9 @@ function loopHandlers(context: ApiContext): LoopHandlers {
   };
 }
 
-type RunHandlers = Pick<Handlers, 'beginPhase' | 'reportProgress' | 'commitPhase' | 'abortPhase'>;
+type AttemptHandlers = Pick<Handlers, 'beginPhase' | 'reportProgress'>;
 
-function runHandlers(context: ApiContext): RunHandlers {
+function attemptHandlers(context: ApiContext): AttemptHandlers {
   return {
     beginPhase: mutation(context, method.beginPhase, {
       session: 'optional',
@@ -163,6 +169,13 @@ function runHandlers(context: ApiContext): RunHandlers {
         subStepsKnown: [...value.subStepsKnown],
       }),
     }),
+  };
+}
+
+type FinishHandlers = Pick<Handlers, 'commitPhase' | 'abortPhase'>;
+
+function finishHandlers(context: ApiContext): FinishHandlers {
+  return {
     commitPhase: mutation(context, method.commitPhase, {
       session: 'optional',
       body: (request, check) => ({
