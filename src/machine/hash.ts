@@ -38,12 +38,14 @@ export function hashText(text: string): Hash128 {
   let c = 0;
   let d = 0;
   const length = text.length;
-  // charCodeAt past the end is NaN, which the bit operators turn into 0: the padding of the last block.
-  for (let i = 0; i < length; i += 8) {
-    const w1 = text.charCodeAt(i) | (text.charCodeAt(i + 1) << 16);
-    const w2 = text.charCodeAt(i + 2) | (text.charCodeAt(i + 3) << 16);
-    const w3 = text.charCodeAt(i + 4) | (text.charCodeAt(i + 5) << 16);
-    const w4 = text.charCodeAt(i + 6) | (text.charCodeAt(i + 7) << 16);
+  const blocks = (length + 7) & ~7;
+  // Padded beforehand: reading past the end would give NaN and make the loop several times slower.
+  const units = blocks === length ? text : text.padEnd(blocks, '\u0000');
+  for (let i = 0; i < blocks; i += 8) {
+    const w1 = units.charCodeAt(i) | (units.charCodeAt(i + 1) << 16);
+    const w2 = units.charCodeAt(i + 2) | (units.charCodeAt(i + 3) << 16);
+    const w3 = units.charCodeAt(i + 4) | (units.charCodeAt(i + 5) << 16);
+    const w4 = units.charCodeAt(i + 6) | (units.charCodeAt(i + 7) << 16);
     a ^= Math.imul(rotl(Math.imul(w1, C1), 15), C2);
     a = (Math.imul(rotl(a, 19) + b, 5) + 0x561ccd1b) | 0;
     b ^= Math.imul(rotl(Math.imul(w2, C2), 16), C3);

@@ -3,7 +3,7 @@
  * them (`settle`), not at each change: a row that changes a hundred times between two store batches is serialised once.
  */
 import SortedBTree from 'sorted-btree';
-import { assert } from '../types/assert.ts';
+import { assert, must } from '../types/assert.ts';
 import { type Hash128, hashRow, type StateHash } from './hash.ts';
 import type { Codec } from './row-codec.ts';
 import type { RowChange } from './types.ts';
@@ -19,10 +19,16 @@ const byCodeUnits = (x: string, y: string): number => (x < y ? -1 : x > y ? 1 : 
 const STOP = { break: true };
 
 class Slot<Row> {
+  readonly key: string;
   row: Row;
-  /** Hash of the row as it stands in the state hash; null until settled the first time. */
+  /** Hash of the row as it stands in the state hash; null when it is not in it. */
   hash: Hash128 | null = null;
-  constructor(row: Row) {
+  /** Waits to be settled. */
+  changed = true;
+  /** Still the row of its key. */
+  live = true;
+  constructor(key: string, row: Row) {
+    this.key = key;
     this.row = row;
   }
 }
@@ -37,9 +43,11 @@ export class Table<Row> {
   readonly #codec: Codec<Row>;
   readonly #hash: StateHash;
   readonly #counter: WriteCounter;
-  readonly #slots = new BTree<string, Slot<Row>>(undefined, byCodeUnits);
-  /** Keys changed since the last settle, with the hash that the state hash still holds for them. */
-  readonly #unsettled = new Map<string, Hash128 | null>();
+  /** The same slots twice: by key for single rows, which is most of the work, and in order for ranges. */
+  readonly #slots = new Map<string, Slot<Row>>();
+  readonly #order = new BTree<string, Slot<Row>>(undefined, byCodeUnits);
+  /** Slots changed since the last settle, in the order of their first change; a removed one stands before its successor. */
+  #unsettled: Slot<Row>[] = [];
   /** Changes since the last take. */
   readonly #changes = new Map<string, string | null>();
 
@@ -66,13 +74,15 @@ export class Table<Row> {
   put(key: string, row: Row): void {
     this.#counter.writes++;
     const slot = this.#slots.get(key);
-    if (slot === undefined) {
-      this.#slots.set(key, new Slot(row));
-      if (!this.#unsettled.has(key)) this.#unsettled.set(key, null);
+    if (slot !== undefined) {
+      slot.row = row;
+      this.#markChanged(slot);
       return;
     }
-    slot.row = row;
-    if (!this.#unsettled.has(key)) this.#unsettled.set(key, slot.hash);
+    const fresh = new Slot(key, row);
+    this.#slots.set(key, fresh);
+    this.#order.set(key, fresh);
+    this.#unsettled.push(fresh);
   }
 
   /** True when there was one. */
@@ -81,12 +91,20 @@ export class Table<Row> {
     if (slot === undefined) return false;
     this.#counter.writes++;
     this.#slots.delete(key);
-    if (!this.#unsettled.has(key)) this.#unsettled.set(key, slot.hash);
+    this.#order.delete(key);
+    slot.live = false;
+    this.#markChanged(slot);
     return true;
   }
 
+  #markChanged(slot: Slot<Row>): void {
+    if (slot.changed) return;
+    slot.changed = true;
+    this.#unsettled.push(slot);
+  }
+
   firstKey(): string | undefined {
-    return this.#slots.minKey();
+    return this.#order.minKey();
   }
 
   /** Rows with `from` ≤ key < `to`, in key order, at most `limit`. */
@@ -94,7 +112,7 @@ export class Table<Row> {
     const found: (readonly [string, Row])[] = [];
     if (limit <= 0) return found;
     // Not `getRange`: version 2.1.0 gives one more than its maximum.
-    this.#slots.forRange(from, to, false, (key, slot) => {
+    this.#order.forRange(from, to, false, (key, slot) => {
       found.push([key, slot.row]);
       return found.length < limit ? undefined : STOP;
     });
@@ -111,37 +129,40 @@ export class Table<Row> {
   /** Takes a row from a store. It is no change, and the hash counts it. */
   load(key: string, value: string): void {
     assert(!this.#slots.has(key), `stored twice: ${this.name} ${key}`);
-    const slot = new Slot(this.#codec.unpack(JSON.parse(value)));
+    const slot = new Slot(key, this.#codec.unpack(JSON.parse(value)));
+    slot.changed = false;
     slot.hash = hashRow(this.name, key, value);
     this.#hash.add(slot.hash);
     this.#slots.set(key, slot);
+    this.#order.set(key, slot);
   }
 
   /** Forgets everything, changes included. */
   clear(): void {
     this.settle();
-    this.#slots.forEach((slot) => {
-      if (slot.hash !== null) this.#hash.subtract(slot.hash);
-    });
+    for (const slot of this.#slots.values()) this.#hash.subtract(must(slot.hash, 'a settled row'));
     this.#slots.clear();
+    this.#order.clear();
     this.#changes.clear();
   }
 
   /** Brings the state hash up to date. Costs O(changed rows). */
   settle(): void {
-    for (const [key, before] of this.#unsettled) {
-      const slot = this.#slots.get(key);
-      if (before !== null) this.#hash.subtract(before);
-      if (slot === undefined) {
-        this.#changes.set(key, null);
+    const unsettled = this.#unsettled;
+    if (unsettled.length === 0) return;
+    this.#unsettled = [];
+    for (const slot of unsettled) {
+      slot.changed = false;
+      if (slot.hash !== null) this.#hash.subtract(slot.hash);
+      if (!slot.live) {
+        this.#changes.set(slot.key, null);
         continue;
       }
       const value = JSON.stringify(this.#codec.pack(slot.row));
-      slot.hash = hashRow(this.name, key, value);
+      slot.hash = hashRow(this.name, slot.key, value);
       this.#hash.add(slot.hash);
-      this.#changes.set(key, value);
+      this.#changes.set(slot.key, value);
     }
-    this.#unsettled.clear();
   }
 
   /** Appends the changes since the last take in key order, and forgets them. */
