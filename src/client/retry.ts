@@ -25,8 +25,15 @@ export type Verdict = 'retry' | 'fail' | 'indeterminate';
 
 const RETRIABLE: ReadonlySet<QuorateReason> = new Set<QuorateReason>([...MEMBER_REASONS, 'UNAVAILABLE']);
 
-/** Answers of a session that does not know whether the first try was carried out (R3). */
-const FORGOTTEN: ReadonlySet<QuorateReason> = new Set<QuorateReason>(['SESSION_EXPIRED', 'SESSION_SEQUENCE_FORGOTTEN']);
+/**
+ * Answers that say nothing of the first try (R3): of a session that has forgotten it, or of a gateway that refused this
+ * try by its form (another version of it may have let the first one pass).
+ */
+const NO_NEWS: ReadonlySet<QuorateReason> = new Set<QuorateReason>([
+  'SESSION_EXPIRED',
+  'SESSION_SEQUENCE_FORGOTTEN',
+  'INVALID_ARGUMENT',
+]);
 
 /** `doubt`: an earlier try of the same request has an unknown outcome. */
 export function judge(failure: Failure, safety: Safety, doubt: boolean): Verdict {
@@ -35,7 +42,7 @@ export function judge(failure: Failure, safety: Safety, doubt: boolean): Verdict
   if (RETRIABLE.has(reason)) return 'retry';
   if (!doubt || safety === 'read' || safety === 'repeatable') return 'fail';
   // The state answered this very request: what it says holds for the first try too.
-  return isStateReason(reason) && !FORGOTTEN.has(reason) ? 'fail' : 'indeterminate';
+  return isStateReason(reason) && !NO_NEWS.has(reason) ? 'fail' : 'indeterminate';
 }
 
 /** Whether running out of time leaves the outcome unknown. */

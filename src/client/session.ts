@@ -106,10 +106,13 @@ export class Session extends Mutations implements AsyncDisposable {
   }
 
   #header(sequence: number, traceId = ''): HeaderInit {
+    // One that is asked for again after it had to make room is below what was acknowledged since: the state, and not
+    // the gateway, has to say what is known of it.
+    const { ackedThrough } = this.#window;
     return {
       sessionId: BigInt(this.id),
       sequence: BigInt(sequence),
-      ackedThrough: BigInt(this.#window.ackedThrough),
+      ackedThrough: BigInt(sequence === 0 ? ackedThrough : Math.min(ackedThrough, sequence - 1)),
       caller: this.#deps.callerName,
       traceId,
     };
