@@ -7,8 +7,10 @@ import { rejection } from './context.ts';
 import type { Command, PhaseRef, Rejection } from './types.ts';
 
 const NAME = /^[A-Za-z0-9._\-/]+$/;
-/** With the flag `u` this matches surrogates that stand alone only; such text has no UTF-8 form. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
+/** Part of the language since ES2024, and of every engine that runs this; the library types configured here are older. */
+interface WellFormedText {
+  isWellFormed(): boolean;
+}
 
 function invalid(field: string, message: string): Rejection {
   return rejection('INVALID_ARGUMENT', message, { field });
@@ -31,7 +33,8 @@ export function checkText(field: string, value: string, lengthMin: number, lengt
   if (value.length > lengthMax) {
     return invalid(field, `Shorten ${field} to ${lengthMax} characters; it has ${value.length}.`);
   }
-  if (LONE_SURROGATE.test(value))
+  // A surrogate that stands alone has no UTF-8 form.
+  if (!(value as unknown as WellFormedText).isWellFormed())
     return invalid(field, `Send ${field} as well-formed Unicode; it holds half a character.`);
   return null;
 }
