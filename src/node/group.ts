@@ -16,7 +16,7 @@ import { Admission } from '../proposal/admission.ts';
 import { Waiters } from '../proposal/waiters.ts';
 import type { Raft } from '../raft/raft.ts';
 import type { Entry, Message, Proposal, RaftStatus } from '../raft/types.ts';
-import { assert, unreachable } from '../types/assert.ts';
+import { assert, InvariantError, unreachable } from '../types/assert.ts';
 import type { LogIndex, MemberId, Revision, StreamId } from '../types/ids.ts';
 import { COMMAND_BYTES_MAX } from '../types/limits.ts';
 import { CoreDriver, type OutwardEffect } from './core-driver.ts';
@@ -45,6 +45,8 @@ export class Group {
   #nextProposalId = 1;
   /** Members that nothing was heard of since their connection broke: forwarding to them would only wait in vain. */
   readonly #silent = new Set<MemberId>();
+  /** Commands of own proposals, decoded from the very bytes that are in the log: no replica reads anything else. */
+  readonly #decoded = new WeakMap<Uint8Array, Command>();
   #timerProposed = false;
   #stopped = false;
 
@@ -144,6 +146,11 @@ export class Group {
     if (payload.length > COMMAND_BYTES_MAX) {
       return Promise.resolve(outcomes.tooLarge(payload.length, COMMAND_BYTES_MAX));
     }
+    // What every replica will have to read is read here first: an entry that cannot be decoded would stop them all.
+    // The gateway lets no such command pass, so it is a bug of a caller in this process.
+    const decoded = decodeCommand(payload);
+    if (!decoded.ok) return Promise.reject(new InvariantError(`a command that cannot be read back: ${decoded.error}`));
+    this.#decoded.set(payload, decoded.value);
     if (!this.#admission.tryAdmit(payload.length)) {
       return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
     }
@@ -291,6 +298,8 @@ export class Group {
 
   /** An entry that this version cannot read must stop the member: skipping it would make its state another one. */
   #decode(entry: Entry): Command {
+    const known = this.#decoded.get(entry.payload);
+    if (known !== undefined) return known;
     const decoded = decodeCommand(entry.payload);
     assert(decoded.ok, `entry ${entry.index} can be decoded${decoded.ok ? '' : `: ${decoded.error}`}`);
     return decoded.value;
