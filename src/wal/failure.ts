@@ -2,9 +2,14 @@
 import { DiskError } from '../ports/disk.ts';
 import { WalError } from './types.ts';
 
+/**
+ * What must not be advised here: a member that comes back with less than it acknowledged (an empty folder, an older
+ * copy) may vote again in a term it voted in, and a majority may no longer hold what was committed.
+ */
 const ADVICE_CORRUPT =
-  'The member does not start on a damaged log. Keep this folder for inspection; replace the member by one with an ' +
-  'empty data folder, or restore a backup.';
+  'The member does not start on a damaged log, and this version can neither repair it nor replace a member. Keep this ' +
+  'folder as it is; if the device failed, move the data to a sound disk. Do not start the member with an empty folder ' +
+  'or an older copy of this one: it would have forgotten votes and entries that others count on.';
 
 export function corrupt(file: string, offset: number, reason: string): WalError {
   return new WalError('corrupt', file, offset, `${file} is damaged at offset ${offset}: ${reason}. ${ADVICE_CORRUPT}`);
@@ -24,8 +29,10 @@ const DEVICE_ADVICE: Readonly<Record<DiskError['code'], string>> = {
   no_space: 'The disk is full: free space or move the data folder to a larger disk, then start the member again.',
   permission: 'Give the user that runs the member read and write access to the data folder.',
   read_only: 'The file system is read-only: check the disk (it may have been remounted after errors), then remount it.',
-  io: 'The disk failed: check it before the member is started again. What was acknowledged is on a majority.',
-  not_found: 'A file of the log was removed while the member was running: restore it or replace the member.',
+  io: 'The disk failed: check it, and move the data folder to a sound disk if need be, before the member is started again.',
+  not_found:
+    'A file of the log was removed while the member was running: put that very file back. Do not start the member ' +
+    'with an empty folder or an older copy of this one: it would have forgotten votes and entries that others count on.',
   exists: 'A file of that name is in the way: another process may be using the folder.',
 };
 

@@ -4,7 +4,7 @@
  *
  * WR1  Offsets below `#durable` of the active segment are durable; callers are answered in order, after it moved.
  * WR2  A group lies in one segment. The next segment is written to only after all of the one before is durable.
- * WR3  After the first failure nothing is written, and every call rejects with that failure.
+ * WR3  After the first failure nothing is written, and every call, waiting or later, rejects with that failure.
  */
 import type { Clock } from '../ports/clock.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
@@ -220,15 +220,16 @@ export class WalWriter {
     await this.#file.sync();
     if (this.#failure !== null) return;
     const durationMs = this.#clock.monotonicMs() - startMs;
-    this.#syncing = [];
     this.#durable = end;
     let records = 0;
     for (const batch of batches) {
       records += batch.drafts.length;
       this.#marked = batch.drafts.at(-1)?.type === RECORD_TYPE.syncMark;
       batch.commit(segment, batch.offsets);
-      batch.resolve();
     }
+    // Only now: should a commit throw, all of them are still among those who wait (WR3).
+    this.#syncing = [];
+    for (const batch of batches) batch.resolve();
     this.#options.observe?.({ kind: 'synced', records, bytes, durationMs });
     this.#prepareAhead();
   }

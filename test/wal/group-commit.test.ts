@@ -177,6 +177,24 @@ describe('W5: a failed write or sync is final', () => {
     await wal.close();
   });
 
+  it('a batch that can not be taken in after its sync fails the log, and nobody waits for ever', async () => {
+    const disk = new MemoryDisk();
+    const decodeConfiguration = (): never => {
+      throw new Error('no configuration');
+    };
+    const wal = await openStarted(disk, { decodeConfiguration });
+    const outcomes = await Promise.allSettled([
+      append(wal, 1),
+      wal.append({ stream: STREAM, hardState: null, entries: [entry(2, 1, 'a', 'configuration')] }),
+      append(wal, 3),
+    ]);
+    const later = await Promise.allSettled([append(wal, 4)]);
+    const reasons = [...outcomes, ...later].map((outcome) => (outcome.status === 'rejected' ? outcome.reason : null));
+    expect(reasons[0]).toMatchObject({ message: 'no configuration' });
+    expect(new Set(reasons).size).toBe(1);
+    await wal.close();
+  });
+
   it('keeps what was acknowledged', async () => {
     const disk = new MemoryDisk();
     const wal = await openStarted(disk);
