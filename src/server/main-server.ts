@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { serverOptions } from '../api/options.ts';
 import { createApi } from '../api/server.ts';
 import { Member } from '../node/member.ts';
-import type { MemberSettings } from '../node/options.ts';
+import type { MemberDeps, MemberSettings } from '../node/options.ts';
 import type { Envelope } from '../node/types.ts';
 import type { NetworkHandler } from '../ports/network.ts';
 import { openLevelStore } from '../store/level-store.ts';
@@ -16,6 +16,7 @@ import { NodeDisk } from '../wal/node-disk.ts';
 import type { WalEvent } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
 import type { ServerConfig } from './config.ts';
+import { checkDataFolder } from './data-folder.ts';
 import { Resources } from './resources.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import { VERSION } from './version.ts';
@@ -45,6 +46,7 @@ export async function startServer(config: ServerConfig, logger: Logger): Promise
 }
 
 async function start(config: ServerConfig, logger: Logger, resources: Resources): Promise<RunningServer> {
+  await checkDataFolder(config.dataDir);
   const lock = await lockFolder(config.dataDir);
   resources.add(() => lock.release());
   const disk = new NodeDisk(join(config.dataDir, 'wal'));
@@ -70,7 +72,7 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
-  const opened = await Member.open({
+  const opened = await openMember(config.dataDir, {
     clusterId,
     memberId,
     initialConfiguration: { voters: config.members.map(({ id }) => id).sort(), votersOutgoing: [], learners: [] },
@@ -94,6 +96,16 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
   opened.start();
   logger.info({ clusterId, memberId, client: config.clientListen, peer: config.peerListen }, 'member started');
   return { member: opened, failed, stop: () => resources.close() };
+}
+
+/** What the log and the tables say of each other is checked here: the message names the folder that they are in. */
+async function openMember(dataDir: string, deps: MemberDeps): Promise<Member> {
+  try {
+    return await Member.open(deps);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`the folders wal and store in ${dataDir} cannot be used together: ${why}`, { cause: error });
+  }
 }
 
 async function serve(

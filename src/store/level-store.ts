@@ -201,7 +201,8 @@ function describe(path: string, error: unknown): StoreError {
       { cause: error },
     );
   }
-  if (codes.includes('LEVEL_CORRUPTION') || /corruption/i.test(text)) return corrupt(path, text, error);
+  // LevelDB makes what is missing of a new store; of one that exists, a file that is not there was lost.
+  if (codes.includes('LEVEL_CORRUPTION') || /corruption|No such file/i.test(text)) return corrupt(path, text, error);
   return new StoreError(
     'io',
     path,

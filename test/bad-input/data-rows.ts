@@ -1,0 +1,210 @@
+/** The table of data folders that a member does not start on: what was done to the folder, and what the member says. */
+import { open, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Level } from 'level';
+import { expect } from 'vitest';
+import { must } from '../../src/types/assert.ts';
+import type { ConfigInit } from './member-process.ts';
+
+export interface DataRow {
+  readonly name: string;
+  readonly damage: (dataDir: string) => Promise<unknown>;
+  /** Settings that differ from those the folder was made with. */
+  readonly config?: Partial<ConfigInit>;
+  /** Below the data folder: this is given as `dataDir`. */
+  readonly path?: string;
+  readonly says: (dataDir: string) => RegExp;
+  /** What the message advises; then all is there again. Not given where a backup or another member is needed. */
+  readonly recovers?: (dataDir: string) => Promise<unknown>;
+  /** Files that may appear although the member did not start. */
+  readonly leaves?: RegExp;
+}
+
+const SEGMENT = 'wal/000000000001.wal';
+const nothing = async (): Promise<void> => undefined;
+
+async function flip(file: string, offset: number): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    const byte = Buffer.alloc(1);
+    await handle.read(byte, 0, 1, offset);
+    byte.writeUInt8(byte.readUInt8(0) ^ 0x10);
+    await handle.write(byte, 0, 1, offset);
+  } finally {
+    await handle.close();
+  }
+}
+
+/** How much of the preallocated segment was written. */
+async function writtenBytes(file: string): Promise<number> {
+  const bytes = await readFile(file);
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  return end;
+}
+
+/** A file in place of a folder. */
+function fileAt(path: string) {
+  return async (dataDir: string): Promise<void> => {
+    await rm(join(dataDir, path), { recursive: true, force: true });
+    await writeFile(join(dataDir, path), 'not a folder');
+  };
+}
+
+async function damagedStoreFile(dataDir: string, name: string): Promise<void> {
+  await writeFile(join(dataDir, 'store', name), 'this is not what LevelDB wrote\n');
+}
+
+const moveStore = (dataDir: string): Promise<void> => rename(join(dataDir, 'store'), join(dataDir, 'store-damaged'));
+const DAMAGED_LOG = 'The member does not start on a damaged log.*Keep this folder';
+
+export const DATA_ROWS: readonly DataRow[] = [
+  {
+    name: 'of another cluster',
+    damage: nothing,
+    config: { clusterId: 'other' },
+    says: (dir) =>
+      new RegExp(
+        `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set the data folder`,
+      ),
+    recovers: nothing,
+  },
+  {
+    name: 'of another member',
+    damage: nothing,
+    config: { memberId: 'b' },
+    says: (dir) =>
+      new RegExp(
+        `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member b of cluster bad-start\\. Set the data folder`,
+      ),
+  },
+  {
+    name: 'that is a file',
+    damage: fileAt('file'),
+    path: 'file',
+    says: (dir) =>
+      new RegExp(`${dir}/file is a file where a folder is needed: move it away, or choose another data folder`),
+  },
+  {
+    name: 'below a file',
+    damage: fileAt('file'),
+    path: 'file/data',
+    says: (dir) => new RegExp(`${dir}/file is a file where a folder is needed: move it away`),
+  },
+  {
+    name: 'whose log is a file',
+    damage: async (dir) => {
+      await rename(join(dir, 'wal'), join(dir, 'kept'));
+      await fileAt('wal')(dir);
+    },
+    says: (dir) => new RegExp(`${dir}/wal is a file where a folder is needed: move it away`),
+  },
+  {
+    name: 'whose log is damaged in the middle',
+    damage: async (dir) => flip(join(dir, SEGMENT), Math.floor((await writtenBytes(join(dir, SEGMENT))) / 2)),
+    says: (dir) =>
+      new RegExp(`${dir}/${SEGMENT} is damaged at offset \\d+: the record there is not intact.*${DAMAGED_LOG}`),
+  },
+  {
+    name: 'whose log has a hole of 512 zeroes in the middle',
+    damage: async (dir) => {
+      const handle = await open(join(dir, SEGMENT), 'r+');
+      await handle.write(Buffer.alloc(512), 0, 512, Math.floor((await writtenBytes(join(dir, SEGMENT))) / 2));
+      await handle.close();
+    },
+    says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset \\d+: .*${DAMAGED_LOG}`),
+  },
+  {
+    name: 'whose segment has a damaged header',
+    damage: (dir) => flip(join(dir, SEGMENT), 9),
+    says: (dir) => new RegExp(`${dir}/${SEGMENT}.*offset 0`),
+  },
+  {
+    name: 'whose first segment is missing',
+    damage: (dir) => rename(join(dir, SEGMENT), join(dir, 'wal/000000000002.wal')),
+    says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset 0: this segment is missing`),
+    recovers: (dir) => rename(join(dir, 'wal/000000000002.wal'), join(dir, SEGMENT)),
+  },
+  {
+    name: 'whose segment is empty',
+    damage: (dir) => truncate(join(dir, SEGMENT), 0),
+    says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset 0: .*${DAMAGED_LOG}`),
+  },
+  {
+    name: 'whose log was cut short',
+    damage: async (dir) => truncate(join(dir, SEGMENT), Math.floor((await writtenBytes(join(dir, SEGMENT))) / 2)),
+    says: () => /the store has applied entry \d+ of stream 1 but the log ends at \d+: .*Put the log back/,
+    // By itself the log ends in a torn write, and that is cut; the tables alone tell that there was more.
+    leaves: /^(wal|store)\//,
+  },
+  {
+    name: 'whose log is gone',
+    damage: (dir) => rename(join(dir, 'wal'), join(dir, 'moved')),
+    says: () =>
+      /the store has applied entry \d+ of stream 1 but the log ends at 0: the log folder was removed or replaced\. Put the log back/,
+    recovers: async (dir) => {
+      await rm(join(dir, 'wal'), { recursive: true });
+      await rename(join(dir, 'moved'), join(dir, 'wal'));
+    },
+    // A log that is not there is made before the tables are looked at.
+    leaves: /^(wal|store)\//,
+  },
+  {
+    name: 'whose tables are damaged (CURRENT)',
+    damage: (dir) => damagedStoreFile(dir, 'CURRENT'),
+    says: (dir) =>
+      new RegExp(
+        `The store in ${dir}/store is damaged: .*Move the folder away and start again; the member rebuilds it from its log\\.`,
+      ),
+    recovers: moveStore,
+    leaves: /^store\/LOG/,
+  },
+  {
+    name: 'whose tables are damaged (MANIFEST)',
+    damage: async (dir) => {
+      const current = (await readFile(join(dir, 'store/CURRENT'), 'utf8')).trim();
+      await damagedStoreFile(dir, current);
+    },
+    says: (dir) => new RegExp(`The store in ${dir}/store is damaged: .*Move the folder away and start again`),
+    leaves: /^store\/LOG/,
+  },
+  {
+    name: 'whose tables have lost a write',
+    damage: async (dir) => {
+      const log = must(
+        (await readdir(join(dir, 'store'))).find((name) => name.endsWith('.log')),
+        'LevelDB has a log',
+      );
+      // LevelDB drops what its first block holds from there on, and keeps the blocks behind it.
+      expect((await stat(join(dir, 'store', log))).size).toBeGreaterThan(3 * 32_768);
+      await flip(join(dir, 'store', log), 100);
+    },
+    says: (dir) =>
+      new RegExp(`in ${dir} cannot be used together: the stored rows do not add up: move the damaged store away`),
+    recovers: moveStore,
+    leaves: /^store\//,
+  },
+  {
+    name: 'whose tables were written by another version',
+    damage: async (dir) => {
+      const database = new Level(join(dir, 'store'));
+      await database.put('format', 'quorate-store-9');
+      await database.close();
+    },
+    says: (dir) =>
+      new RegExp(
+        `The store in ${dir}/store has format "quorate-store-9", this version reads quorate-store-1\\. Start the version`,
+      ),
+    leaves: /^store\//,
+  },
+  {
+    name: 'whose tables are a file',
+    damage: fileAt('store'),
+    says: (dir) => new RegExp(`${dir}/store is a file where a folder is needed: move it away`),
+  },
+  {
+    name: 'whose lock is a file',
+    damage: fileAt('lock'),
+    says: (dir) => new RegExp(`${dir}/lock is a file where a folder is needed: move it away`),
+  },
+];
