@@ -185,15 +185,17 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
 
 async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
   const recovered = deps.wal.streams.find((candidate) => candidate.stream === stream);
-  if (recovered === undefined) await deps.wal.bootstrap(stream, deps.initialConfiguration);
   const log = recovered ?? emptyStream(stream, deps);
   const stored = await deps.store.load(stream);
+  // Before anything is written: a log that is started here would hide that one is missing.
   if (stored.appliedIndex > log.lastIndex) {
     throw new Error(
       `the store has applied entry ${stored.appliedIndex} of stream ${stream} but the log ends at ${log.lastIndex}: ` +
-        'the log folder was removed or replaced. Put the log back, or remove the store folder as well if the log is right.',
+        'the log folder was removed or replaced. Put the log back that belongs to this store. The member does not start ' +
+        'without it, because only the log knows its votes and acknowledgements',
     );
   }
+  if (recovered === undefined) await deps.wal.bootstrap(stream, deps.initialConfiguration);
   const machine = createMachine();
   machine.load(stored.appliedIndex, stored.rows);
   const trace = deps.onTrace;

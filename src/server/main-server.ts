@@ -17,6 +17,8 @@ import type { WalEvent } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
 import type { ServerConfig } from './config.ts';
 import { checkDataFolder } from './data-folder.ts';
+import { MemberIdentity } from './identity.ts';
+import { agreedVoters, membersDigest } from './members.ts';
 import { Resources } from './resources.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import { VERSION } from './version.ts';
@@ -49,12 +51,17 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
   await checkDataFolder(config.dataDir);
   const lock = await lockFolder(config.dataDir);
   resources.add(() => lock.release());
-  const disk = new NodeDisk(join(config.dataDir, 'wal'));
-  const { clusterId, memberId } = config;
+  const { clusterId, memberId, dataDir } = config;
+  const identity = await MemberIdentity.open(new NodeDisk(dataDir), { clusterId, memberId });
+  resources.add(() => identity.close());
+  const disk = new NodeDisk(join(dataDir, 'wal'));
   const observe = (event: WalEvent): void => observeWal(event, logger);
   const wal = await openWal(disk, systemClock, { clusterId, memberId, ...config.wal, observe });
   resources.add(() => wal.close());
-  const store = await openLevelStore(join(config.dataDir, 'store'));
+  identity.checkLog(wal.streams.length > 0);
+  const listed = config.members.map(({ id }) => id);
+  const voters = agreedVoters(listed, wal.streams, dataDir, identity.unknownToPeers);
+  const store = await openLevelStore(join(dataDir, 'store'), { clusterId, memberId });
   resources.add(() => store.close());
 
   let member: Member | null = null;
@@ -62,20 +69,17 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
     receive: (from, envelope) => member?.receive(from, envelope),
     unreachable: (peer) => member?.unreachable(peer),
   };
-  const peers = new Map<MemberId, string>(
-    config.members.filter(({ id }) => id !== memberId).map(({ id, peerAddress }) => [id, peerAddress]),
-  );
-  const transport = new PeerTransport({ clusterId, memberId, peers, handler, logger });
+  const transport = createTransport(config, logger, handler, identity, voters);
   resources.add(async () => transport.stop());
 
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<Error>((resolve) => {
     fail = resolve;
   });
-  const opened = await openMember(config.dataDir, {
+  const opened = await openMember(dataDir, {
     clusterId,
     memberId,
-    initialConfiguration: { voters: config.members.map(({ id }) => id).sort(), votersOutgoing: [], learners: [] },
+    initialConfiguration: { voters, votersOutgoing: [], learners: [] },
     streams: [DATA_STREAM],
     clock: systemClock,
     random: systemRandom,
@@ -89,6 +93,7 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
     },
     onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
   });
+  await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());
   await serve(config, logger, opened, transport, resources);
@@ -96,6 +101,29 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
   opened.start();
   logger.info({ clusterId, memberId, client: config.clientListen, peer: config.peerListen }, 'member started');
   return { member: opened, failed, stop: () => resources.close() };
+}
+
+function createTransport(
+  config: ServerConfig,
+  logger: Logger,
+  handler: NetworkHandler<Envelope>,
+  identity: MemberIdentity,
+  voters: readonly MemberId[],
+): PeerTransport {
+  const { clusterId, memberId, members } = config;
+  const others = members.filter(({ id }) => id !== memberId);
+  return new PeerTransport({
+    clusterId,
+    memberId,
+    peers: new Map(others.map(({ id, peerAddress }) => [id, peerAddress])),
+    identity: {
+      incarnation: identity.incarnation,
+      membersDigest: membersDigest(voters),
+      admit: (peer, incarnation) => identity.admit(peer, incarnation),
+    },
+    handler,
+    logger,
+  });
 }
 
 /** What the log and the tables say of each other is checked here: the message names the folder that they are in. */

@@ -1,22 +1,23 @@
 /**
  * The mirror of the tables in LevelDB, all streams of a member in one database.
  *
- * Keys: `format` holds the version of this layout; `<stream, 16 digits> index` the applied index; and
+ * Keys: `format` holds the version of this layout; `member` whose store it is; `<stream, 16 digits> index` the applied index; and
  * `<stream, 16 digits> row <table> <key>` a row. The index sorts before the rows, so that one iterator, which is one
  * consistent state, reads both.
  */
 import { Level } from 'level';
 import type { RowChange, StoredRow } from '../machine/types.ts';
 import { assert, InvariantError } from '../types/assert.ts';
-import { type LogIndex, logIndex, type StreamId } from '../types/ids.ts';
+import { type ClusterId, type LogIndex, logIndex, type MemberId, type StreamId } from '../types/ids.ts';
 import type { Store } from './types.ts';
 
 const FORMAT_KEY = 'format';
 const FORMAT = 'quorate-store-1';
+const MEMBER_KEY = 'member';
 /** Rows read from LevelDB at a time. */
 const LOAD_ROWS = 1_000;
 
-export type StoreErrorCode = 'locked' | 'permission' | 'corrupt' | 'format' | 'io';
+export type StoreErrorCode = 'locked' | 'permission' | 'corrupt' | 'format' | 'foreign' | 'io';
 
 /** The store cannot be used; the message says where and what to do. */
 export class StoreError extends Error {
@@ -32,8 +33,14 @@ export class StoreError extends Error {
 
 type Database = Level<string, string>;
 
-/** Opens the store in folder `path`, made if absent. Rejects with {@link StoreError}. */
-export async function openLevelStore(path: string): Promise<Store> {
+/** Whose tables the store mirrors. */
+export interface StoreOwner {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+}
+
+/** Opens the store in folder `path`, made if absent and then the owner's. Rejects with {@link StoreError}. */
+export async function openLevelStore(path: string, owner: StoreOwner): Promise<Store> {
   const database: Database = new Level(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
   try {
     await database.open();
@@ -41,14 +48,24 @@ export async function openLevelStore(path: string): Promise<Store> {
     throw describe(path, cause);
   }
   try {
-    const format = await database.get(FORMAT_KEY);
-    if (format === undefined) await database.put(FORMAT_KEY, FORMAT);
-    else if (format !== FORMAT) throw otherFormat(path, format);
+    await checkOwner(path, database, owner);
   } catch (cause) {
     await database.close();
     throw cause instanceof StoreError ? cause : describe(path, cause);
   }
   return new LevelStore(path, database);
+}
+
+async function checkOwner(path: string, database: Database, { clusterId, memberId }: StoreOwner): Promise<void> {
+  const [format, member] = await database.getMany([FORMAT_KEY, MEMBER_KEY]);
+  if (format !== undefined && format !== FORMAT) throw otherFormat(path, format);
+  const own = `member ${memberId} of cluster ${clusterId}`;
+  if (member !== undefined && member !== own) throw foreign(path, member, own);
+  if (format !== undefined && member !== undefined) return;
+  await database.batch([
+    { type: 'put', key: FORMAT_KEY, value: FORMAT },
+    { type: 'put', key: MEMBER_KEY, value: own },
+  ]);
 }
 
 class LevelStore implements Store {
@@ -176,6 +193,14 @@ function otherFormat(path: string, format: string): StoreError {
     'format',
     path,
     `The store in ${path} has format ${JSON.stringify(format.slice(0, 40))}, this version reads ${FORMAT}. Start the version that wrote it, or name another folder.`,
+  );
+}
+
+function foreign(path: string, found: string, own: string): StoreError {
+  return new StoreError(
+    'foreign',
+    path,
+    `The store in ${path} belongs to ${JSON.stringify(found.slice(0, 160))}, but this is ${own}. Put the store back that belongs to this member, or move this one away: it is rebuilt from the log.`,
   );
 }
 

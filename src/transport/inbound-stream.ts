@@ -5,9 +5,9 @@ import { type PeerEnvelope, type PeerFrame, PeerFrameSchema } from '../gen/quora
 import type { Envelope } from '../node/types.ts';
 import { decodeMessage } from '../rpc/service.ts';
 import { type StatusError, statusError } from '../rpc/status.ts';
-import type { ClusterId, MemberId } from '../types/ids.ts';
+import type { MemberId } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
-import { helloFrame, readHello } from './hello.ts';
+import { admitPeer, type Greeting, type HelloReader, helloFrame, readHello } from './hello.ts';
 
 export interface InboundEvents {
   /** The hello was accepted. Called before the first `received`. */
@@ -19,9 +19,7 @@ export interface InboundEvents {
   closed(stream: InboundStream, from: MemberId | null): void;
 }
 
-export interface InboundOptions {
-  readonly clusterId: ClusterId;
-  readonly memberId: MemberId;
+export interface InboundOptions extends HelloReader {
   readonly peers: ReadonlyMap<MemberId, unknown>;
   readonly helloTimeoutMs: number;
   readonly events: InboundEvents;
@@ -42,7 +40,7 @@ export class InboundStream {
         statusError({
           code: Code.DEADLINE_EXCEEDED,
           reason: 'HELLO_EXPECTED',
-          message: `no hello within ${options.helloTimeoutMs} ms`,
+          message: `no complete hello within ${options.helloTimeoutMs} ms`,
         }),
       );
     }, options.helloTimeoutMs);
@@ -92,17 +90,30 @@ export class InboundStream {
   }
 
   #onHello(frame: PeerFrame): void {
-    const { clusterId, memberId, peers, events } = this.#options;
-    const hello = readHello(frame, { clusterId, memberId }, peers);
+    const hello = readHello(frame, this.#options, this.#options.peers);
     if (!hello.ok) {
       this.#refuse(hello.error);
       return;
     }
+    // Nothing is read meanwhile: what follows the hello waits, in order.
+    this.#call.pause();
+    void this.#admit(hello.value);
+  }
+
+  async #admit(greeting: Greeting): Promise<void> {
+    const { clusterId, memberId, identity, events } = this.#options;
+    const admitted = await admitPeer(this.#options, greeting);
+    if (this.#closed) return;
+    if (!admitted.ok) {
+      this.#refuse(admitted.error);
+      return;
+    }
     clearTimeout(this.#helloTimer);
-    const { from } = hello.value;
+    const { from } = greeting;
     this.#from = from;
     events.accepted(this, from);
-    this.#call.write(helloFrame({ clusterId, from: memberId, to: from }));
+    this.#call.write(helloFrame({ clusterId, from: memberId, to: from, identity }));
+    this.#call.resume();
   }
 
   #onEnvelopes(from: MemberId, frame: PeerFrame): void {

@@ -10,8 +10,9 @@ import { PeerFrameSchema, PeerService } from '../gen/quorate/internal/v1/peer_pb
 import type { Envelope } from '../node/types.ts';
 import { decodeMessage, encodeMessage, rawDefinition } from '../rpc/service.ts';
 import { parseStatus } from '../rpc/status.ts';
-import type { ClusterId, MemberId } from '../types/ids.ts';
-import { helloFrame, readHello } from './hello.ts';
+import type { MemberId } from '../types/ids.ts';
+import { err, type Result } from '../types/result.ts';
+import { admitPeer, type Greeting, type HelloReader, helloFrame, readHello } from './hello.ts';
 import { peerChannelOptions, type TransportLimits } from './options.ts';
 import { SendQueue } from './send-queue.ts';
 
@@ -28,9 +29,7 @@ export interface PeerLinkEvents {
   failed(why: string): void;
 }
 
-export interface PeerLinkOptions {
-  readonly clusterId: ClusterId;
-  readonly memberId: MemberId;
+export interface PeerLinkOptions extends HelloReader {
   readonly peer: MemberId;
   /** host:port */
   readonly address: string;
@@ -53,7 +52,9 @@ interface Attempt {
   readonly client: Client;
   readonly call: Call;
   readonly helloTimer: NodeJS.Timeout;
-  /** When the hello was answered, by the monotonic clock; null before. */
+  /** The peer has sent its hello. */
+  answered: boolean;
+  /** When the hello was answered and the peer admitted, by the monotonic clock; null before. */
   upSinceMs: number | null;
 }
 
@@ -126,7 +127,7 @@ export class PeerLink {
   // -------------------------------------------------------------------------------------------- connection
 
   #connect(): void {
-    const { address, limits, clusterId, memberId, peer } = this.#options;
+    const { address, limits, clusterId, memberId, peer, identity } = this.#options;
     const client = new Client(address, credentials.createInsecure(), peerChannelOptions(limits));
     const call: Call = client.makeBidiStreamRequest(
       exchange.path,
@@ -136,33 +137,39 @@ export class PeerLink {
     const helloTimer = setTimeout(() => {
       this.#end(attempt, `no answer from ${address} within ${limits.helloTimeoutMs} ms`);
     }, limits.helloTimeoutMs);
-    const attempt: Attempt = { client, call, helloTimer, upSinceMs: null };
+    const attempt: Attempt = { client, call, helloTimer, answered: false, upSinceMs: null };
     this.#attempt = attempt;
     call.on('data', (bytes: Buffer) => this.#onFrame(attempt, bytes));
     call.on('status', (status: StatusObject) => this.#onStatus(attempt, status));
     // Everything that an 'error' says is in the 'status' as well; without a listener it would be thrown.
     call.on('error', () => {});
-    call.write(helloFrame({ clusterId, from: memberId, to: peer }));
+    call.write(helloFrame({ clusterId, from: memberId, to: peer, identity }));
   }
 
   /** The peer sends one frame, its hello; anything more is a fault of its own. */
   #onFrame(attempt: Attempt, bytes: Buffer): void {
     if (this.#attempt !== attempt) return;
-    const { clusterId, memberId, peer } = this.#options;
-    if (attempt.upSinceMs !== null) {
+    if (attempt.answered) {
       this.#end(attempt, 'the peer sent a frame after its hello');
       return;
     }
-    const hello = readAnswer(bytes, { clusterId, memberId }, peer);
-    if (typeof hello === 'string') {
+    attempt.answered = true;
+    void this.#admit(attempt, readAnswer(bytes, this.#options, this.#options.peer));
+  }
+
+  /** Nothing is sent before the peer's data folder is known to be the one that it always had. */
+  async #admit(attempt: Attempt, hello: Result<Greeting, string>): Promise<void> {
+    const admitted = hello.ok ? await admitAnswer(this.#options, hello.value) : hello;
+    if (this.#attempt !== attempt) return;
+    if (!admitted.ok) {
       this.#backoffMs = this.#options.limits.reconnectMaxMs;
-      this.#end(attempt, hello);
+      this.#end(attempt, admitted.error);
       return;
     }
     clearTimeout(attempt.helloTimer);
     attempt.upSinceMs = performance.now();
-    this.#featureLevel = hello.featureLevel;
-    this.#options.events.up(hello.featureLevel);
+    this.#featureLevel = admitted.value.featureLevel;
+    this.#options.events.up(admitted.value.featureLevel);
   }
 
   #onStatus(attempt: Attempt, status: StatusObject): void {
@@ -263,15 +270,16 @@ export class PeerLink {
 }
 
 /** The peer's greeting, or what is wrong with it. */
-function readAnswer(
-  bytes: Buffer,
-  self: { readonly clusterId: ClusterId; readonly memberId: MemberId },
-  peer: MemberId,
-): { readonly featureLevel: number } | string {
+function readAnswer(bytes: Buffer, self: HelloReader, peer: MemberId): Result<Greeting, string> {
   try {
     const hello = readHello(decodeMessage(PeerFrameSchema, bytes), self, new Map([[peer, null]]));
-    return hello.ok ? hello.value : hello.error.details;
+    return hello.ok ? hello : err(hello.error.details);
   } catch {
-    return 'the answer is no peer frame: is this the address of a peer port?';
+    return err('the answer is no peer frame: is this the address of a peer port?');
   }
+}
+
+async function admitAnswer(self: HelloReader, greeting: Greeting): Promise<Result<Greeting, string>> {
+  const admitted = await admitPeer(self, greeting);
+  return admitted.ok ? admitted : err(admitted.error.details);
 }

@@ -11,7 +11,8 @@ import type { Envelope } from '../node/types.ts';
 import type { Network, NetworkHandler } from '../ports/network.ts';
 import { rawDefinition } from '../rpc/service.ts';
 import { statusError } from '../rpc/status.ts';
-import type { ClusterId, MemberId } from '../types/ids.ts';
+import type { MemberId } from '../types/ids.ts';
+import type { HelloReader } from './hello.ts';
 import { type InboundEvents, InboundStream } from './inbound-stream.ts';
 import { LogThrottle } from './log-throttle.ts';
 import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './options.ts';
@@ -20,9 +21,7 @@ import { PeerLink, type PeerLinkStatus } from './peer-link.ts';
 /** One log line for each subject in this time. */
 const LOG_INTERVAL_MS = 30_000;
 
-export interface PeerTransportOptions {
-  readonly clusterId: ClusterId;
-  readonly memberId: MemberId;
+export interface PeerTransportOptions extends HelloReader {
   /** host:port of the peer port of every member; the member itself may be among them. */
   readonly peers: ReadonlyMap<MemberId, string>;
   readonly handler: NetworkHandler<Envelope>;
@@ -83,10 +82,11 @@ export class PeerTransport implements Network<Envelope> {
   }
 
   #link(peer: MemberId, address: string): PeerLink {
-    const { clusterId, memberId, handler, logger } = this.#options;
+    const { clusterId, memberId, identity, handler, logger } = this.#options;
     return new PeerLink({
       clusterId,
       memberId,
+      identity,
       peer,
       address,
       limits: this.#limits,
@@ -104,7 +104,7 @@ export class PeerTransport implements Network<Envelope> {
   // -------------------------------------------------------------------------------------------- inbound
 
   #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
-    const { clusterId, memberId } = this.#options;
+    const { clusterId, memberId, identity } = this.#options;
     const { unknownStreamsMax, helloTimeoutMs } = this.#limits;
     if (!this.#running || this.#unknown.size >= unknownStreamsMax) {
       const message = this.#running ? 'too many streams without a hello' : `member ${memberId} is not running`;
@@ -112,7 +112,8 @@ export class PeerTransport implements Network<Envelope> {
       return;
     }
     const events = this.#inboundEvents();
-    this.#unknown.add(new InboundStream(call, { clusterId, memberId, peers: this.#links, helloTimeoutMs, events }));
+    const options = { clusterId, memberId, identity, peers: this.#links, helloTimeoutMs, events };
+    this.#unknown.add(new InboundStream(call, options));
   }
 
   #inboundEvents(): InboundEvents {

@@ -42,6 +42,8 @@ export const PEER_FRAMES_IN_WRITE_MAX = 4;
 export const PEER_STREAMS_UNKNOWN_MAX = 64;
 /** Longest time for a connection and its hello, milliseconds; then it is given up and tried again. */
 export const PEER_HELLO_TIMEOUT_MS = 2_000;
+/** Largest `identity.json`: it names each member once. */
+export const IDENTITY_BYTES_MAX = 64 * KiB;
 /** Wait before a reconnect, milliseconds: starts at the first, doubles up to the second, with jitter. Failover needs it short. */
 export const PEER_RECONNECT_MIN_MS = 20;
 export const PEER_RECONNECT_MAX_MS = 1_000;
@@ -121,6 +123,9 @@ export const WAL_RECORD_BYTES_MAX = 64 * MiB;
 export const WAL_GROUP_BYTES_MAX = 4 * MiB;
 /** Written and not yet fsync'd; the log does not write further beyond it. Also bounds what a power loss may tear. */
 export const WAL_UNSYNCED_BYTES_MAX = 16 * MiB;
+/** Copies of torn tails that the log keeps aside, in count, and the bytes of one. */
+export const WAL_TORN_COPIES_MAX = 4;
+export const WAL_TORN_COPY_BYTES_MAX = 32 * MiB;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
 
@@ -146,3 +151,4 @@ assert(COMMAND_BYTES_MAX <= WAL_RECORD_BYTES_SPLIT, 'a command fits a log record
 assert(WAL_RECORD_BYTES_SPLIT < WAL_RECORD_BYTES_MAX, 'a split record is within the hard limit');
 assert(PEER_MESSAGE_BYTES_MAX < WAL_RECORD_BYTES_MAX, 'whatever a peer can send fits a log record');
 assert(WAL_GROUP_BYTES_MAX <= WAL_UNSYNCED_BYTES_MAX, 'a group may be written');
+assert(WAL_UNSYNCED_BYTES_MAX < WAL_TORN_COPY_BYTES_MAX, 'what a power loss may tear fits a copy');

@@ -5,9 +5,10 @@ import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLevelStore, StoreError } from '../../src/store/level-store.ts';
 import type { Store } from '../../src/store/types.ts';
-import { logIndex, streamId } from '../../src/types/ids.ts';
+import { clusterId, logIndex, memberId, streamId } from '../../src/types/ids.ts';
 
 const ONE = streamId(1);
+const OWNER = { clusterId: clusterId('test'), memberId: memberId('a') };
 
 let folder = '';
 let path = '';
@@ -25,7 +26,7 @@ afterEach(async () => {
 });
 
 async function opened(): Promise<Store> {
-  const store = await openLevelStore(path);
+  const store = await openLevelStore(path, OWNER);
   open.push(store);
   return store;
 }
@@ -61,7 +62,7 @@ async function behind(change: (database: Level<string, string>) => Promise<void>
 describe('a LevelDB store that cannot be used says which and what to do', () => {
   it('in use by another', async () => {
     await opened();
-    const error = await failure(openLevelStore(path));
+    const error = await failure(openLevelStore(path, OWNER));
     expect(error.code).toBe('locked');
     expect(error.message).toContain(path);
     expect(error.message).toContain('Stop that process');
@@ -69,7 +70,7 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
 
   it('no permission', async () => {
     await chmod(folder, 0o500);
-    const error = await failure(asOrdinaryUser(() => openLevelStore(path)));
+    const error = await failure(asOrdinaryUser(() => openLevelStore(path, OWNER)));
     expect(error.code).toBe('permission');
     expect(error.message).toContain(path);
     expect(error.message).toContain('read and write');
@@ -77,7 +78,7 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
 
   it('a file where the folder should be', async () => {
     await writeFile(path, 'not a folder');
-    const error = await failure(openLevelStore(path));
+    const error = await failure(openLevelStore(path, OWNER));
     expect(error.code).toBe('io');
     expect(error.message).toContain(path);
   });
@@ -85,12 +86,24 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
   it('written by another version', async () => {
     await (await opened()).close();
     await behind((database) => database.put('format', 'quorate-store-99'));
-    const error = await failure(openLevelStore(path));
+    const error = await failure(openLevelStore(path, OWNER));
     expect(error.code).toBe('format');
     expect(error.message).toContain('quorate-store-99');
     // The refused one has let go of the folder.
     await behind((database) => database.put('format', 'quorate-store-1'));
     await opened();
+  });
+
+  it.each([
+    { ...OWNER, memberId: memberId('b') },
+    { ...OWNER, clusterId: clusterId('other') },
+  ])('of another: $memberId of $clusterId', async (other) => {
+    await (await opened()).close();
+    const error = await failure(openLevelStore(path, other));
+    expect(error.code).toBe('foreign');
+    expect(error.message).toContain(`belongs to "member a of cluster test", but this is member ${other.memberId}`);
+    expect(error.message).toContain('Put the store back');
+    expect((await (await opened()).load(ONE)).appliedIndex).toBe(0);
   });
 
   it.each([
@@ -108,12 +121,12 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
   });
 
   it('a damaged manifest', async () => {
-    const store = await openLevelStore(path);
+    const store = await openLevelStore(path, OWNER);
     await store.write(ONE, logIndex(1), [{ table: 'a', key: 'k', value: '1' }]);
     await store.close();
     const manifest = (await readdir(path)).find((name) => name.startsWith('MANIFEST'));
     await truncate(join(path, manifest ?? ''), 10);
-    const error = await failure(openLevelStore(path));
+    const error = await failure(openLevelStore(path, OWNER));
     expect(error.code).toBe('corrupt');
     expect(error.message).toContain(path);
   });

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openLevelStore } from '../../src/store/level-store.ts';
+import { clusterId, memberId } from '../../src/types/ids.ts';
 import { storeContract } from './contract.ts';
 import { MemoryStore, MemoryStoreData } from './memory-store.ts';
 
@@ -13,7 +14,7 @@ storeContract('memory', async () => {
 storeContract('level', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'quorate-store-'));
   return {
-    open: () => openLevelStore(join(folder, 'store')),
+    open: () => openLevelStore(join(folder, 'store'), { clusterId: clusterId('test'), memberId: memberId('a') }),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
 });

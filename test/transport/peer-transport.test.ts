@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type PeerEnvelope, PeerFrameSchema, PeerService } from '../../src/gen/quorate/internal/v1/peer_pb.ts';
 import { encodeMessage, rawDefinition } from '../../src/rpc/service.ts';
 import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
-import { helloFrame } from '../../src/transport/hello.ts';
+import { helloFrame, type PeerIdentity } from '../../src/transport/hello.ts';
 import { LogThrottle } from '../../src/transport/log-throttle.ts';
 import { must } from '../../src/types/assert.ts';
 import { clusterId, memberId } from '../../src/types/ids.ts';
@@ -14,6 +14,7 @@ import {
   connected,
   freePort,
   heartbeat,
+  identityOf,
   type MemberInit,
   sequences,
   startMember,
@@ -293,8 +294,9 @@ describe('the log throttle', () => {
 
 const { exchange: method } = rawDefinition(PeerService);
 
-function hello(cluster: string, from: string, to: string): Buffer {
-  return helloFrame({ clusterId: clusterId(cluster), from: memberId(from), to: memberId(to) });
+function hello(cluster: string, from: string, to: string, change: Partial<PeerIdentity> = {}): Buffer {
+  const identity = { ...identityOf(from), ...change };
+  return helloFrame({ clusterId: clusterId(cluster), from: memberId(from), to: memberId(to), identity });
 }
 
 function futureHello(): Buffer {
@@ -307,6 +309,8 @@ function futureHello(): Buffer {
       to: 'a',
       protocolVersion: 2,
       featureLevel: 1,
+      incarnation: identityOf('b').incarnation,
+      membersDigest: identityOf('b').membersDigest,
     },
     envelopes: [],
   });

@@ -3,10 +3,12 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { type Logger, pino } from 'pino';
 import type { Envelope } from '../../src/node/types.ts';
 import type { Entry, Message } from '../../src/raft/types.ts';
+import type { PeerIdentity } from '../../src/transport/hello.ts';
 import type { TransportLimits } from '../../src/transport/options.ts';
 import { PeerTransport } from '../../src/transport/peer-transport.ts';
 import { must } from '../../src/types/assert.ts';
 import { clusterId, DATA_STREAM, logIndex, type MemberId, memberId, term } from '../../src/types/ids.ts';
+import { ok } from '../../src/types/result.ts';
 
 /** Short waits, so that a reconnect takes milliseconds. */
 export const FAST: Partial<TransportLimits> = { reconnectMinMs: 5, reconnectMaxMs: 50, helloTimeoutMs: 500 };
@@ -58,7 +60,15 @@ export interface MemberInit {
   readonly peers: Readonly<Record<string, number>>;
   readonly cluster?: string;
   readonly limits?: Partial<TransportLimits>;
+  /** What differs from {@link identityOf}. */
+  readonly identity?: Partial<PeerIdentity>;
   readonly onReceive?: (received: Received) => void;
+}
+
+/** Of a member that has its first data folder; it admits everybody. */
+export function identityOf(id: string): PeerIdentity {
+  const incarnation = Buffer.from(id).toString('hex').padStart(32, '0');
+  return { incarnation, membersDigest: 'abc', admit: async () => ok(undefined) };
 }
 
 export async function startMember(init: MemberInit): Promise<TestMember> {
@@ -77,6 +87,7 @@ export async function startMember(init: MemberInit): Promise<TestMember> {
       unreachable: (peer) => void unreachable.push(peer),
     },
     logger: captureLogger(log),
+    identity: { ...identityOf(init.id), ...init.identity },
     limits: { ...FAST, ...init.limits },
   });
   const server = new Server();

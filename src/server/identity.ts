@@ -1,0 +1,235 @@
+/**
+ * Which data folder a member has: `identity.json` in it.
+ *
+ * A member that loses its disk loses its votes and what it acknowledged. If it came back under the same id with an
+ * empty folder, it could vote twice in one term and help to elect a leader that lacks what was acknowledged (Raft paper,
+ * section 5: both rest on persistent state). Nothing in the empty folder can tell; the others can. So each new folder
+ * draws an *incarnation*, and every member remembers which incarnation of each peer it met first.
+ *
+ * ID1 An incarnation is durable before anybody is told of it.
+ * ID2 `bootstrapped` is durable before the member serves; from then on the folder is refused without its log.
+ * ID3 A peer's incarnation is durable before anything is exchanged with it, and is never replaced.
+ */
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import type { Disk } from '../ports/disk.ts';
+import { type ClusterId, isName, type MemberId } from '../types/ids.ts';
+import { IDENTITY_BYTES_MAX, MEMBERS_MAX } from '../types/limits.ts';
+import { err, ok, type Result } from '../types/result.ts';
+
+const FILE = 'identity.json';
+const TEMPORARY = 'identity.json.tmp';
+const VERSION = 1;
+const LOG_FOLDER = 'wal';
+const STORE_FOLDER = 'store';
+
+const name = z.string().refine(isName);
+const incarnationText = z.string().regex(/^[0-9a-f]{32}$/);
+const contentSchema = z.strictObject({
+  version: z.literal(VERSION),
+  clusterId: name,
+  memberId: name,
+  incarnation: incarnationText,
+  bootstrapped: z.boolean(),
+  peers: z.record(name, incarnationText).refine((peers) => Object.keys(peers).length <= MEMBERS_MAX),
+});
+
+export interface IdentityNames {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+}
+
+interface Content {
+  readonly incarnation: string;
+  readonly bootstrapped: boolean;
+  /** Incarnations, by member id. */
+  readonly peers: ReadonlyMap<string, string>;
+}
+
+export class MemberIdentity {
+  readonly #disk: Disk;
+  readonly #names: IdentityNames;
+  /** What is durable. */
+  #content: Content;
+  /** The last change, settled or not; never rejects. Changes are carried out one after the other. */
+  #tail: Promise<unknown> = Promise.resolve();
+
+  private constructor(disk: Disk, names: IdentityNames, content: Content) {
+    this.#disk = disk;
+    this.#names = names;
+    this.#content = content;
+  }
+
+  /**
+   * Reads the identity of a data folder (the root of `disk`), or makes one when the folder is new. Before the log is
+   * opened. Rejects, and changes nothing, when the folder belongs to another member or a part of it was taken away; the
+   * message says what to do.
+   */
+  static async open(disk: Disk, names: IdentityNames): Promise<MemberIdentity> {
+    const files = await disk.list('');
+    if (files.includes(FILE)) {
+      const content = parse(where(disk, FILE), await readAll(disk), names);
+      const identity = new MemberIdentity(disk, names, content);
+      identity.checkLog((await disk.list(LOG_FOLDER)).some(isSegment));
+      return identity;
+    }
+    await refuseOrphans(disk, names);
+    const incarnation = randomUUID().replaceAll('-', '');
+    const content: Content = { incarnation, bootstrapped: false, peers: new Map() };
+    await write(disk, names, content);
+    return new MemberIdentity(disk, names, content);
+  }
+
+  get incarnation(): string {
+    return this.#content.incarnation;
+  }
+
+  /** True when a log was started in this folder once. */
+  get bootstrapped(): boolean {
+    return this.#content.bootstrapped;
+  }
+
+  /** True when no peer was ever met: nobody can know this folder. */
+  get unknownToPeers(): boolean {
+    return this.#content.peers.size === 0;
+  }
+
+  /** Throws when the folder had a log once and has none now (ID2). */
+  checkLog(present: boolean): void {
+    if (present || !this.#content.bootstrapped) return;
+    const { clusterId, memberId } = this.#names;
+    throw new Error(
+      `${where(this.#disk, LOG_FOLDER)} holds no log, but member ${memberId} of cluster ${clusterId} has used one: ` +
+        `it was removed or replaced. Put it back. The member does not start with an empty log, because it would have ` +
+        `forgotten its votes and acknowledgements`,
+    );
+  }
+
+  /** The log was started and is durable. Resolves when that is written down (ID2); idempotent. */
+  markBootstrapped(): Promise<void> {
+    return this.#change(async () => {
+      if (!this.#content.bootstrapped) await this.#store({ ...this.#content, bootstrapped: true });
+    });
+  }
+
+  /**
+   * Resolves once it is durable that `peer` has `incarnation` (ID3), or with the reason why it must not have it.
+   * Rejects with the disk's error; then nothing was admitted, and a later call tries again.
+   */
+  admit(peer: MemberId, incarnation: string): Promise<Result<void, string>> {
+    return this.#change(async () => {
+      const known = this.#content.peers.get(peer);
+      if (known === incarnation) return ok(undefined);
+      if (known !== undefined) return err(lostFolder(peer));
+      await this.#store({ ...this.#content, peers: new Map([...this.#content.peers, [peer, incarnation]]) });
+      return ok(undefined);
+    });
+  }
+
+  /** Waits for changes under way. */
+  async close(): Promise<void> {
+    await this.#tail;
+  }
+
+  #change<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.#tail.then(change);
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Memory follows the disk, never the other way: what could not be written was not seen. */
+  async #store(content: Content): Promise<void> {
+    await write(this.#disk, this.#names, content);
+    this.#content = content;
+  }
+}
+
+function lostFolder(peer: MemberId): string {
+  return (
+    `member ${peer} lost its data folder or has another one; it must not come back under the same id: its votes and ` +
+    'acknowledgements are forgotten. Put the old folder back'
+  );
+}
+
+function where(disk: Disk, path: string): string {
+  return disk.locate?.(path) ?? path;
+}
+
+function isSegment(file: string): boolean {
+  return file.endsWith('.wal');
+}
+
+/** A folder without an identity must be a new one. */
+async function refuseOrphans(disk: Disk, { clusterId, memberId }: IdentityNames): Promise<void> {
+  const log = (await disk.list(LOG_FOLDER)).some(isSegment);
+  // CURRENT is in every folder that LevelDB has used.
+  const store = (await disk.list(STORE_FOLDER)).includes('CURRENT');
+  if (!log && !store) return;
+  throw new Error(
+    `${where(disk, FILE)} is missing, but ${where(disk, log ? LOG_FOLDER : STORE_FOLDER)} beside it was used before: ` +
+      'it was removed, or only a part of the folder was put here. Put the file back that belongs to this folder; nothing ' +
+      `is lost. Without it the others cannot tell member ${memberId} of cluster ${clusterId} from one that lost its disk`,
+  );
+}
+
+async function readAll(disk: Disk): Promise<string> {
+  const file = await disk.open(FILE, { create: false });
+  try {
+    // One byte more than allowed is enough to see that it is too long.
+    return new TextDecoder().decode(await file.read(0, IDENTITY_BYTES_MAX + 1));
+  } finally {
+    await file.close();
+  }
+}
+
+function parse(path: string, text: string, names: IdentityNames): Content {
+  const json = parseJson(text);
+  const version = z.object({ version: z.number() }).safeParse(json);
+  if (version.success && version.data.version !== VERSION) {
+    throw new Error(
+      `${path} has version ${version.data.version}, which this version of quorate does not know. ` +
+        'Start the version that wrote it, or a later one',
+    );
+  }
+  const parsed = contentSchema.safeParse(json);
+  if (!parsed.success || text.length > IDENTITY_BYTES_MAX) {
+    throw new Error(
+      `${path} is damaged: it is not what quorate wrote. Put an intact copy of this file back; the log beside it is ` +
+        'untouched. Without the file the others cannot tell this member from one that lost its disk',
+    );
+  }
+  const { clusterId, memberId, incarnation, bootstrapped, peers } = parsed.data;
+  if (clusterId !== names.clusterId || memberId !== names.memberId) {
+    throw new Error(
+      `${path} belongs to member ${memberId} of cluster ${clusterId}, but this is member ${names.memberId} of cluster ` +
+        `${names.clusterId}. Set the data folder of this member, or an empty one if it is new`,
+    );
+  }
+  return { incarnation, bootstrapped, peers: new Map(Object.entries(peers)) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** Replaces the file as a whole: after a crash it is the old one or the new one. Resolves when it is durable. */
+async function write(disk: Disk, names: IdentityNames, content: Content): Promise<void> {
+  const { incarnation, bootstrapped } = content;
+  const peers = Object.fromEntries([...content.peers].sort(([a], [b]) => (a < b ? -1 : 1)));
+  const { clusterId, memberId } = names;
+  const text = JSON.stringify({ version: VERSION, clusterId, memberId, incarnation, bootstrapped, peers }, null, 2);
+  if ((await disk.list('')).includes(TEMPORARY)) await disk.remove(TEMPORARY);
+  const file = await disk.open(TEMPORARY, { create: true });
+  try {
+    await file.write(0, new TextEncoder().encode(`${text}\n`));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(TEMPORARY, FILE);
+  await disk.syncFolder('');
+}
