@@ -6,12 +6,27 @@ import { constants } from 'node:fs';
 import { access, readdir, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
+import { DiskError } from '../ports/disk.ts';
+import { type FolderLock, lockFolder } from '../wal/folder-lock.ts';
 
 /** What a member keeps in its data folder. */
 const FOLDERS = ['lock', 'wal', 'store'] as const;
 
-/** Rejects with an error whose message says what to do. `path` is absolute; it need not exist. */
-export async function checkDataFolder(path: string): Promise<void> {
+/**
+ * Takes the data folder for this process, once it was found usable; makes it if it is not there. `path` is absolute.
+ * Rejects with an error whose message says what to do.
+ */
+export async function takeDataFolder(path: string): Promise<FolderLock> {
+  await checkDataFolder(path);
+  try {
+    return await lockFolder(path);
+  } catch (error) {
+    if (!(error instanceof DiskError) || error.code !== 'no_space') throw error;
+    throw new Error(`${error.message}: free space, or move the data folder to a larger disk`, { cause: error });
+  }
+}
+
+async function checkDataFolder(path: string): Promise<void> {
   if (!(await isFolder(path))) {
     await checkParent(path);
     return;

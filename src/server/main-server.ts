@@ -11,12 +11,11 @@ import type { NetworkHandler } from '../ports/network.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import { PeerTransport } from '../transport/peer-transport.ts';
 import { DATA_STREAM, type MemberId } from '../types/ids.ts';
-import { lockFolder } from '../wal/folder-lock.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
 import type { WalEvent } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
 import type { ServerConfig } from './config.ts';
-import { checkDataFolder } from './data-folder.ts';
+import { takeDataFolder } from './data-folder.ts';
 import { MemberIdentity } from './identity.ts';
 import { agreedVoters, membersDigest } from './members.ts';
 import { Resources } from './resources.ts';
@@ -48,8 +47,7 @@ export async function startServer(config: ServerConfig, logger: Logger): Promise
 }
 
 async function start(config: ServerConfig, logger: Logger, resources: Resources): Promise<RunningServer> {
-  await checkDataFolder(config.dataDir);
-  const lock = await lockFolder(config.dataDir);
+  const lock = await takeDataFolder(config.dataDir);
   resources.add(() => lock.release());
   const { clusterId, memberId, dataDir } = config;
   const identity = await MemberIdentity.open(new NodeDisk(dataDir), { clusterId, memberId });

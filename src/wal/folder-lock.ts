@@ -35,7 +35,9 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     await database.open();
   } catch (error) {
     const cause = (error as { cause?: { code?: string } }).cause;
-    throw cause?.code === 'LEVEL_LOCKED' ? await heldBy(resolve(path), holder) : diskError(cause, 'lock', folder);
+    throw cause?.code === 'LEVEL_LOCKED'
+      ? await heldBy(resolve(path), holder)
+      : diskError(errnoOf(cause), 'lock', folder);
   }
   try {
     await writeFile(holder, `process ${process.pid} on ${hostname()}`);
@@ -44,6 +46,20 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     throw diskError(error, 'write', holder);
   }
   return { release: () => database.close() };
+}
+
+/** LevelDB passes on what the operating system said as text only. */
+const ERRNO_TEXTS = [
+  ['No space left', 'ENOSPC'],
+  ['Disk quota exceeded', 'EDQUOT'],
+  ['Permission denied', 'EACCES'],
+  ['Read-only file system', 'EROFS'],
+] as const;
+
+function errnoOf(cause: unknown): unknown {
+  const text = cause instanceof Error ? cause.message : '';
+  const known = ERRNO_TEXTS.find(([said]) => text.includes(said));
+  return known === undefined ? cause : { code: known[1], cause };
 }
 
 async function heldBy(path: string, holder: string): Promise<WalError> {
