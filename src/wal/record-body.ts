@@ -134,7 +134,7 @@ export function positionDraft(stream: StreamId, next: LogIndex, lastTerm: Term):
   return draft(RECORD_TYPE.position, { stream, firstIndex: next, term: lastTerm });
 }
 
-/** Everything before it is durable; written when the log is closed. */
+/** Everything before it is durable. */
 export function syncMarkDraft(): RecordDraft {
   return draft(RECORD_TYPE.syncMark, {});
 }

@@ -18,6 +18,8 @@ import {
   segmentSequence,
 } from './segment.ts';
 import type { StreamState } from './stream-state.ts';
+import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
+import { keepTorn } from './torn-copy.ts';
 import { WalError, type WalIdentity, type WalOptions } from './types.ts';
 
 const WRITE_BYTES = 1024 * 1024;
@@ -27,6 +29,8 @@ export interface WritePosition {
   readonly segment: Segment;
   readonly file: DiskFile;
   readonly end: number;
+  /** Equals `end`, but for a sync mark that was just written. */
+  readonly durable: number;
   readonly chain: number;
   /** Nothing but the header is in it: the start records come first. */
   readonly empty: boolean;
@@ -65,8 +69,12 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
     scans.findLastIndex((scan) => scan.batches > 0),
   );
   const spare = segments[activeAt + 1] ?? null;
-  if (spare !== null) await settleSpare(disk, spare, must(scans[activeAt + 1], 'it was scanned'), options);
-  const position = await settleActive(disk, segments, scans, activeAt, options);
+  const settle: Settle = (file, segment, scan) => settleTail(disk, clock, options, file, segment, scan);
+  if (spare !== null) {
+    const file = await disk.open(spare.path, { create: false });
+    await settle(file, spare, must(scans[activeAt + 1], 'it was scanned')).finally(() => file.close());
+  }
+  const position = await settleActive(disk, segments, scans, activeAt, settle);
   return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position };
 }
 
@@ -134,47 +142,57 @@ function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined
   }
 }
 
-async function settleSpare(disk: Disk, spare: Segment, scan: Scan, options: WalOptions): Promise<void> {
-  const file = await disk.open(spare.path, { create: false });
-  try {
-    await settle(file, spare, scan, options);
-  } finally {
-    await file.close();
-  }
-}
-
 async function settleActive(
   disk: Disk,
   segments: readonly Segment[],
   scans: readonly Scan[],
   activeAt: number,
-  options: WalOptions,
+  settle: Settle,
 ): Promise<WritePosition> {
   const segment = must(segments[activeAt], 'a log has a segment');
   const scan = scans[activeAt];
   const before = scans[activeAt - 1];
   const link: SegmentLink = { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 };
   const file = await disk.open(segment.path, { create: false });
-  if (scan === undefined) {
-    return { segment, file, end: SEGMENT_HEADER_BYTES, chain: segment.tag, empty: true, link, marked: false };
+  const start = { segment, file, link };
+  if (scan !== undefined) await settle(file, segment, scan);
+  if (scan === undefined || scan.batches === 0) {
+    const end = SEGMENT_HEADER_BYTES;
+    return { ...start, end, durable: end, chain: segment.tag, empty: true, marked: false };
   }
-  await settle(file, segment, scan, options);
-  return { segment, file, end: scan.end, chain: scan.chain, empty: scan.batches === 0, link, marked: scan.marked };
+  const { end } = scan;
+  if (scan.marked || end + SYNC_MARK_BYTES > segment.size) {
+    return { ...start, end, durable: end, chain: scan.chain, empty: false, marked: scan.marked };
+  }
+  const mark = encodeSyncMark(segment.tag, end, scan.chain);
+  await file.write(end, mark.bytes);
+  return { ...start, end: end + SYNC_MARK_BYTES, durable: end, chain: mark.chain, empty: false, marked: true };
 }
 
+type Settle = (file: DiskFile, segment: Segment, scan: Scan) => Promise<void>;
+
 /**
- * Makes the tail what was read. Torn bytes become zeroes, so that they can not come back to life behind a later
+ * Makes the tail what was read. Torn bytes are kept aside and become zeroes, so that they can not come back to life behind a later
  * record. What is kept but not proven durable is written once more before the sync: after a failed fsync the page
  * cache may hold it as clean although the disk does not, and a sync alone would write nothing.
  */
-async function settle(file: DiskFile, segment: Segment, scan: Scan, options: WalOptions): Promise<void> {
+async function settleTail(
+  disk: Disk,
+  clock: Clock,
+  options: WalOptions,
+  file: DiskFile,
+  segment: Segment,
+  scan: Scan,
+): Promise<void> {
   const { end, durable, dirtyEnd } = scan;
+  const nowMs = Math.floor(clock.wallMs());
+  const copy = dirtyEnd > end ? await keepTorn(disk, file, segment, end, dirtyEnd, nowMs) : null;
   for (let offset = durable; offset < dirtyEnd; offset += WRITE_BYTES) {
     const bytes = new Uint8Array(Math.min(WRITE_BYTES, dirtyEnd - offset));
     if (offset < end) bytes.set(await file.read(offset, Math.min(bytes.length, end - offset)));
     await file.write(offset, bytes);
   }
   await file.sync();
-  if (dirtyEnd === end) return;
-  options.observe?.({ kind: 'tornTail', file: segment.label, offset: end, bytes: dirtyEnd - end });
+  if (copy === null) return;
+  options.observe?.({ kind: 'tornTail', file: segment.label, offset: end, bytes: dirtyEnd - end, copy });
 }

@@ -25,7 +25,14 @@ export interface WalOptions extends WalIdentity {
 }
 
 export type WalEvent =
-  | { readonly kind: 'tornTail'; readonly file: string; readonly offset: number; readonly bytes: number }
+  /** `copy`: the file that what was cut was copied to before. */
+  | {
+      readonly kind: 'tornTail';
+      readonly file: string;
+      readonly offset: number;
+      readonly bytes: number;
+      readonly copy: string;
+    }
   | { readonly kind: 'synced'; readonly records: number; readonly bytes: number; readonly durationMs: number };
 
 /** One persist effect of one stream: durable as a whole or not at all. */

@@ -3,6 +3,7 @@
  * What is appended while a sync runs is written meanwhile and shares the next sync.
  *
  * WR1  Offsets below `#durable` of the active segment are durable; callers are answered in order, after it moved.
+ *      Behind it lie at most groups that someone waits for, and one sync mark that nobody does.
  * WR2  A group lies in one segment. The next segment is written to only after all of the one before is durable.
  * WR3  After the first failure nothing is written, and every call, waiting or later, rejects with that failure.
  */
@@ -12,11 +13,11 @@ import { DiskError } from '../ports/disk.ts';
 import { assert, must } from '../types/assert.ts';
 import { WAL_GROUP_BYTES_MAX, WAL_UNSYNCED_BYTES_MAX } from '../types/limits.ts';
 import { deviceFailure } from './failure.ts';
-import { encodeRecord, RECORD_TYPE, type RecordDraft, recordBytes, SEGMENT_HEADER_BYTES } from './record.ts';
+import { encodeRecord, type RecordDraft, recordBytes, SEGMENT_HEADER_BYTES } from './record.ts';
 import type { SegmentLink } from './record-body.ts';
-import { syncMarkDraft } from './record-body.ts';
 import type { RecoveredLog } from './recovery.ts';
 import { createSegment, type Segment } from './segment.ts';
+import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
 import type { WalOptions } from './types.ts';
 
 /** Durable as a whole or not at all. */
@@ -48,13 +49,15 @@ export class WalWriter {
   readonly #segments: Segment[];
   #active: Segment;
   #file: DiskFile;
-  /** End of what was written. */
+  /** End of what was written, and of the mark that is being written. */
   #end: number;
   #chain: number;
   #durable: number;
   #empty: boolean;
   #link: SegmentLink;
+  /** The last record is a sync mark. */
   #marked: boolean;
+  #marking: Promise<void> | null = null;
   #spare: Segment | null;
   #preparing: Promise<void> | null = null;
   /** The disk had no room for a spare segment: tried again only when it is needed. */
@@ -74,12 +77,12 @@ export class WalWriter {
     this.#startRecords = startRecords;
     this.#segments = log.segments;
     this.#spare = log.spare;
-    const { segment, file, end, chain, empty, link, marked } = log.position;
+    const { segment, file, end, durable, chain, empty, link, marked } = log.position;
     this.#active = segment;
     this.#file = file;
     this.#end = end;
     this.#chain = chain;
-    this.#durable = end;
+    this.#durable = durable;
     this.#empty = empty;
     this.#link = link;
     this.#marked = marked;
@@ -102,29 +105,19 @@ export class WalWriter {
     return done;
   }
 
-  /** Waits for what is in flight, marks everything as durable and closes the file. */
+  /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
   async close(): Promise<void> {
     await this.#idle();
-    if (this.#failure === null && !this.#empty && !this.#marked) await this.#writeMark();
+    if (this.#failure === null) await this.#syncMark().catch((error: unknown) => this.#fail(error));
     await this.#file.close();
   }
 
   async #idle(): Promise<void> {
     for (;;) {
-      const lane = this.#writeLane ?? this.#syncLane ?? this.#preparing;
+      const lane = this.#writeLane ?? this.#syncLane ?? this.#marking ?? this.#preparing;
       if (lane === null) return;
       await lane;
     }
-  }
-
-  /** From now on damage to the last batch is told from a torn write. Not worth a new segment. */
-  async #writeMark(): Promise<void> {
-    const draft = syncMarkDraft();
-    if (this.#end + recordBytes(draft) > this.#active.size) return;
-    const marked = this.submit([draft], () => undefined);
-    // Everything acknowledged is durable without the mark; a disk that fails now takes nothing away.
-    await marked.catch(() => undefined);
-    await this.#idle();
   }
 
   // ------------------------------------------------------------------------------------------- write lane
@@ -150,12 +143,14 @@ export class WalWriter {
       await this.#makeRoom();
       return;
     }
-    await this.#file.write(this.#end, group.bytes);
+    // A mark that is still being written does not delay the group, but no sync may count it as written before it is.
+    await Promise.all([this.#file.write(this.#end, group.bytes), this.#marking]);
     if (this.#failure !== null) return;
     this.#writing = [];
     this.#end += group.bytes.length;
     this.#chain = group.chain;
     this.#empty = false;
+    this.#marked = false;
     this.#unsynced.push(...group.batches);
     this.#syncLane ??= this.#syncWritten();
   }
@@ -164,7 +159,7 @@ export class WalWriter {
   #takeGroup(): Group | null {
     const start = this.#empty ? this.#startRecords(this.#link) : [];
     let bytes = start.reduce((sum, draft) => sum + recordBytes(draft), 0);
-    const room = this.#active.size - this.#end;
+    const room = this.#active.size - this.#end - SYNC_MARK_BYTES;
     let count = 0;
     for (const batch of this.#queue) {
       if (bytes + batch.bytes > room) break;
@@ -203,6 +198,7 @@ export class WalWriter {
   async #syncWritten(): Promise<void> {
     try {
       while (this.#unsynced.length > 0 && this.#failure === null) await this.#syncOnce();
+      this.#markWhenIdle();
     } catch (error) {
       this.#fail(error);
     }
@@ -224,7 +220,6 @@ export class WalWriter {
     let records = 0;
     for (const batch of batches) {
       records += batch.drafts.length;
-      this.#marked = batch.drafts.at(-1)?.type === RECORD_TYPE.syncMark;
       batch.commit(segment, batch.offsets);
     }
     // Only now: should a commit throw, all of them are still among those who wait (WR3).
@@ -232,6 +227,39 @@ export class WalWriter {
     for (const batch of batches) batch.resolve();
     this.#options.observe?.({ kind: 'synced', records, bytes, durationMs });
     this.#prepareAhead();
+  }
+
+  // ------------------------------------------------------------------------------------------- sync mark
+
+  /**
+   * Everything written is durable, and no group waits that would say so. One write and no sync: the next group's sync
+   * takes the mark along, and a mark asks for no mark.
+   */
+  #markWhenIdle(): void {
+    if (this.#failure !== null || this.#queue.length + this.#writing.length > 0) return;
+    assert(this.#durable === this.#end && !this.#marked, 'a sync has just ended');
+    if (this.#end + SYNC_MARK_BYTES > this.#active.size) return;
+    const { bytes, chain } = encodeSyncMark(this.#active.tag, this.#end, this.#chain);
+    this.#marking = this.#writeMark(this.#end, bytes);
+    this.#end += bytes.length;
+    this.#chain = chain;
+    this.#marked = true;
+  }
+
+  async #writeMark(offset: number, bytes: Buffer): Promise<void> {
+    try {
+      await this.#file.write(offset, bytes);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#marking = null;
+  }
+
+  /** Nothing is in flight: what may be left to sync is a mark. */
+  async #syncMark(): Promise<void> {
+    if (this.#end === this.#durable) return;
+    await this.#file.sync();
+    this.#durable = this.#end;
   }
 
   // ------------------------------------------------------------------------------------------- segments
@@ -261,6 +289,7 @@ export class WalWriter {
   /** The next batch does not fit: an empty segment grows, a used one gives way to the next (WR2). */
   async #makeRoom(): Promise<void> {
     while (this.#syncLane !== null) await this.#syncLane;
+    await this.#marking;
     if (this.#failure !== null) return;
     if (this.#empty) await this.#grow();
     else await this.#enterNext();
@@ -268,7 +297,7 @@ export class WalWriter {
 
   async #grow(): Promise<void> {
     const start = this.#startRecords(this.#link).reduce((sum, draft) => sum + recordBytes(draft), 0);
-    const size = this.#end + start + must(this.#queue[0], 'a batch waits').bytes;
+    const size = this.#end + start + must(this.#queue[0], 'a batch waits').bytes + SYNC_MARK_BYTES;
     await this.#file.allocate(size);
     await this.#file.sync();
     this.#active.size = size;
@@ -281,6 +310,7 @@ export class WalWriter {
     this.#spare = null;
     this.#spareRefused = false;
     const file = await this.#disk.open(next.path, { create: false });
+    await this.#syncMark();
     await this.#file.close();
     this.#link = { previousEnd: this.#end, previousChain: this.#chain };
     this.#segments.push(next);

@@ -3,6 +3,7 @@ import type { Clock } from '../../src/ports/clock.ts';
 import type { Disk } from '../../src/ports/disk.ts';
 import type { Configuration, Entry, EntryKind, HardState } from '../../src/raft/types.ts';
 import { clusterId, logIndex, memberId, type StreamId, streamId, term } from '../../src/types/ids.ts';
+import { RECORD_TYPE, SEGMENT_HEADER_BYTES } from '../../src/wal/record.ts';
 import type { Wal, WalEvent, WalOptions } from '../../src/wal/types.ts';
 import { openWal } from '../../src/wal/wal.ts';
 
@@ -51,11 +52,50 @@ export function open(disk: Disk, overrides: Partial<WalOptions> = {}, events: Wa
   return openWal(disk, new ManualClock(), options({ observe: (event) => events.push(event), ...overrides }));
 }
 
-/** A log with one stream in term 1. */
+/** Everything that needs no hook to end has ended: also the sync mark that follows the last answer. */
+export function flush(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Where the records of a segment start, from its header to the first zeroes. */
+export function recordOffsets(bytes: Uint8Array): number[] {
+  const view = Buffer.from(bytes);
+  const offsets: number[] = [];
+  let at = SEGMENT_HEADER_BYTES;
+  while (at + 48 <= view.length && view.readUInt32LE(at + 4) !== 0) {
+    offsets.push(at);
+    at += Math.ceil(view.readUInt32LE(at + 4) / 8) * 8;
+  }
+  return offsets;
+}
+
+/** Where the next record would start. */
+export function recordsEnd(bytes: Uint8Array): number {
+  const last = recordOffsets(bytes).at(-1);
+  if (last === undefined) return SEGMENT_HEADER_BYTES;
+  return last + Math.ceil(Buffer.from(bytes).readUInt32LE(last + 4) / 8) * 8;
+}
+
+/** The segment as a power cut leaves it that takes the sync mark at its end, which was not synced. */
+export function withoutMark(bytes: Uint8Array): Uint8Array {
+  const last = recordOffsets(bytes).at(-1) ?? 0;
+  if (bytes[last + 16] !== RECORD_TYPE.syncMark) throw new Error('the last record is no sync mark');
+  return bytes.slice().fill(0, last);
+}
+
+/** The same bytes but for one bit. */
+export function flipped(bytes: Uint8Array, bit: number): Uint8Array {
+  const copy = bytes.slice();
+  copy[bit >> 3] = (copy[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return copy;
+}
+
+/** A log with one stream in term 1, at rest. */
 export async function openStarted(disk: Disk, overrides: Partial<WalOptions> = {}): Promise<Wal> {
   const wal = await open(disk, overrides);
   await wal.bootstrap(STREAM, CONFIGURATION);
   await wal.append({ stream: STREAM, hardState: hardState(1), entries: [] });
+  await flush();
   return wal;
 }
 

@@ -3,11 +3,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Disk } from '../../src/ports/disk.ts';
+import { WAL_TORN_COPIES_MAX } from '../../src/types/limits.ts';
 import { NodeDisk } from '../../src/wal/node-disk.ts';
 import { segmentPath } from '../../src/wal/segment.ts';
 import type { WalAppend, WalEvent } from '../../src/wal/types.ts';
-import { MemoryDisk } from './memory-disk.ts';
-import { contents, entries, hardState, open, openStarted, STREAM, show } from './support.ts';
+import { openWal } from '../../src/wal/wal.ts';
+import { failing, MemoryDisk } from './memory-disk.ts';
+import {
+  contents,
+  entries,
+  flipped,
+  flush,
+  hardState,
+  ManualClock,
+  open,
+  openStarted,
+  options,
+  recordsEnd,
+  reopened,
+  STREAM,
+  show,
+  withoutMark,
+} from './support.ts';
 
 const SEGMENT_BYTES = 8 * 1024;
 const SMALL = { segmentBytes: SEGMENT_BYTES };
@@ -15,6 +32,7 @@ const LAST_SEGMENT = segmentPath(1);
 
 /** Makes a log of some batches without closing it, and says where the last batch lies. */
 interface Sample {
+  /** With a sync mark at its end. */
   readonly bytes: Uint8Array;
   readonly start: number;
   readonly end: number;
@@ -28,15 +46,17 @@ async function sample(): Promise<Sample> {
   const wal = await openStarted(disk, SMALL);
   await wal.append({ stream: STREAM, hardState: null, entries: BEFORE.slice(0, 3) });
   await wal.append({ stream: STREAM, hardState: null, entries: BEFORE.slice(3) });
-  const start = dataEnd(disk.bytes(LAST_SEGMENT));
+  await flush();
+  const start = recordsEnd(disk.bytes(LAST_SEGMENT));
   await wal.append(LAST);
+  await flush();
   const bytes = disk.bytes(LAST_SEGMENT);
-  return { bytes, start, end: dataEnd(bytes) };
+  return { bytes, start, end: recordsEnd(withoutMark(bytes)) };
 }
 
-/** End of the last record: records are padded to 8 bytes. */
-function dataEnd(bytes: Uint8Array): number {
-  return Math.ceil((bytes.findLastIndex((byte) => byte !== 0) + 1) / 8) * 8;
+/** All of the last batch is there; what follows it does not matter. */
+function holdsLast({ bytes, end }: Sample, damaged: Uint8Array): boolean {
+  return damaged.length >= end && Buffer.from(bytes).compare(damaged, 0, end, 0, end) === 0;
 }
 
 const WITHOUT_LAST = { hardState: hardState(1), entries: show(BEFORE) };
@@ -70,16 +90,18 @@ const CUTS: readonly [string, (bytes: Uint8Array, at: number) => Uint8Array][] =
 
 describe('W4: a log cut at every byte of its last batch opens with exactly the batches before it', () => {
   it.each(CUTS)('in memory, where %s', async (_, cut) => {
-    const { bytes, start, end } = await sample();
+    const whole = await sample();
+    const { bytes, start, end } = whole;
     expect(end - start).toBeGreaterThan(100);
-    for (let at = start; at < end; at += 1) {
+    for (let at = start; at < recordsEnd(bytes); at += 1) {
       const disk = new MemoryDisk();
       const damaged = cut(bytes, at);
       disk.replace(LAST_SEGMENT, damaged);
-      const whole = Buffer.from(bytes).equals(Buffer.from(damaged).subarray(0, bytes.length));
-      const torn = await goesOn(disk, whole && damaged.length === bytes.length ? WITH_LAST : WITHOUT_LAST);
-      const left = damaged.slice(start).some((byte) => byte !== 0);
-      expect(torn).toHaveLength(left && !whole ? 1 : 0);
+      const kept = holdsLast(whole, damaged);
+      const torn = await goesOn(disk, kept ? WITH_LAST : WITHOUT_LAST);
+      const intact = Buffer.from(bytes).equals(damaged);
+      const left = damaged.slice(kept ? end : start).some((byte) => byte !== 0);
+      expect(torn).toHaveLength(left && !intact ? 1 : 0);
     }
   });
 
@@ -91,15 +113,15 @@ describe('W4: a log cut at every byte of its last batch opens with exactly the b
     afterAll(() => rm(root, { recursive: true }));
 
     it.each(CUTS)('where %s', async (name, cut) => {
-      const { bytes, start, end } = await sample();
+      const whole = await sample();
+      const { bytes, start, end } = whole;
       for (let at = start; at < end; at += 1) {
         const folder = join(root, `${name}-${at}`);
         const disk = new NodeDisk(folder);
         await disk.makeFolder('');
         const damaged = cut(bytes, at);
         await writeFile(join(folder, LAST_SEGMENT), damaged);
-        const whole = Buffer.from(bytes).equals(damaged);
-        await goesOn(disk, whole ? WITH_LAST : WITHOUT_LAST);
+        await goesOn(disk, holdsLast(whole, damaged) ? WITH_LAST : WITHOUT_LAST);
         expect((await readFile(join(folder, LAST_SEGMENT))).length).toBe(damaged.length);
         await rm(folder, { recursive: true });
       }
@@ -131,9 +153,7 @@ describe('W4: a log cut at every byte of its last batch opens with exactly the b
   it('zeroes what was torn, durably, before anything new is written', async () => {
     const { bytes, start } = await sample();
     const disk = new MemoryDisk();
-    const torn = bytes.slice();
-    torn[start] = (torn[start] ?? 0) ^ 1;
-    disk.replace(LAST_SEGMENT, torn);
+    disk.replace(LAST_SEGMENT, flipped(withoutMark(bytes), start * 8));
     const wal = await open(disk, SMALL);
     disk.crash(() => false);
     expect(
@@ -143,6 +163,54 @@ describe('W4: a log cut at every byte of its last batch opens with exactly the b
         .every((byte) => byte === 0),
     ).toBe(true);
     expect(wal.streams[0]?.lastIndex).toBe(6);
+  });
+
+  it('keeps what was torn aside, durably, before it is zeroed', async () => {
+    const { bytes, start } = await sample();
+    const damaged = flipped(withoutMark(bytes), start * 8);
+    const disk = new MemoryDisk();
+    disk.replace(LAST_SEGMENT, damaged);
+    const events: WalEvent[] = [];
+    await open(disk, SMALL, events);
+    disk.crash(() => false);
+    const [copy] = disk.paths().filter((path) => path.startsWith('torn-'));
+    expect(copy).toMatch(new RegExp(`^torn-000000000001-${start}-\\d+\\.bin$`));
+    expect(Buffer.from(disk.bytes(copy ?? ''))).toEqual(
+      Buffer.from(damaged.slice(start, damaged.findLastIndex((byte) => byte !== 0) + 1)),
+    );
+    expect(events).toMatchObject([{ kind: 'tornTail', file: LAST_SEGMENT, offset: start, copy }]);
+    expect((await reopened(disk, SMALL))?.entries).toEqual(WITHOUT_LAST.entries);
+    expect(disk.paths()).toContain(copy);
+  });
+
+  it('does not touch what is torn while it can not be kept aside', async () => {
+    const { bytes, start } = await sample();
+    const damaged = flipped(withoutMark(bytes), start * 8);
+    const disk = new MemoryDisk();
+    disk.replace(LAST_SEGMENT, damaged);
+    disk.before = failing('write', 'no_space');
+    await expect(open(disk, SMALL)).rejects.toMatchObject({ problem: 'device' });
+    expect(Buffer.from(disk.bytes(LAST_SEGMENT))).toEqual(Buffer.from(damaged));
+    disk.before = () => undefined;
+    expect((await reopened(disk, SMALL))?.entries).toEqual(WITHOUT_LAST.entries);
+  });
+
+  it('keeps only so many copies, the newest', async () => {
+    const { bytes, start } = await sample();
+    const disk = new MemoryDisk();
+    const made: string[] = [];
+    for (let time = 1; time <= WAL_TORN_COPIES_MAX + 2; time += 1) {
+      disk.replace(LAST_SEGMENT, flipped(withoutMark(bytes), start * 8));
+      const clock = new ManualClock();
+      // Two of them in the same millisecond.
+      clock.nowMs += Math.max(time, 2);
+      const observe = (event: WalEvent) => event.kind === 'tornTail' && made.push(event.copy);
+      const wal = await openWal(disk, clock, options({ ...SMALL, observe }));
+      await wal.close();
+    }
+    expect(new Set(made).size).toBe(WAL_TORN_COPIES_MAX + 2);
+    const kept = made.slice(-WAL_TORN_COPIES_MAX).sort();
+    expect(disk.paths().filter((path) => path.startsWith('torn-'))).toEqual(kept);
   });
 
   it('drops a batch whose last record is missing as a whole, hard state and all', async () => {
@@ -168,11 +236,13 @@ describe('W4: two groups in flight', () => {
     const disk = new MemoryDisk();
     const wal = await openStarted(disk, SMALL);
     await wal.append({ stream: STREAM, hardState: null, entries: entries(1, 3, 1) });
+    await flush();
+    const { write } = disk.counts;
     disk.before = (operation) => (operation === 'sync' ? new Promise(() => undefined) : undefined);
     void wal.append({ stream: STREAM, hardState: null, entries: entries(4, 20, 1, 'a batch in flight, long enough') });
-    await until(() => disk.counts.write === 5);
+    await until(() => disk.counts.write === write + 1);
     void wal.append({ stream: STREAM, hardState: null, entries: entries(21, 40, 1, 'another one, written after it') });
-    await until(() => disk.counts.write === 6);
+    await until(() => disk.counts.write === write + 2);
     await flush();
     disk.before = () => undefined;
     return disk;
@@ -198,8 +268,4 @@ describe('W4: two groups in flight', () => {
 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await flush();
-}
-
-function flush(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
