@@ -31,8 +31,7 @@ async function checkDataFolder(path: string): Promise<void> {
     await checkParent(path);
     return;
   }
-  await checkAccess(path, constants.R_OK | constants.W_OK | constants.X_OK);
-  for (const name of FOLDERS) {
+  for (const name of ['.', ...FOLDERS]) {
     const folder = join(path, name);
     if (!(await isFolder(folder))) continue;
     await checkAccess(folder, constants.R_OK | constants.W_OK | constants.X_OK);

@@ -65,7 +65,7 @@ export const DATA_ROWS: readonly DataRow[] = [
     config: { clusterId: 'other' },
     says: (dir) =>
       new RegExp(
-        `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set the data folder`,
+        `${dir}/identity.json belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set the data folder`,
       ),
     recovers: nothing,
   },
@@ -75,8 +75,46 @@ export const DATA_ROWS: readonly DataRow[] = [
     config: { memberId: 'b' },
     says: (dir) =>
       new RegExp(
-        `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member b of cluster bad-start\\. Set the data folder`,
+        `${dir}/identity.json belongs to member a of cluster bad-start, but this is member b of cluster bad-start\\. Set the data folder`,
       ),
+  },
+  {
+    name: 'of a cluster with other members',
+    damage: nothing,
+    config: { other: 'b' },
+    says: (dir) =>
+      new RegExp(
+        `the setting members lists a, b, but the log in ${dir} was started with a\\. .*list the same ones as before`,
+      ),
+  },
+  {
+    name: 'with the log of another cluster in it',
+    damage: async (dir) => {
+      const path = join(dir, 'identity.json');
+      await writeFile(path, (await readFile(path, 'utf8')).replace('bad-start', 'other'));
+    },
+    config: { clusterId: 'other' },
+    says: (dir) =>
+      new RegExp(
+        `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set`,
+      ),
+  },
+  {
+    name: 'whose identity is gone',
+    damage: (dir) => rename(join(dir, 'identity.json'), join(dir, 'moved.json')),
+    says: (dir) =>
+      new RegExp(`${dir}/identity.json is missing, but ${dir}/wal beside it was used before: .*Put the file back`),
+    recovers: (dir) => rename(join(dir, 'moved.json'), join(dir, 'identity.json')),
+  },
+  {
+    name: 'whose identity is damaged',
+    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 1, "clusterId"'),
+    says: (dir) => new RegExp(`${dir}/identity.json is damaged: .*Put an intact copy of this file back`),
+  },
+  {
+    name: 'whose identity is of a later version',
+    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 2}'),
+    says: (dir) => new RegExp(`${dir}/identity.json has version 2, .*Start the version that wrote it`),
   },
   {
     name: 'that is a file',
@@ -140,14 +178,8 @@ export const DATA_ROWS: readonly DataRow[] = [
   {
     name: 'whose log is gone',
     damage: (dir) => rename(join(dir, 'wal'), join(dir, 'moved')),
-    says: () =>
-      /the store has applied entry \d+ of stream 1 but the log ends at 0: the log folder was removed or replaced\. Put the log back/,
-    recovers: async (dir) => {
-      await rm(join(dir, 'wal'), { recursive: true });
-      await rename(join(dir, 'moved'), join(dir, 'wal'));
-    },
-    // A log that is not there is made before the tables are looked at.
-    leaves: /^(wal|store)\//,
+    says: (dir) => new RegExp(`${dir}/wal holds no log, but member a of cluster bad-start has used one: .*Put it back`),
+    recovers: (dir) => rename(join(dir, 'moved'), join(dir, 'wal')),
   },
   {
     name: 'whose tables are damaged (CURRENT)',

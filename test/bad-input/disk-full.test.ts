@@ -134,7 +134,7 @@ describe('W5: a disk that is full', () => {
     );
     const { code, stderr } = await member.exited;
     expect(stderr).toMatch(
-      /^quorate: member a cannot start: .*no space is left .*: free space, or move the data folder/m,
+      /^quorate: member a cannot start: .*no space is left .*free space,? or move the data folder/m,
     );
     expect(stderr.trimEnd().split('\n').length).toBe(1);
     expect(code).toBe(2);

@@ -36,10 +36,14 @@ export interface ConfigInit {
   readonly ports: Ports;
   readonly clusterId?: string;
   readonly memberId?: string;
+  /** Another member in the list. */
+  readonly other?: string;
 }
 
 /** A file of settings that is in order; lines may be added to it. */
-export function configText({ dataDir, ports, clusterId = 'bad-start', memberId = 'a' }: ConfigInit): string {
+export function configText({ dataDir, ports, clusterId = 'bad-start', memberId = 'a', other }: ConfigInit): string {
+  const more =
+    other === undefined ? [] : [`  - {id: ${other}, peerAddress: "127.0.0.1:1", clientAddress: "127.0.0.1:2"}`];
   return [
     `clusterId: ${clusterId}`,
     `memberId: ${memberId}`,
@@ -48,6 +52,7 @@ export function configText({ dataDir, ports, clusterId = 'bad-start', memberId =
     `  - id: ${memberId}`,
     `    peerAddress: ${ports.peerAddress}`,
     `    clientAddress: ${ports.clientAddress}`,
+    ...more,
     'wal:',
     `  segmentBytes: ${4 << 20}`,
     '',

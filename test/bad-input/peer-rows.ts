@@ -8,6 +8,9 @@ export interface PeerNames {
   /** The member that is spoken to, and another one of its cluster. */
   readonly self: string;
   readonly peer: string;
+  /** What `peer` says of itself in a hello. */
+  readonly incarnation: string;
+  readonly membersDigest: string;
 }
 
 export interface PeerRow {
@@ -24,8 +27,8 @@ function frame(init: Frame): Uint8Array {
   return toBinary(PeerFrameSchema, create(PeerFrameSchema, init));
 }
 
-function hello({ cluster, self, peer }: PeerNames): NonNullable<Frame['hello']> {
-  return { clusterId: cluster, from: peer, to: self, protocolVersion: 1, featureLevel: 1 };
+function hello({ cluster, self, peer, incarnation, membersDigest }: PeerNames): NonNullable<Frame['hello']> {
+  return { clusterId: cluster, from: peer, to: self, protocolVersion: 1, featureLevel: 1, incarnation, membersDigest };
 }
 
 /** A hello in order but for `change`. */
@@ -80,6 +83,17 @@ export const PEER_ROWS: readonly PeerRow[] = [
   ),
   greeting('the member itself', { from: 'm1' }, /^PERMISSION_DENIED UNKNOWN_MEMBER/),
   greeting('control characters for a name', { from: '\u001b[2J\n' }, /UNKNOWN_MEMBER: "\\u001b\[2J\\n" is no member/),
+  greeting(
+    'another list of members',
+    { membersDigest: '0'.repeat(64) },
+    /^FAILED_PRECONDITION WRONG_MEMBERS: .*: make the setting members equal on all of them$/,
+  ),
+  greeting('no incarnation', { incarnation: '' }, /^FAILED_PRECONDITION WRONG_INCARNATION: .*: upgrade that member$/),
+  greeting(
+    'another data folder',
+    { incarnation: '0'.repeat(32) },
+    /^FAILED_PRECONDITION WRONG_INCARNATION: member m2 lost its data folder or has another one; .*Put the old folder back$/,
+  ),
   {
     name: 'an empty frame',
     frames: () => [frame({})],
