@@ -20,6 +20,8 @@ const HEADER_CRC_AT = SEGMENT_HEADER_BYTES - 4;
 const NAME_BYTES_MAX = 64;
 const CLUSTER_AT = 32;
 const MEMBER_AT = CLUSTER_AT + 1 + NAME_BYTES_MAX;
+const PREPARED_AT = 168;
+const PREVIOUS_DURABLE_AT = 176;
 const HIGH = 2 ** 32;
 
 /** What a record is about. Numbers are part of the format and never used again. */
@@ -47,6 +49,10 @@ export interface SegmentHeader {
   readonly sequence: number;
   /** Wall time of creation; keeps two lives of one sequence number apart. */
   readonly createdMs: number;
+  /** Size of the file when it was prepared; it never becomes smaller. */
+  readonly preparedBytes: number;
+  /** Everything in the segment before, below this offset, was durable when this one was prepared; 0 in the first. */
+  readonly previousDurable: number;
 }
 
 /** A record before it has a place. */
@@ -134,6 +140,8 @@ export function encodeSegmentHeader(header: SegmentHeader): { readonly bytes: Bu
   writeU64(bytes, header.createdMs, 24);
   writeName(bytes, header.clusterId, CLUSTER_AT);
   writeName(bytes, header.memberId, MEMBER_AT);
+  writeU64(bytes, header.preparedBytes, PREPARED_AT);
+  bytes.writeUInt32LE(header.previousDurable, PREVIOUS_DURABLE_AT);
   const tag = checksum(bytes.subarray(0, HEADER_CRC_AT), 0);
   bytes.writeUInt32LE(tag, HEADER_CRC_AT);
   return { bytes, tag };
@@ -158,6 +166,8 @@ export function decodeSegmentHeader(source: Uint8Array): HeaderOutcome {
     memberId: readName(bytes, MEMBER_AT) as MemberId,
     sequence: readU64(bytes, 16),
     createdMs: readU64(bytes, 24),
+    preparedBytes: readU64(bytes, PREPARED_AT),
+    previousDurable: bytes.readUInt32LE(PREVIOUS_DURABLE_AT),
   };
   return { kind: 'good', header, tag };
 }

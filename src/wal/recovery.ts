@@ -62,7 +62,8 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   // A segment may have got its name, and the folder lost power before it was told to keep it.
   await disk.syncFolder(LOG_FOLDER);
   if (segments.length === 0) {
-    segments.push(await createSegment(disk, options, 1, Math.floor(clock.wallMs()), options.segmentBytes));
+    const plan = { sequence: 1, createdMs: Math.floor(clock.wallMs()), previousDurable: 0 };
+    segments.push(await createSegment(disk, options, { ...plan, preparedBytes: options.segmentBytes }));
   }
   const activeAt = Math.max(
     0,
@@ -75,6 +76,9 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
     await settle(file, spare, must(scans[activeAt + 1], 'it was scanned')).finally(() => file.close());
   }
   const position = await settleActive(disk, segments, scans, activeAt, settle);
+  for (const { label, size, preparedBytes } of segments) {
+    if (size < preparedBytes) options.observe?.({ kind: 'shortFile', file: label, bytes: size, preparedBytes });
+  }
   return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position };
 }
 
@@ -98,7 +102,8 @@ async function readHeader(disk: Disk, identity: WalIdentity, sequence: number): 
     const { header, tag } = outcome;
     refuseForeign(label, header, identity);
     if (header.sequence !== sequence) throw corrupt(label, 0, `it is segment ${header.sequence} under another name`);
-    return { sequence, path, label, tag, size: await file.size(), ranges: new Map() };
+    const { preparedBytes, previousDurable } = header;
+    return { sequence, path, label, tag, size: await file.size(), preparedBytes, previousDurable, ranges: new Map() };
   } finally {
     await file.close();
   }
@@ -111,7 +116,8 @@ function refuseForeign(path: string, found: WalIdentity, expected: WalIdentity):
     path,
     0,
     `${path} belongs to member ${found.memberId} of cluster ${found.clusterId}, but this is member ` +
-      `${expected.memberId} of cluster ${expected.clusterId}. Set the data folder of this member, or an empty one.`,
+      `${expected.memberId} of cluster ${expected.clusterId}. Set the data folder of this member, or an empty one if ` +
+      'this member has never run.',
   );
 }
 
@@ -136,6 +142,10 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
 function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined, next: Segment, scan: Scan): void {
   if (previous === undefined || before === undefined) return;
   if (before.batches === 0) throw corrupt(previous.label, before.end, `it is empty, but ${next.label} follows it`);
+  if (before.end < next.previousDurable) {
+    const proof = `${next.label} was prepared when ${next.previousDurable} bytes of it were durable`;
+    throw corrupt(previous.label, before.end, `its records end here, but ${proof}`);
+  }
   const written = scan.dirtyEnd > SEGMENT_HEADER_BYTES;
   if (written && before.dirtyEnd > before.end) {
     throw corrupt(previous.label, before.end, `its end is not intact, but ${next.label} was written after it`);

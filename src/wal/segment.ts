@@ -3,8 +3,11 @@ import type { Disk } from '../ports/disk.ts';
 import { DiskError } from '../ports/disk.ts';
 import { assert } from '../types/assert.ts';
 import type { StreamId } from '../types/ids.ts';
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './record.ts';
 import type { WalIdentity } from './types.ts';
+
+/** A segment that is to be prepared. */
+export type SegmentPlan = Pick<SegmentHeader, 'sequence' | 'createdMs' | 'preparedBytes' | 'previousDurable'>;
 
 /** The disk's root holds the segments and nothing else. */
 export const LOG_FOLDER = '';
@@ -25,8 +28,12 @@ export interface Segment {
   readonly label: string;
   /** CRC of its header: the seed of its records' CRCs. */
   readonly tag: number;
-  /** Preallocated size, bytes. */
+  /** Size of the file, bytes: as prepared, larger when one batch needed it; smaller only if something else cut it. */
   size: number;
+  /** Size that it was prepared with. */
+  readonly preparedBytes: number;
+  /** What the segment before it held durably at least, as an offset in that one. */
+  readonly previousDurable: number;
   /** Indexes that some record in it holds, by stream; entries that were replaced later included. */
   readonly ranges: Map<StreamId, IndexRange>;
 }
@@ -62,22 +69,17 @@ export function noteRange(segment: Segment, stream: StreamId, first: number, las
  * Prepares an empty segment: preallocated and with its header under a temporary name, made durable, and only then
  * given its name, so that a segment that can be seen is whole. Rejects with the disk's error and leaves no file.
  */
-export async function createSegment(
-  disk: Disk,
-  identity: WalIdentity,
-  sequence: number,
-  createdMs: number,
-  sizeBytes: number,
-): Promise<Segment> {
-  assert(sizeBytes > SEGMENT_HEADER_BYTES, 'a segment has room for records');
+export async function createSegment(disk: Disk, identity: WalIdentity, plan: SegmentPlan): Promise<Segment> {
+  const { sequence, preparedBytes, previousDurable } = plan;
+  assert(preparedBytes > SEGMENT_HEADER_BYTES, 'a segment has room for records');
   const path = segmentPath(sequence);
   const temporary = path + TEMPORARY_SUFFIX;
   const { clusterId, memberId } = identity;
-  const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, sequence, createdMs });
+  const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, ...plan });
   await removeIfThere(disk, temporary);
   const file = await disk.open(temporary, { create: true });
   try {
-    await file.allocate(sizeBytes);
+    await file.allocate(preparedBytes);
     await file.write(0, bytes);
     await file.sync();
     await file.close();
@@ -87,7 +89,8 @@ export async function createSegment(
   }
   await disk.rename(temporary, path);
   await disk.syncFolder(LOG_FOLDER);
-  return { sequence, path, label: labelOf(disk, path), tag, size: sizeBytes, ranges: new Map() };
+  const label = labelOf(disk, path);
+  return { sequence, path, label, tag, size: preparedBytes, preparedBytes, previousDurable, ranges: new Map() };
 }
 
 export async function removeIfThere(disk: Disk, path: string): Promise<void> {

@@ -33,6 +33,11 @@ export type WalEvent =
       readonly bytes: number;
       readonly copy: string;
     }
+  /**
+   * A segment is shorter than it was made, so something other than the log cut it. What its records say is whole (else
+   * the log does not open), but what stood at its very end may be missing, as after a torn write.
+   */
+  | { readonly kind: 'shortFile'; readonly file: string; readonly bytes: number; readonly preparedBytes: number }
   | { readonly kind: 'synced'; readonly records: number; readonly bytes: number; readonly durationMs: number };
 
 /** One persist effect of one stream: durable as a whole or not at all. */

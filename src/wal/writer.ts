@@ -283,7 +283,8 @@ export class WalWriter {
 
   #create(): Promise<Segment> {
     const createdMs = Math.floor(this.#clock.wallMs());
-    return createSegment(this.#disk, this.#options, this.#active.sequence + 1, createdMs, this.#options.segmentBytes);
+    const plan = { sequence: this.#active.sequence + 1, createdMs, previousDurable: this.#durable };
+    return createSegment(this.#disk, this.#options, { ...plan, preparedBytes: this.#options.segmentBytes });
   }
 
   /** The next batch does not fit: an empty segment grows, a used one gives way to the next (WR2). */

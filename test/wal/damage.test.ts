@@ -7,7 +7,7 @@ import {
   SEGMENT_HEADER_BYTES,
 } from '../../src/wal/record.ts';
 import { segmentPath } from '../../src/wal/segment.ts';
-import { WalError } from '../../src/wal/types.ts';
+import { WalError, type WalEvent } from '../../src/wal/types.ts';
 import { MemoryDisk } from './memory-disk.ts';
 import {
   contents,
@@ -131,6 +131,38 @@ describe('W4: damage before acknowledged data is never cut', () => {
     }
   });
 
+  it('the end of the last segment in use is found missing as far as the segment prepared behind it can tell', async () => {
+    const disk = new MemoryDisk();
+    const wal = await openStarted(disk, SMALL);
+    await wal.append({ stream: STREAM, hardState: null, entries: [entry(1, 1, 'x'.repeat(5_000))] });
+    await wal.append({ stream: STREAM, hardState: null, entries: [entry(2, 1, 'y')] });
+    await flush();
+    expect(disk.paths()).toEqual([FIRST, SECOND]);
+    const bytes = disk.bytes(FIRST);
+    const large = recordOffsets(bytes).find((offset, i, all) => (all[i + 1] ?? 0) - offset > 5_000) ?? 0;
+    for (const damaged of [bytes.slice().fill(0, large), bytes.slice(0, large), bytes.slice(0, large + 1_000)]) {
+      const copy = disk.copy();
+      copy.replace(FIRST, damaged);
+      await expectCorrupt(copy, `${damaged.length} bytes`);
+    }
+  });
+
+  it('a segment that became shorter is reported', async () => {
+    const disk = await smallLog();
+    const bytes = disk.bytes(FIRST);
+    const found: WalEvent[] = [];
+    const mark = recordOffsets(bytes).at(-1) ?? 0;
+    disk.replace(FIRST, bytes.slice(0, mark + 48));
+    expect((await open(disk, SMALL, found)).streams[0]?.lastIndex).toBe(4);
+    disk.replace(FIRST, bytes.slice(0, mark));
+    expect((await open(disk, SMALL, found)).streams[0]?.lastIndex).toBe(4);
+    const event = { kind: 'shortFile', file: FIRST, preparedBytes: SMALL.segmentBytes };
+    expect(found).toEqual([
+      { ...event, bytes: mark + 48 },
+      { ...event, bytes: mark },
+    ]);
+  });
+
   it('a missing segment is found', async () => {
     const disk = await longLog();
     for (const path of [FIRST, SECOND]) {
@@ -212,6 +244,8 @@ describe('D4: a record is accepted only where it was written', () => {
       memberId: memberId('a'),
       sequence: 1,
       createdMs: 1,
+      preparedBytes: SMALL.segmentBytes,
+      previousDurable: 0,
     });
     const recycled = old.bytes(FIRST);
     const header = decodeSegmentHeader(recycled);
@@ -262,6 +296,8 @@ describe('identity and version', () => {
       memberId: memberId('a'),
       sequence: 1,
       createdMs: 1,
+      preparedBytes: SMALL.segmentBytes,
+      previousDurable: 0,
     });
     expect(header.readUInt32LE(8)).toBe(FORMAT_VERSION);
     header.writeUInt32LE(FORMAT_VERSION + 1, 8);
