@@ -1,6 +1,7 @@
 /**
  * Issue 2, done when 8, and W5: the disk of a member fills up. It stops, says so and what to do, and nothing that was
- * acknowledged is lost once it has room. Needs the right to mount a tmpfs; the rows say so where they are not run.
+ * acknowledged is lost once it has room. Needs the right to mount a tmpfs; where there is none, the report says that the
+ * rows were not run.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -13,20 +14,24 @@ import { configText, freePorts, MemberProcess, type Ports } from './member-proce
 const MiB = 1024 * 1024;
 /** What is left to the member: one segment of the log, and some of the next. */
 const ROOM_BYTES = 6 * MiB;
-let folder: string;
-let ports: Ports;
-/** Why no tmpfs can be mounted here; null when it can. */
-let refusal: string | null = null;
+const folder = mkdtempSync(join(tmpdir(), 'quorate-disk-full-'));
 const mounts: string[] = [];
+/** Why no tmpfs can be mounted here; null when it can. */
+const refusal = mount(join(folder, 'probe'), MiB);
+let ports: Ports;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'quorate-disk-full-'));
   ports = await freePorts();
-  refusal = mount(join(folder, 'probe'), MiB);
 });
 
+function unmountAll(): void {
+  for (const at of mounts.splice(0)) execFileSync('umount', ['-l', at]);
+}
+
+// However this process ends: a mount outlives it.
+process.once('exit', unmountAll);
 afterAll(() => {
-  for (const at of mounts) execFileSync('umount', ['-l', at]);
+  unmountAll();
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -82,50 +87,51 @@ async function missingOf({ loops, checkpoints }: Written): Promise<string[]> {
 }
 
 describe('W5: a disk that is full', () => {
+  if (refusal !== null) {
+    test('NOT RUN here: needs the right to mount a tmpfs', () => {
+      console.warn(`disk-full rows not run: ${refusal}`);
+      expect(refusal).toMatch(/permission|superuser|not permitted|ENOENT|unknown|not supported/i);
+    });
+    return;
+  }
+
   // The tables are on the same disk as the log, or on another one: then it is the log that finds no room.
-  test.for([
+  test.each([
     { what: 'with log and tables', at: 'data', bytes: ROOM_BYTES },
     { what: 'with the log alone', at: 'data/wal', bytes: ROOM_BYTES },
-  ])(
-    '$what: the member stops and says so; with room again, all that was acknowledged is there',
-    async (row, context) => {
-      if (refusal !== null) context.skip(`not run: a tmpfs cannot be mounted here (${refusal})`);
-      const own = mkdtempSync(join(folder, 'row-'));
-      const disk = join(own, row.at);
-      expect(mount(disk, row.bytes)).toBeNull();
-      const file = join(own, 'member.yaml');
-      const config = configText({ dataDir: join(own, 'data'), ports });
-      const member = await MemberProcess.start(file, config);
-      await member.serving();
-      const written = await writeUntilFull();
-      expect(written.checkpoints.size).toBeGreaterThan(10);
-      const { code, stderr, log } = await member.exited;
-      expect(stderr).toMatch(/^quorate: member a failed: \S.* (no space is left|.*No space left).*free space/m);
-      expect(stderr.trimEnd().split('\n').length).toBe(1);
-      expect(code).toBe(1);
-      expect(log.filter((line) => line.includes('"level":60')).join('\n')).toContain(
-        'the member cannot go on and stops',
-      );
+  ])('$what: the member stops and says so; with room again, all that was acknowledged is there', async (row) => {
+    const own = mkdtempSync(join(folder, 'row-'));
+    const disk = join(own, row.at);
+    expect(mount(disk, row.bytes)).toBeNull();
+    const file = join(own, 'member.yaml');
+    const config = configText({ dataDir: join(own, 'data'), ports });
+    const member = await MemberProcess.start(file, config);
+    await member.serving();
+    const written = await writeUntilFull();
+    expect(written.checkpoints.size).toBeGreaterThan(10);
+    const { code, stderr, log } = await member.exited;
+    expect(stderr).toMatch(/^quorate: member a failed: \S.* (no space is left|.*No space left).*free space/m);
+    expect(stderr.trimEnd().split('\n').length).toBe(1);
+    expect(code).toBe(1);
+    expect(log.filter((line) => line.includes('"level":60')).join('\n')).toContain('the member cannot go on and stops');
 
-      // As full as before it starts or says the same again; either way what is there stays.
-      const again = await MemberProcess.start(file, config);
-      const started = await again.serving().then(
-        () => true,
-        () => false,
-      );
-      const second = await again.stop('SIGKILL');
-      if (!started) expect(second.stderr).toMatch(/(no space is left|No space left).*free space/);
+    // As full as before it starts or says the same again; either way what is there stays.
+    const again = await MemberProcess.start(file, config);
+    const started = await again.serving().then(
+      () => true,
+      () => false,
+    );
+    const second = await again.stop('SIGKILL');
+    if (!started) expect(second.stderr).toMatch(/(no space is left|No space left).*free space/);
 
-      execFileSync('mount', ['-o', `remount,size=${row.bytes * 20}`, disk]);
-      const roomy = await MemberProcess.start(file, config);
-      await roomy.serving();
-      expect(await missingOf(written)).toEqual([]);
-      expect((await roomy.stop()).code).toBe(0);
-    },
-  );
+    execFileSync('mount', ['-o', `remount,size=${row.bytes * 20}`, disk]);
+    const roomy = await MemberProcess.start(file, config);
+    await roomy.serving();
+    expect(await missingOf(written)).toEqual([]);
+    expect((await roomy.stop()).code).toBe(0);
+  });
 
-  test('a disk that is full from the start', async (context) => {
-    if (refusal !== null) context.skip(`not run: a tmpfs cannot be mounted here (${refusal})`);
+  test('a disk that is full from the start', async () => {
     const disk = join(folder, 'tiny');
     expect(mount(disk, MiB)).toBeNull();
     const member = await MemberProcess.start(

@@ -12,6 +12,7 @@ import { GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts'
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { membersDigest } from '../../src/server/members.ts';
 import { memberId } from '../../src/types/ids.ts';
+import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
 import { decoded, RawCaller, shown } from './caller.ts';
 import { PEER_ROWS, type PeerNames } from './peer-rows.ts';
@@ -33,6 +34,9 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'quorate-bad-ports-'));
   cluster = await startDevCluster({ members: 3, dataDir: folder, cli: cliPath });
   client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'bad-ports' });
+  // A majority is enough for the cluster to have started.
+  const serving = async () => (await client.status()).filter((one) => 'status' in one).length === 3;
+  await waitFor(serving, 20_000, 'all members answer');
   const caller = new RawCaller(cluster.endpoints[0] ?? '');
   const status = decoded(
     await caller.unary('/quorate.v1.ClusterService/GetStatus', new Uint8Array()),

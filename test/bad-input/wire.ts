@@ -98,8 +98,10 @@ export function fieldEnds(bytes: Uint8Array): ReadonlySet<number> {
   const ends = new Set([0]);
   const reader = new BinaryReader(bytes);
   while (reader.pos < bytes.length) {
-    const [number, wireType] = reader.tag();
-    reader.skip(wireType, number);
+    const [, wireType] = reader.tag();
+    // Requests have no other wire types at the top.
+    if (wireType === WireType.Varint) reader.uint64();
+    else reader.bytes();
     ends.add(reader.pos);
   }
   return ends;
