@@ -202,7 +202,13 @@ function memberSettings(config: ServerConfig): MemberSettings {
 }
 
 function observeWal(event: WalEvent, logger: Logger): void {
-  if (event.kind !== 'tornTail') return;
-  const { file, offset, bytes } = event;
-  logger.warn({ file, offset, bytes }, 'cut a torn tail off the log: the last write was not finished when it stopped');
+  if (event.kind === 'tornTail') {
+    const { file, offset, bytes, copy } = event;
+    const what = 'cut a torn tail off the log: the last write was not finished when it stopped';
+    logger.warn({ file, offset, bytes, copy }, `${what}. What was cut is kept in ${copy}`);
+  } else if (event.kind === 'shortFile') {
+    const { file, bytes, preparedBytes } = event;
+    const what = 'a file of the log is shorter than it was made: check the disk, and whether the data folder was copied';
+    logger.warn({ file, bytes, preparedBytes }, `${what} in part`);
+  }
 }
