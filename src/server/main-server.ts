@@ -208,7 +208,8 @@ function observeWal(event: WalEvent, logger: Logger): void {
     logger.warn({ file, offset, bytes, copy }, `${what}. What was cut is kept in ${copy}`);
   } else if (event.kind === 'shortFile') {
     const { file, bytes, preparedBytes } = event;
-    const what = 'a file of the log is shorter than it was made: check the disk, and whether the data folder was copied';
+    const what =
+      'a file of the log is shorter than it was made: check the disk, and whether the data folder was copied';
     logger.warn({ file, bytes, preparedBytes }, `${what} in part`);
   }
 }
