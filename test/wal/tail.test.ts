@@ -267,5 +267,8 @@ describe('W4: two groups in flight', () => {
 });
 
 async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await flush();
+  for (let turn = 0; !condition(); turn += 1) {
+    if (turn > 10_000) throw new Error('the condition never held');
+    await flush();
+  }
 }
