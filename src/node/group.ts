@@ -9,6 +9,7 @@
  * G3  Answers are given once.
  */
 import { decodeCommand, encodeCommand } from '../codec/command.ts';
+import { forwardBytes } from '../codec/envelope-size.ts';
 import { EventHub } from '../events/hub.ts';
 import type { ReplicatedMachine } from '../machine/api.ts';
 import type { Command } from '../machine/types.ts';
@@ -18,7 +19,7 @@ import type { Raft } from '../raft/raft.ts';
 import type { Entry, Message, Proposal, RaftStatus } from '../raft/types.ts';
 import { assert, InvariantError, unreachable } from '../types/assert.ts';
 import type { LogIndex, MemberId, Revision, StreamId } from '../types/ids.ts';
-import { COMMAND_BYTES_MAX } from '../types/limits.ts';
+import { COMMAND_BYTES_MAX, FORWARDED_BYTES_MAX } from '../types/limits.ts';
 import { CoreDriver, type OutwardEffect } from './core-driver.ts';
 import { Forwarding } from './forwarding.ts';
 import type { MemberDeps } from './options.ts';
@@ -36,6 +37,8 @@ export class Group {
   readonly #driver: CoreDriver;
   readonly #hub = new EventHub();
   readonly #admission: Admission;
+  /** Bounds what waits for an answer of the leader, apart from what this member proposes itself. */
+  readonly #forwardAdmission: Admission;
   readonly #waiters = new Waiters<MutationOutcome>();
   readonly #forwarding: Forwarding;
   readonly #reads = new Reads();
@@ -48,6 +51,7 @@ export class Group {
   /** Commands of own proposals, decoded from the very bytes that are in the log: no replica reads anything else. */
   readonly #decoded = new WeakMap<Uint8Array, Command>();
   #timerProposed = false;
+  #watchesClosed = false;
   #stopped = false;
 
   constructor(deps: MemberDeps, stream: StreamId, raft: Raft, machine: ReplicatedMachine) {
@@ -57,6 +61,7 @@ export class Group {
     this.#machine = machine;
     this.#time = new StreamTime(deps.clock);
     this.#admission = new Admission(deps.settings.proposalsMax, deps.settings.proposalBytesMax);
+    this.#forwardAdmission = new Admission(deps.settings.proposalsMax, FORWARDED_BYTES_MAX);
     this.#forwarding = new Forwarding(1 + deps.random.below(2 ** 31) * 2 ** 20);
     this.#driver = new CoreDriver(
       {
@@ -86,7 +91,7 @@ export class Group {
     return this.#machine;
   }
   get waitingProposals(): number {
-    return this.#admission.count;
+    return this.#admission.count + this.#forwardAdmission.count;
   }
   get watches(): number {
     return this.#hub.size;
@@ -180,21 +185,25 @@ export class Group {
   }
 
   #forward(leader: MemberId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
-    if (!this.#admission.tryAdmit(0)) return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
+    const bytes = forwardBytes(request.body);
+    const admission = this.#forwardAdmission;
+    if (!admission.tryAdmit(bytes)) return Promise.resolve(outcomes.overloaded(admission.retryAfterMs()));
     const startedMs = this.#deps.clock.monotonicMs();
     return new Promise((resolve) => {
       const settle = (outcome: MutationOutcome): void => {
-        this.#admission.release(0, this.#deps.clock.monotonicMs() - startedMs);
+        admission.release(bytes, this.#deps.clock.monotonicMs() - startedMs);
         resolve(outcome);
       };
       const requestId = this.#forwarding.add({ leader, settle, deadlineMs: startedMs + deadlineMs });
-      this.#deps.network.send(leader, {
+      const sent = this.#deps.network.send(leader, {
         kind: 'forwardRequest',
         stream: this.stream,
         requestId,
         deadlineMs: Math.max(1, Math.floor(deadlineMs)),
         request,
       });
+      // Not taken is certainly not sent (G2).
+      if (!sent) this.#forwarding.answered(leader, requestId, outcomes.overloaded(admission.retryAfterMs()));
     });
   }
 
@@ -242,7 +251,13 @@ export class Group {
   }
 
   watch(from: Revision): WatchFeed | null {
-    return this.#stopped ? null : this.#hub.open(from, this.#machine);
+    return this.#stopped || this.#watchesClosed ? null : this.#hub.open(from, this.#machine);
+  }
+
+  /** Ends every watch, so that its reader goes on at another member; no new one is opened. */
+  closeWatches(): void {
+    this.#watchesClosed = true;
+    this.#hub.close();
   }
 
   // ------------------------------------------------------------------------------------------ effects
@@ -331,7 +346,7 @@ export class Group {
     this.#waiters.settleAll(unknown);
     this.#forwarding.settleAll(unknown);
     this.#reads.settleAll('refused');
-    this.#hub.close();
+    this.closeWatches();
   }
 
   /** Whom to hand leadership to: the active voter that is furthest; null when there is none. */

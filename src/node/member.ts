@@ -30,6 +30,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   #cancelTick: (() => void) | null = null;
   #fault: string | null = null;
   #started = false;
+  #retiring: Promise<void> | null = null;
   #stopping: Promise<void> | null = null;
 
   private constructor(deps: MemberDeps) {
@@ -78,10 +79,14 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
 
   #receiveForward(group: Group, from: MemberId, envelope: Extract<Envelope, { kind: 'forwardRequest' }>): void {
     const deadlineMs = Math.min(envelope.deadlineMs, limits.CALL_DEADLINE_MAX_MS);
-    void group.mutate(envelope.request, deadlineMs, false).then((outcome) => {
-      const { stream, requestId } = envelope;
-      this.#deps.network.send(from, { kind: 'forwardResponse', stream, requestId, outcome });
-    });
+    group.mutate(envelope.request, deadlineMs, false).then(
+      (outcome) => {
+        const { stream, requestId } = envelope;
+        this.#deps.network.send(from, { kind: 'forwardResponse', stream, requestId, outcome });
+      },
+      // What a peer sent was checked by its codec: a request that breaks an invariant here is a bug of this member.
+      (error: unknown) => this.#deps.onFatal(error instanceof Error ? error : new Error(String(error))),
+    );
   }
 
   unreachable(peer: MemberId): void {
@@ -91,12 +96,12 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   // ------------------------------------------------------------------------------------------ MemberPort
 
   mutate(stream: StreamId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
-    if (this.#stopping !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
+    if (this.#retiring !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
     return this.#group(stream).mutate(request, Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS), true);
   }
 
   read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome> {
-    if (this.#stopping !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
+    if (this.#retiring !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
     return this.#group(stream).read(Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS));
   }
 
@@ -143,8 +148,22 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   }
 
   /**
-   * Hands leadership over where it leads (for at most one election timeout), answers everybody who waits, and
-   * flushes the store. The log and the network belong to the caller. Idempotent.
+   * First half of a graceful stop: ends the watches, refuses new work and hands leadership over where it leads (for at
+   * most one election timeout). What is under way is still answered. Idempotent.
+   */
+  retire(): Promise<void> {
+    this.#retiring ??= this.#retire();
+    return this.#retiring;
+  }
+
+  async #retire(): Promise<void> {
+    for (const group of this.#groups.values()) group.closeWatches();
+    if (this.#started && this.#fault === null) await this.#handOver();
+  }
+
+  /**
+   * Retires, answers everybody who still waits, and flushes the store. The log and the network belong to the caller.
+   * Idempotent.
    */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
@@ -152,7 +171,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   }
 
   async #stop(): Promise<void> {
-    if (this.#started && this.#fault === null) await this.#handOver();
+    await this.retire();
     this.#cancelTick?.();
     for (const group of this.#groups.values()) await group.stop();
   }

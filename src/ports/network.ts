@@ -2,8 +2,11 @@
 import type { MemberId } from '../types/ids.ts';
 
 export interface Network<Envelope> {
-  /** Queues `envelope` for `to`; never blocks, never throws; drops it when the peer is away or its queue is full. */
-  send(to: MemberId, envelope: Envelope): void;
+  /**
+   * Queues `envelope` for `to`; never blocks, never throws. False: it was dropped, because the peer is away or its queue
+   * is full, and has certainly not been sent. True says nothing about its arrival.
+   */
+  send(to: MemberId, envelope: Envelope): boolean;
 }
 
 /** What a network calls on the member that owns it. */

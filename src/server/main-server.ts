@@ -152,6 +152,8 @@ async function serve(
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');
   resources.add(() => drain(clientServer));
+  // Closed in reverse: health says no, leadership and watches move on, calls under way end, then the rest.
+  resources.add(() => member.retire());
 
   const health = setInterval(() => {
     const status = member.status(DATA_STREAM);

@@ -93,18 +93,20 @@ export class PeerLink {
     if (attempt !== null) this.#discard(attempt);
   }
 
-  /** Takes the envelope, or drops it: see the top of the file. */
-  send(envelope: Envelope): void {
+  /** Takes the envelope (true), or drops it: see the top of the file. */
+  send(envelope: Envelope): boolean {
     if (!this.#isUp()) {
       this.#dropped += 1;
-      return;
+      return false;
     }
     if (!this.#queue.push(envelope)) {
       this.#dropped += 1;
-      this.#overflow();
-      return;
+      // Whoever forwards is told by the answer; for everything else the loss is news.
+      if (envelope.kind !== 'forwardRequest') this.#overflow();
+      return false;
     }
     this.#scheduleFlush();
+    return true;
   }
 
   status(): PeerLinkStatus {

@@ -72,8 +72,8 @@ export class PeerTransport implements Network<Envelope> {
     for (const stream of [...this.#unknown, ...this.#inbound.values()]) stream.close(stopping);
   }
 
-  send(to: MemberId, envelope: Envelope): void {
-    this.#links.get(to)?.send(envelope);
+  send(to: MemberId, envelope: Envelope): boolean {
+    return this.#links.get(to)?.send(envelope) ?? false;
   }
 
   /** One for each peer, sorted by id. */

@@ -1,12 +1,7 @@
 /** Envelopes that wait for one peer, bounded in count and in estimated bytes. First in, first out. */
-import type { CommandBody, CommandValue } from '../machine/types.ts';
+import { envelopeBytes } from '../codec/envelope-size.ts';
 import type { Envelope } from '../node/types.ts';
-import { assert, unreachable } from '../types/assert.ts';
-
-const ENVELOPE_BYTES = 96;
-const ENTRY_BYTES = 24;
-/** An answer or a request without its text: names, numbers and a few fields. */
-const FORWARD_BYTES = 512;
+import { assert } from '../types/assert.ts';
 
 export class SendQueue {
   readonly #bytesMax: number;
@@ -29,11 +24,15 @@ export class SendQueue {
     return this.#bytes;
   }
 
-  /** False: the queue is full and the envelope was not taken. An empty queue takes any envelope. */
+  /**
+   * False: the queue is full and the envelope was not taken. An empty queue takes any envelope. Requests of clients
+   * fill at most half of it, so that they do not push out what keeps the members together.
+   */
   push(envelope: Envelope): boolean {
-    const bytes = estimateBytes(envelope);
-    if (this.length >= this.#messagesMax) return false;
-    if (this.length > 0 && this.#bytes + bytes > this.#bytesMax) return false;
+    const bytes = envelopeBytes(envelope);
+    const share = envelope.kind === 'forwardRequest' ? 0.5 : 1;
+    if (this.length >= this.#messagesMax * share) return false;
+    if (this.length > 0 && this.#bytes + bytes > this.#bytesMax * share) return false;
     this.#items.push(envelope);
     this.#bytes += bytes;
     return true;
@@ -45,7 +44,7 @@ export class SendQueue {
     let bytes = 0;
     let end = from;
     for (; end < this.#items.length; end += 1) {
-      const next = estimateBytes(this.#items[end] as Envelope);
+      const next = envelopeBytes(this.#items[end] as Envelope);
       if (end > from && bytes + next > bytesMax) break;
       bytes += next;
     }
@@ -66,52 +65,4 @@ export class SendQueue {
     this.#head = 0;
     this.#bytes = 0;
   }
-}
-
-/** Roughly the encoded size: exact enough for a bound, cheap enough for every message. */
-export function estimateBytes(envelope: Envelope): number {
-  switch (envelope.kind) {
-    case 'raft': {
-      const { message } = envelope;
-      if (message.kind !== 'appendRequest') return ENVELOPE_BYTES;
-      let bytes = ENVELOPE_BYTES;
-      for (const entry of message.entries) bytes += ENTRY_BYTES + entry.payload.length;
-      return bytes;
-    }
-    case 'forwardRequest':
-      return FORWARD_BYTES + requestBytes(envelope.request.body);
-    case 'forwardResponse': {
-      const { outcome } = envelope;
-      if (outcome.kind !== 'applied' || !outcome.result.ok) return FORWARD_BYTES;
-      return FORWARD_BYTES + answerBytes(outcome.result.value);
-    }
-    default:
-      return unreachable(envelope, 'envelope');
-  }
-}
-
-function requestBytes(body: CommandBody): number {
-  const clockBytes = 'vectorClock' in body ? body.vectorClock.length * ENVELOPE_BYTES : 0;
-  switch (body.kind) {
-    case 'reportProgress': {
-      let bytes = body.note.length + (body.checkpoint?.length ?? 0);
-      for (const step of body.subSteps) bytes += ENTRY_BYTES + step.id.length + step.result.length;
-      return bytes;
-    }
-    case 'commitPhase':
-      return body.result.length + clockBytes;
-    case 'registerPlan':
-      return body.phases.length * ENVELOPE_BYTES;
-    default:
-      return clockBytes;
-  }
-}
-
-function answerBytes(value: CommandValue): number {
-  const clockBytes = 'vectorClock' in value ? value.vectorClock.length * ENVELOPE_BYTES : 0;
-  if (value.kind === 'phaseBegun') return value.checkpoint.length + clockBytes;
-  if (value.kind !== 'progressReported') return clockBytes;
-  let bytes = 0;
-  for (const id of value.subStepsKnown) bytes += ENTRY_BYTES + id.length;
-  return bytes;
 }

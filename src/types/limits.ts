@@ -29,6 +29,8 @@ export const LOG_CACHE_BYTES_MAX = 16 * MiB;
 /** Mutations that wait for their commit in one member, in count and in bytes (A5). */
 export const PROPOSALS_MAX = 1_536;
 export const PROPOSAL_BYTES_MAX = 16 * MiB;
+/** Mutations that a follower has passed on and not heard of, in bytes; their count is bounded by PROPOSALS_MAX (A5). */
+export const FORWARDED_BYTES_MAX = 4 * MiB;
 /** Linearizable reads that wait for their ReadIndex in one member. */
 export const READS_MAX = 4096;
 /** Envelopes queued for one peer while it is slow. */
@@ -54,10 +56,21 @@ export const PEER_KEEPALIVE_TIMEOUT_MS = 3_000;
 export const CLIENT_KEEPALIVE_MS = 30_000;
 export const CLIENT_KEEPALIVE_TIMEOUT_MS = 10_000;
 /** Calls and watches at once on one client connection, and streams on one peer connection. */
-export const CLIENT_STREAMS_MAX = 4_096;
+export const CLIENT_STREAMS_MAX = 512;
 export const PEER_STREAMS_MAX = 16;
 /** Largest gRPC answer on the client port; 4 MiB is what clients in other languages accept unless told otherwise. */
 export const CLIENT_ANSWER_BYTES_MAX = 4 * MiB;
+/** Calls in one member whose request is not complete, in count, in bytes received, and the time for one, milliseconds. */
+export const PARTIAL_CALLS_MAX = 4_096;
+export const PARTIAL_CALL_BYTES_MAX = 64 * MiB;
+export const PARTIAL_CALL_MS_MAX = 10_000;
+/**
+ * Answers that clients have not taken from one member, in bytes, and the time for one, milliseconds. When they are too
+ * many, the ones older than the last give way to new ones.
+ */
+export const UNTAKEN_ANSWER_BYTES_MAX = 64 * MiB;
+export const UNTAKEN_ANSWER_MS_MAX = 60_000;
+export const UNTAKEN_ANSWER_STALE_MS = 1_000;
 /** A page or a watch message ends early when it would pass this, in estimated bytes; one larger row travels alone. */
 export const PAGE_BYTES_MAX = 1 * MiB;
 export const WATCH_MESSAGE_BYTES_MAX = 256 * KiB;
@@ -68,7 +81,10 @@ export const WATCHES_MAX = 1024;
 export const WATCH_BUFFER_EVENTS_MAX = 4096;
 /** Events kept for watches to resume from; older ones are compacted, at the same point on every replica (P4). */
 export const EVENT_HISTORY_MAX = 50_000;
-/** Sessions in the replicated state, and answers remembered for one of them (R6). */
+/**
+ * Sessions in the replicated state, and answers remembered for one of them (R6). The largest answer is a phase begun: a
+ * checkpoint and a vector clock, about 72 Ki code units; a session that never acknowledges holds at most 256 such.
+ */
 export const SESSIONS_MAX = 20_000;
 export const SESSION_ANSWERS_MAX = 256;
 /** Session time to live, milliseconds. */
@@ -84,6 +100,8 @@ export const PLAN_PHASES_MAX = 64;
 export const SUB_STEPS_MAX = 200_000;
 /** Sub-steps in one progress report. */
 export const SUB_STEPS_PER_REPORT_MAX = 1_000;
+/** Ids in the answer to a progress report, code units in all: sessions remember answers, so these must be small. */
+export const SUB_STEPS_KNOWN_LENGTH_MAX = 16 * KiB;
 /** Closed rounds of a loop that stay readable; older ones are dropped when a round closes. */
 export const ROUNDS_KEPT = 8;
 /** Lengths in UTF-16 code units. */
@@ -135,11 +153,18 @@ assert(APPEND_BYTES_MAX + COMMAND_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'an append
 assert(APPEND_BYTES_MAX <= INFLIGHT_BYTES_MAX, 'the in-flight window holds an append');
 assert(INFLIGHT_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, 'the in-flight window fits what may be uncommitted');
 assert(PROPOSAL_BYTES_MAX <= UNCOMMITTED_BYTES_MAX, 'what is admitted may be appended');
+assert(
+  FORWARDED_BYTES_MAX * 2 <= PEER_QUEUE_BYTES_MAX,
+  'what is forwarded leaves room for what keeps members together',
+);
 assert(SESSION_TTL_MIN_MS <= SESSION_TTL_DEFAULT_MS, 'ttl default above min');
 assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
 assert(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, 'page default fits');
 assert(PEER_FRAME_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'a frame fits a peer message');
 assert(PEER_RECONNECT_MIN_MS <= PEER_RECONNECT_MAX_MS, 'reconnects slow down');
+assert(CLIENT_MESSAGE_BYTES_MAX < PARTIAL_CALL_BYTES_MAX, 'a request in the making fits');
+assert(CLIENT_ANSWER_BYTES_MAX < UNTAKEN_ANSWER_BYTES_MAX, 'an answer that is not taken fits');
+assert(SUB_STEP_ID_LENGTH_MAX <= SUB_STEPS_KNOWN_LENGTH_MAX, 'an answer names a known sub-step');
 assert(PAGE_BYTES_MAX * 2 < CLIENT_ANSWER_BYTES_MAX, 'a page fits an answer');
 assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');
 assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fits a command');

@@ -20,7 +20,7 @@ async function openMember(disk: MemoryDisk, data: MemoryStoreData): Promise<void
       random: systemRandom,
       wal,
       store: new MemoryStore(data),
-      network: { send: () => undefined },
+      network: { send: () => true },
       settings: DEFAULT_MEMBER_SETTINGS,
       onFatal: (error) => {
         throw error;

@@ -160,6 +160,7 @@ export class SimMember implements NetworkNode {
       network: {
         send: (to, envelope) => {
           if (process.alive) this.#network.send(this.id, to, envelope);
+          return true;
         },
       },
       settings: options.settings,
