@@ -11,9 +11,10 @@ import {
   PEER_MESSAGE_BYTES_MAX,
   PEER_STREAMS_MAX,
 } from '../types/limits.ts';
+import { callGuard } from './call-guard.ts';
 
 /**
- * Options for the `Server` of a port. Metadata has no option in grpc-js: HTTP/2 cuts it at 64 KiB on both ports, and
+ * Options for the `Server` of a port, for one server each. Metadata has no option in grpc-js: HTTP/2 cuts it at 64 KiB on both ports, and
  * the API's handlers refuse more than METADATA_BYTES_MAX.
  */
 export function serverOptions(port: 'client' | 'peer'): ServerOptions {
@@ -33,6 +34,7 @@ export function serverOptions(port: 'client' | 'peer'): ServerOptions {
     ...common,
     'grpc.max_receive_message_length': CLIENT_MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': CLIENT_ANSWER_BYTES_MAX,
+    interceptors: [callGuard()],
     'grpc.max_concurrent_streams': CLIENT_STREAMS_MAX,
     'grpc.keepalive_time_ms': CLIENT_KEEPALIVE_MS,
     'grpc.keepalive_timeout_ms': CLIENT_KEEPALIVE_TIMEOUT_MS,

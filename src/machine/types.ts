@@ -154,7 +154,10 @@ export type CommandValue =
   | {
       readonly kind: 'progressReported';
       readonly subStepsRecorded: number;
-      /** Ids of this report that were on record already; their first result stands. */
+      /**
+       * Ids of this report that were on record already; their first result stands. In the order of the report, the
+       * first SUB_STEPS_KNOWN_LENGTH_MAX code units; in all they are what the report had less `subStepsRecorded`.
+       */
       readonly subStepsKnown: readonly string[];
     }
   | {

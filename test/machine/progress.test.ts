@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { clusterTimeMs } from '../../src/types/ids.ts';
+import { SUB_STEPS_KNOWN_LENGTH_MAX } from '../../src/types/limits.ts';
 import { abortBody, Bench, progressBody } from './kit.ts';
 
 function withLoop(): Bench {
@@ -58,6 +59,22 @@ describe('P5: progress', () => {
       ],
       next: null,
     });
+  });
+
+  it('the answer names known sub-steps up to a length: sessions remember it', () => {
+    const bench = withLoop();
+    const { token } = bench.begin('ANALYZE');
+    const ids = Array.from({ length: 500 }, (_, i) => String(i).padStart(900, 'k'));
+    const body = progressBody('ANALYZE', token, { subSteps: ids.map((id) => ({ id, result: '' })) });
+    expect(bench.done('progressReported', body)).toMatchObject({ subStepsRecorded: 500, subStepsKnown: [] });
+    const fit = Math.floor(SUB_STEPS_KNOWN_LENGTH_MAX / 900);
+    const known = { subStepsRecorded: 0, subStepsKnown: ids.slice(0, fit) };
+    expect(bench.done('progressReported', body)).toMatchObject(known);
+    // The list is a prefix: a short id does not slip in behind one that did not fit.
+    const mixed = [...ids.slice(0, fit + 1), 's'].map((id) => ({ id, result: '' }));
+    bench.done('progressReported', progressBody('ANALYZE', token, { subSteps: [{ id: 's', result: '' }] }));
+    const answer = bench.done('progressReported', progressBody('ANALYZE', token, { subSteps: mixed }));
+    expect(answer.subStepsKnown).toEqual(ids.slice(0, fit));
   });
 
   it('a later attempt gets the checkpoint, after an abort and after being superseded', () => {

@@ -4,6 +4,7 @@ import {
   NOTE_LENGTH_MAX,
   SUB_STEP_ID_LENGTH_MAX,
   SUB_STEP_RESULT_LENGTH_MAX,
+  SUB_STEPS_KNOWN_LENGTH_MAX,
   SUB_STEPS_PER_REPORT_MAX,
 } from '../../types/limits.ts';
 import { err, ok } from '../../types/result.ts';
@@ -53,7 +54,11 @@ export function reportProgress(context: ApplyContext, body: BodyOf<'reportProgre
   return ok({ kind: 'progressReported', subStepsRecorded: fresh.size, subStepsKnown: known });
 }
 
-/** The first result of a sub-step stands, within a report too. */
+/**
+ * The first result of a sub-step stands, within a report too. The ids in the answer are cut: sessions remember answers,
+ * and a client that never acknowledges must not make them hold the ids of whole reports (R6). How many are known in all
+ * is what the report had less what was recorded.
+ */
 function sortOut(
   state: MachineState,
   key: string,
@@ -61,9 +66,15 @@ function sortOut(
 ): { readonly fresh: ReadonlyMap<string, string>; readonly known: readonly string[] } {
   const fresh = new Map<string, string>();
   const known: string[] = [];
+  let room = SUB_STEPS_KNOWN_LENGTH_MAX;
   for (const { id, result } of reports) {
-    if (fresh.has(id) || state.tables.subStep.has(subStepKey(key, id))) known.push(id);
-    else fresh.set(id, result);
+    if (!fresh.has(id) && !state.tables.subStep.has(subStepKey(key, id))) {
+      fresh.set(id, result);
+      continue;
+    }
+    // At the first id that does not fit the list is over: it is a prefix.
+    room -= id.length;
+    if (room >= 0) known.push(id);
   }
   return { fresh, known };
 }

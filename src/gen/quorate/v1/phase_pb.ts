@@ -747,7 +747,8 @@ export type ReportProgressResponse = Message<"quorate.v1.ReportProgressResponse"
   subStepsRecorded: bigint;
 
   /**
-   * On record already; the first result stands.
+   * On record already; the first result stands. In the order of the report, the first 16 Ki UTF-16 code units of ids;
+   * in all, the sub-steps of the report less sub_steps_recorded are known.
    *
    * @generated from field: repeated string sub_steps_known = 3;
    */

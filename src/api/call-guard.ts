@@ -1,0 +1,267 @@
+/**
+ * Bounds what calls on the client port may hold of a member's memory while their clients are slow, or hostile: requests
+ * that are not complete, and answers that are not taken. Deadlines do not bound these: a client need not set one, and the
+ * handlers' own begins when the request is complete. It is always the oldest call that gives way, so that whoever holds
+ * many keeps nobody else out.
+ *
+ * The connection's HTTP/2 streams are bounded by CLIENT_STREAMS_MAX; watches bound their own answers (WATCHES_MAX).
+ */
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import {
+  type ServerInterceptingCallInterface as NextCall,
+  ServerInterceptingCall,
+  type ServerInterceptor,
+} from '@grpc/grpc-js';
+import { assert } from '../types/assert.ts';
+import {
+  PARTIAL_CALL_BYTES_MAX,
+  PARTIAL_CALL_MS_MAX,
+  PARTIAL_CALLS_MAX,
+  UNTAKEN_ANSWER_BYTES_MAX,
+  UNTAKEN_ANSWER_MS_MAX,
+  UNTAKEN_ANSWER_STALE_MS,
+} from '../types/limits.ts';
+import { failure } from './errors.ts';
+
+type InterceptingServerListener = Parameters<ServerInterceptingCall['start']>[0];
+
+const SWEEP_MS = 500;
+
+/** Tests use small ones. */
+export interface CallGuardLimits {
+  readonly partialCallsMax: number;
+  readonly partialBytesMax: number;
+  readonly partialMs: number;
+  readonly untakenBytesMax: number;
+  readonly untakenMs: number;
+  readonly untakenStaleMs: number;
+}
+
+const LIMITS: CallGuardLimits = {
+  partialCallsMax: PARTIAL_CALLS_MAX,
+  partialBytesMax: PARTIAL_CALL_BYTES_MAX,
+  partialMs: PARTIAL_CALL_MS_MAX,
+  untakenBytesMax: UNTAKEN_ANSWER_BYTES_MAX,
+  untakenMs: UNTAKEN_ANSWER_MS_MAX,
+  untakenStaleMs: UNTAKEN_ANSWER_STALE_MS,
+};
+
+/** One for each server: what it counts is the member's. */
+export function callGuard(limits: Partial<CallGuardLimits> = {}): ServerInterceptor {
+  const guard = new Guard({ ...LIMITS, ...limits });
+  return (method, call) => new GuardedCall(guard, method.path, method.requestStream, method.responseStream, call);
+}
+
+/** Calls that hold something, the one that began first in front, and what they hold together. */
+class Holders {
+  /** When each began to hold, milliseconds of the process. */
+  readonly #since = new Map<GuardedCall, number>();
+  readonly #bytesOf: (call: GuardedCall) => number;
+  bytes = 0;
+
+  constructor(bytesOf: (call: GuardedCall) => number) {
+    this.#bytesOf = bytesOf;
+  }
+
+  get size(): number {
+    return this.#since.size;
+  }
+
+  add(call: GuardedCall): void {
+    if (!this.#since.has(call)) this.#since.set(call, performance.now());
+  }
+
+  /** Before its bytes are set to 0. */
+  delete(call: GuardedCall): void {
+    if (this.#since.delete(call)) this.bytes -= this.#bytesOf(call);
+    assert(this.bytes >= 0, 'what calls hold is counted');
+  }
+
+  /** The first, if it has held for `ms`. */
+  oldest(ms: number): GuardedCall | null {
+    for (const [call, since] of this.#since) return performance.now() - since >= ms ? call : null;
+    return null;
+  }
+}
+
+class Guard {
+  readonly limits: CallGuardLimits;
+  /** Calls whose request is not complete. */
+  readonly partial = new Holders((call) => call.requestBytes);
+  /** Those of them that hold bytes. */
+  readonly received = new Holders((call) => call.requestBytes);
+  readonly untaken = new Holders((call) => call.answerBytes);
+  #sweep: NodeJS.Timeout | null = null;
+
+  constructor(limits: CallGuardLimits) {
+    this.limits = limits;
+  }
+
+  begin(call: GuardedCall): void {
+    this.partial.add(call);
+    if (this.partial.size > this.limits.partialCallsMax)
+      this.partial.oldest(0)?.refuse('the member has too many calls');
+    this.#watch();
+  }
+
+  receive(call: GuardedCall, bytes: number): void {
+    this.partial.add(call);
+    this.received.add(call);
+    call.requestBytes += bytes;
+    this.partial.bytes += bytes;
+    this.received.bytes += bytes;
+    while (this.received.bytes > this.limits.partialBytesMax) {
+      const oldest = this.received.oldest(0);
+      assert(oldest !== null, 'somebody holds the bytes');
+      oldest.refuse('the member holds too many');
+    }
+    this.#watch();
+  }
+
+  complete(call: GuardedCall): void {
+    this.partial.delete(call);
+    this.received.delete(call);
+    call.requestBytes = 0;
+  }
+
+  /** Whether there is room for an answer, if need be that of one which nobody has taken for a while. */
+  roomFor(bytes: number): boolean {
+    while (this.untaken.bytes + bytes > this.limits.untakenBytesMax) {
+      const stale = this.untaken.oldest(this.limits.untakenStaleMs);
+      if (stale === null) return false;
+      stale.cut();
+    }
+    return true;
+  }
+
+  hand(call: GuardedCall, bytes: number): void {
+    this.untaken.add(call);
+    call.answerBytes = bytes;
+    this.untaken.bytes += bytes;
+    this.#watch();
+  }
+
+  taken(call: GuardedCall): void {
+    this.untaken.delete(call);
+    call.answerBytes = 0;
+  }
+
+  /** Time does not pass by itself: a timer runs while there is a call to watch. */
+  #watch(): void {
+    if (this.#sweep !== null) return;
+    const sweepMs = Math.min(SWEEP_MS, this.limits.partialMs, this.limits.untakenMs);
+    this.#sweep = setTimeout(() => {
+      this.#sweep = null;
+      const { partialMs, untakenMs } = this.limits;
+      for (let late = this.partial.oldest(partialMs); late !== null; late = this.partial.oldest(partialMs))
+        late.expire();
+      for (let late = this.untaken.oldest(untakenMs); late !== null; late = this.untaken.oldest(untakenMs)) late.cut();
+      if (this.partial.size + this.untaken.size > 0) this.#watch();
+    }, sweepMs).unref();
+  }
+}
+
+class GuardedCall extends ServerInterceptingCall {
+  requestBytes = 0;
+  answerBytes = 0;
+  readonly #guard: Guard;
+  readonly #next: NextCall;
+  readonly #stream: ServerHttp2Stream;
+  /** Its request has one message: it is complete when the client has nothing more to say. */
+  readonly #manyRequests: boolean;
+  readonly #manyAnswers: boolean;
+  readonly #reads: boolean;
+  #over = false;
+
+  constructor(guard: Guard, path: string, manyRequests: boolean, manyAnswers: boolean, next: NextCall) {
+    super(next);
+    this.#guard = guard;
+    this.#next = next;
+    this.#stream = streamOf(next);
+    this.#manyRequests = manyRequests;
+    this.#manyAnswers = manyAnswers;
+    this.#reads = /\/(Get|List)[^/]*$/.test(path);
+    guard.begin(this);
+    // grpc-js has paused the stream, and a second listener does not let it flow.
+    this.#stream.on('data', (data: Buffer) => {
+      if (!this.#over) guard.receive(this, data.length);
+    });
+    this.#stream.once('close', () => this.#release());
+  }
+
+  override start(listener: InterceptingServerListener): void {
+    super.start({
+      onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),
+      onReceiveMessage: (message) => {
+        if (this.#over) return;
+        if (this.#manyRequests) this.#guard.complete(this);
+        listener.onReceiveMessage(message);
+      },
+      onReceiveHalfClose: () => {
+        if (this.#over) return;
+        this.#guard.complete(this);
+        listener.onReceiveHalfClose();
+      },
+      onCancel: () => {
+        this.#release();
+        listener.onCancel();
+      },
+    });
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (this.#over) return;
+    // What is no buffer is the health service's, two bytes.
+    if (this.#manyAnswers || !Buffer.isBuffer(message)) {
+      super.sendMessage(message, callback);
+      return;
+    }
+    // What changes something must be answered with the truth; such answers are small, and bounded in number.
+    if (!this.#guard.roomFor(message.length) && this.#reads) {
+      super.sendStatus(failure('OVERLOADED', 'clients take the answers of this member too slowly; nothing was done'));
+      return;
+    }
+    this.#guard.hand(this, message.length);
+    super.sendMessage(message, () => {
+      this.#guard.taken(this);
+      callback();
+    });
+  }
+
+  /** Nothing was done: the request never reached a handler. */
+  refuse(why: string): void {
+    this.#end(failure('OVERLOADED', `the request was not complete, and ${why} of those; nothing was done`));
+  }
+
+  expire(): void {
+    const { partialMs } = this.#guard.limits;
+    this.#end(failure('DEADLINE_EXPIRED', `the request was not complete within ${partialMs} ms; nothing was done`));
+  }
+
+  /** The answer waits in the HTTP/2 stream, and a status would wait behind it. */
+  cut(): void {
+    this.#release();
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+  }
+
+  #end(status: ReturnType<typeof failure>): void {
+    this.#release();
+    // Past the call's own queue: nothing may be in the way of the last word.
+    this.#next.sendStatus(status);
+    // The client may go on for ever; what it sent is kept as long as the stream is open.
+    setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR));
+  }
+
+  #release(): void {
+    this.#over = true;
+    this.#guard.complete(this);
+    this.#guard.taken(this);
+  }
+}
+
+/** grpc-js has no way to reset a stream, nor to see what arrives. The first interceptor of a chain gets the call that has it. */
+function streamOf(call: NextCall): ServerHttp2Stream {
+  const { stream } = call as NextCall & { readonly stream?: ServerHttp2Stream };
+  assert(stream !== undefined, 'the guard is the first interceptor, and grpc-js keeps the stream in its call');
+  return stream;
+}
