@@ -46,7 +46,8 @@ function body(target: LoadTarget): Buffer {
 
 const identity = (bytes: Buffer): Buffer => bytes;
 
-function call(client: Client, request: Buffer): Promise<ServiceError | null> {
+/** One ReportProgress with an encoded request. */
+export function unaryCall(client: Client, request: Buffer): Promise<ServiceError | null> {
   return new Promise((resolve) => {
     const deadline = new Date(Date.now() + DEADLINE_MS);
     client.makeUnaryRequest(PATH, identity, identity, request, { deadline }, (error) => resolve(error));
@@ -77,7 +78,7 @@ export async function runLoad(targets: readonly LoadTarget[], clients: number, s
     if (target === undefined || client === undefined) throw new Error('there is a target');
     while (performance.now() < endMs) {
       const sentMs = performance.now();
-      const error = await call(client, target.request);
+      const error = await unaryCall(client, target.request);
       if (error === null) {
         ok += 1;
         latencies.push(performance.now() - sentMs);

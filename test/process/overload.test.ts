@@ -5,11 +5,15 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { Client, credentials } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
+import { ReportProgressRequestSchema } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { parseStatus } from '../../src/rpc/status.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { cliPath } from '../support/build.ts';
-import { type LoadResult, type LoadTarget, runLoad } from './load.ts';
+import { type LoadResult, type LoadTarget, runLoad, unaryCall } from './load.ts';
 
 const CLIENTS = 2_000;
 const SECONDS = 30;
@@ -78,7 +82,47 @@ describe('A5: overload', () => {
     const best = Math.max(...results.map((result) => result.perSecond));
     expect(overload.perSecond).toBeGreaterThan(0.8 * best);
   });
+
+  it('refuses what it cannot take, on the leader and on a follower: nothing is left unknown', async () => {
+    const [target] = targets;
+    if (target === undefined) throw new Error('there is a target');
+    for (const { clientAddress } of cluster.members) {
+      const outcomes = await burst(clientAddress, target, 150);
+      const role = clientAddress === target.address ? 'leader' : 'follower';
+      console.log(`overload: 150 calls of 320 KB at once, ${role}: ${JSON.stringify([...outcomes])}`);
+      const refused = outcomes.get('OVERLOADED with a hint') ?? 0;
+      const ok = outcomes.get('ok') ?? 0;
+      expect(ok + refused).toBe(150);
+      expect(ok).toBeGreaterThan(0);
+      expect(refused).toBeGreaterThan(0);
+    }
+  });
 });
+
+/** Calls of about 320 KB each, all at once; what became of them, by reason. */
+async function burst(address: string, target: LoadTarget, calls: number): Promise<Map<string, number>> {
+  const subSteps = Array.from({ length: 20 }, (_, i) => ({ id: `page-${i}`, result: 'x'.repeat(16_000) }));
+  const message = create(ReportProgressRequestSchema, {
+    header: { caller: 'burst' },
+    ref: { loop: target.loop, g: 1n, phase: 'ANALYZE' },
+    fencingToken: BigInt(target.token),
+    subSteps,
+  });
+  const request = Buffer.from(toBinary(ReportProgressRequestSchema, message));
+  const client = new Client(address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+  const outcomes = new Map<string, number>();
+  await Promise.all(
+    Array.from({ length: calls }, async () => {
+      const error = await unaryCall(client, request);
+      const parsed = error === null ? null : parseStatus(error);
+      const hint = parsed !== null && (parsed.retryAfterMs ?? 0) > 0 ? ' with a hint' : '';
+      const outcome = parsed === null ? 'ok' : `${parsed.reason}${hint}`;
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    }),
+  );
+  client.close();
+  return outcomes;
+}
 
 /** Loops with a running ANALYZE each, at the leader. */
 async function prepare(client: QuorateClient): Promise<LoadTarget[]> {
