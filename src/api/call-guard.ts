@@ -14,6 +14,7 @@ import {
 } from '@grpc/grpc-js';
 import { assert } from '../types/assert.ts';
 import {
+  PAGE_BYTES_MAX,
   PARTIAL_CALL_BYTES_MAX,
   PARTIAL_CALL_MS_MAX,
   PARTIAL_CALLS_MAX,
@@ -200,7 +201,9 @@ class GuardedCall extends ServerInterceptingCall {
       onReceiveHalfClose: () => {
         if (this.#over) return;
         this.#guard.complete(this);
-        listener.onReceiveHalfClose();
+        // Before the work: pages that nobody may have would only be garbage.
+        if (this.#reads && !this.#guard.roomFor(PAGE_BYTES_MAX)) this.#tooSlow();
+        else listener.onReceiveHalfClose();
       },
       onCancel: () => {
         this.#release();
@@ -218,7 +221,7 @@ class GuardedCall extends ServerInterceptingCall {
     }
     // What changes something must be answered with the truth; such answers are small, and bounded in number.
     if (!this.#guard.roomFor(message.length) && this.#reads) {
-      super.sendStatus(failure('OVERLOADED', 'clients take the answers of this member too slowly; nothing was done'));
+      this.#tooSlow();
       return;
     }
     this.#guard.hand(this, message.length);
@@ -250,6 +253,10 @@ class GuardedCall extends ServerInterceptingCall {
     this.#next.sendStatus(status);
     // The client may go on for ever; what it sent is kept as long as the stream is open.
     setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR));
+  }
+
+  #tooSlow(): void {
+    super.sendStatus(failure('OVERLOADED', 'clients take the answers of this member too slowly; nothing was done'));
   }
 
   #release(): void {
