@@ -1,0 +1,121 @@
+/**
+ * What clients may hold of a member's memory: requests that stop just before their end, and answers that nobody takes,
+ * many over one connection. Memory stays bounded, the member tells why, and others are served meanwhile.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { QuorateClient } from '../../src/client/client.ts';
+import { ReadConsistency } from '../../src/gen/quorate/v1/common_pb.ts';
+import { ListSubStepsRequestSchema } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
+import { PARTIAL_CALL_MS_MAX } from '../../src/types/limits.ts';
+import { waitFor } from '../process/wait.ts';
+import { cliPath } from '../support/build.ts';
+
+const CALLS = 500;
+/** 500 calls hold 500 MiB where nothing bounds them. */
+const GROWTH_MAX_MIB = 350;
+const REF = { loop: 'big', g: 1, phase: 'ANALYZE' };
+
+let folder: string;
+let cluster: DevCluster;
+let client: QuorateClient;
+const connections: ClientHttp2Session[] = [];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'quorate-memory-'));
+  cluster = await startDevCluster({ members: 1, dataDir: folder, cli: cliPath });
+  client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'memory' });
+  await client.withoutSession.createLoop(REF.loop);
+  const { token } = await client.withoutSession.beginPhase(REF);
+  for (let report = 0; report < 4; report += 1) {
+    const subSteps = Array.from({ length: 20 }, (_, i) => ({ id: `${report} ${i}`, result: 'x'.repeat(16_000) }));
+    await client.withoutSession.reportProgress(REF, token, { subSteps });
+  }
+});
+
+afterAll(async () => {
+  for (const connection of connections) connection.destroy();
+  await client?.close();
+  await cluster?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function residentMiB(): Promise<number> {
+  const text = await readFile(`/proc/${cluster.members[0]?.pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(text)?.[1]) / 1024;
+}
+
+interface Seen {
+  readonly statuses: string[];
+  /** Answers of which the head came. */
+  heads: number;
+}
+
+/** Sends the same bytes as the body of many calls; the answers are never taken where the window is 0. */
+function flood(method: string, body: Buffer, end: boolean, initialWindowSize: number): Seen {
+  const connection = connect(`http://${cluster.endpoints[0]}`, {
+    settings: { initialWindowSize },
+    // Node would take no answers itself while this much waits to be sent, MiB.
+    maxSessionMemory: 4_096,
+  });
+  connection.on('error', () => undefined);
+  connections.push(connection);
+  const seen: Seen = { statuses: [], heads: 0 };
+  const headers = {
+    ':method': 'POST',
+    ':path': `/quorate.v1.PhaseService/${method}`,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
+  connection.once('remoteSettings', () => {
+    for (let call = 0; call < CALLS; call += 1) {
+      const stream = connection.request(headers, { endStream: false });
+      stream.on('error', () => undefined);
+      stream.once('response', (head) => {
+        seen.heads += 1;
+        if (head['grpc-status'] !== undefined) seen.statuses.push(String(head['grpc-status']));
+      });
+      if (end) stream.end(body);
+      else stream.write(body);
+    }
+  });
+  return seen;
+}
+
+describe('one client that holds many calls', () => {
+  it('whose requests do not end: the oldest give way, and the rest when their time is over', async () => {
+    const before = await residentMiB();
+    const announced = Buffer.from([0, 0x00, 0x0f, 0xff, 0xf0]);
+    const seen = flood('ReportProgress', Buffer.concat([announced, Buffer.alloc(1_000_000)]), false, 65_535);
+    await waitFor(() => seen.statuses.includes('8'), 20_000, 'calls are refused');
+    expect((await client.getLoop(REF.loop)).loop.name).toBe(REF.loop);
+    await waitFor(() => seen.statuses.length === CALLS, PARTIAL_CALL_MS_MAX + 20_000, 'the last calls are ended');
+    expect(new Set(seen.statuses)).toEqual(new Set(['4', '8']));
+    expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
+  }, 60_000);
+
+  it('that takes no answers: further reads are refused, others get theirs', async () => {
+    const before = await residentMiB();
+    const request = create(ListSubStepsRequestSchema, {
+      ref: { loop: REF.loop, g: 1n, phase: REF.phase },
+      pageSize: 1_000,
+      consistency: ReadConsistency.STALE,
+    });
+    const bytes = toBinary(ListSubStepsRequestSchema, request);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(bytes.length, 1);
+    const seen = flood('ListSubSteps', Buffer.concat([head, bytes]), true, 0);
+    await waitFor(() => seen.heads === CALLS, 30_000, 'every call is answered or refused');
+    expect(seen.statuses).toContain('8');
+    expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
+    // Refused reads are tried again; what nobody takes gives way.
+    let rows = 0;
+    for await (const step of client.listSubSteps(REF)) rows += step.id === '' ? 0 : 1;
+    expect(rows).toBe(80);
+  }, 60_000);
+});
