@@ -5,11 +5,12 @@ import type { CommandBody, CommandValue, SessionRef } from '../machine/types.ts'
 import type { MutationOutcome, MutationRequest } from '../node/types.ts';
 import type { RequestOf, ResponseOf } from '../rpc/service.ts';
 import { assert, unreachable } from '../types/assert.ts';
-import { DATA_STREAM, type SessionId } from '../types/ids.ts';
+import type { SessionId } from '../types/ids.ts';
 import { err, ok } from '../types/result.ts';
 import { Check } from './check.ts';
 import { type ApiContext, responseHeader } from './context.ts';
 import { failure, refused, rejected } from './errors.ts';
+import { streamOfCommand } from './routing.ts';
 import { type Answer, type RawUnaryHandler, unary } from './unary.ts';
 
 /**
@@ -43,7 +44,8 @@ export function mutation<Method extends DescMethodUnary, Kind extends CommandVal
     };
     const invalid = check.failure();
     if (invalid !== null) return err(invalid);
-    return translate(context, spec, await context.member.mutate(DATA_STREAM, mutationRequest, deadlineMs));
+    const stream = streamOfCommand(mutationRequest.body);
+    return translate(context, spec, await context.member.mutate(stream, mutationRequest, deadlineMs));
   });
 }
 

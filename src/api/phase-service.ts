@@ -109,6 +109,7 @@ function loopHandlers(context: ApiContext): LoopHandlers {
     }),
     getLoop: read(context, method.getLoop, {
       params: ({ loop }, check) => check.name('loop', loop),
+      loop: (loop) => loop,
       answer: (view, name) => {
         const row = view.loop(name);
         if (row === null) return err(loopNotFound(name));
@@ -237,6 +238,7 @@ function runReads(context: ApiContext): RunReads {
   return {
     getPhaseRun: read(context, method.getPhaseRun, {
       params: ({ ref }, check) => check.ref(ref),
+      loop: ({ loop }) => loop,
       answer: (view, ref) => {
         const run = findRun(view, ref);
         if (!run.ok) return run;
@@ -246,6 +248,7 @@ function runReads(context: ApiContext): RunReads {
     }),
     listSubSteps: read(context, method.listSubSteps, {
       params: (request, check) => ({ ref: check.ref(request.ref), page: check.page(request) }),
+      loop: ({ ref }) => ref.loop,
       answer: (view, { ref, page }) => {
         const run = findRun(view, ref);
         if (!run.ok) return run;

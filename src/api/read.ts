@@ -5,19 +5,22 @@ import type { MachineView, Page } from '../machine/api.ts';
 import type { RequestOf, ResponseOf } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { must } from '../types/assert.ts';
-import { DATA_STREAM } from '../types/ids.ts';
+import { DATA_STREAM, type StreamId } from '../types/ids.ts';
 import { PAGE_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
 import { Check } from './check.ts';
 import type { ApiContext } from './context.ts';
 import { failure, refused } from './errors.ts';
 import { pageToken } from './page-token.ts';
+import { streamOfLoop } from './routing.ts';
 import { type Answer, type CallScope, type RawUnaryHandler, unary } from './unary.ts';
 
 /** A read whose request is `Params` once it has been checked. */
 export interface ReadSpec<Method, Params> {
   /** Reports to `check` what is wrong with the request. */
   readonly params: (request: RequestOf<Method>, check: Check) => Params;
+  /** The loop that it is about, whose stream answers; left out: the first data stream answers. */
+  readonly loop?: (params: Params) => string;
   readonly answer: (view: MachineView, params: Params) => Answer<ResponseOf<Method>>;
 }
 
@@ -33,7 +36,8 @@ export function read<Method extends DescMethodUnary, Params>(
     const params = spec.params(request, check);
     const invalid = check.failure();
     if (invalid !== null) return err(invalid);
-    const view = await viewFor(context, consistency, scope);
+    const stream = spec.loop === undefined ? DATA_STREAM : streamOfLoop(spec.loop(params));
+    const view = await viewFor(context, stream, consistency, scope);
     return view.ok ? spec.answer(view.value, params) : view;
   });
 }
@@ -47,12 +51,13 @@ function checkConsistency(consistency: ReadConsistency | undefined, check: Check
 
 async function viewFor(
   context: ApiContext,
+  stream: StreamId,
   consistency: ReadConsistency | undefined,
   scope: CallScope,
 ): Promise<Result<MachineView, StatusError>> {
   const { member, addressOf } = context;
-  if (consistency === ReadConsistency.STALE) return ok(member.local(DATA_STREAM));
-  const outcome = await member.read(DATA_STREAM, scope.deadlineMs);
+  if (consistency === ReadConsistency.STALE) return ok(member.local(stream));
+  const outcome = await member.read(stream, scope.deadlineMs);
   if (outcome.kind === 'refused') return err(refused(outcome, addressOf));
   // No sense in building an answer that nobody takes.
   if (scope.cancelled()) return err(failure('DEADLINE_EXPIRED', 'the caller has gone'));

@@ -2,6 +2,9 @@
 import { assert } from './assert.ts';
 import { type StreamId, streamId } from './ids.ts';
 
+/** Data streams of a cluster: K. Streams 1..K hold loops; stream 1 also what belongs to no loop (R8). */
+export const DATA_STREAMS = 1;
+
 /**
  * The data stream of `key` (a loop's name, a lock's resource): 1 + FNV-1a(key) mod `dataStreams`. Stable for a given
  * number of streams; every member and every client computes the same.

@@ -1,0 +1,30 @@
+/** Which stream a request goes to (R8): what is about a loop, to the loop's; all else, to the first data stream. */
+import type { CommandBody } from '../machine/types.ts';
+import { unreachable } from '../types/assert.ts';
+import { DATA_STREAM, type StreamId } from '../types/ids.ts';
+import { DATA_STREAMS, streamForKey } from '../types/placement.ts';
+
+export function streamOfLoop(loop: string): StreamId {
+  return streamForKey(loop, DATA_STREAMS);
+}
+
+/** The stream whose log carries the command. */
+export function streamOfCommand(body: CommandBody): StreamId {
+  switch (body.kind) {
+    case 'createLoop':
+      return streamOfLoop(body.loop);
+    case 'beginPhase':
+    case 'reportProgress':
+    case 'commitPhase':
+    case 'abortPhase':
+      return streamOfLoop(body.ref.loop);
+    case 'advanceTime':
+    case 'openSession':
+    case 'keepAliveSession':
+    case 'closeSession':
+    case 'registerPlan':
+      return DATA_STREAM;
+    default:
+      return unreachable(body, 'command');
+  }
+}
