@@ -6,7 +6,6 @@
  *
  * The connection's HTTP/2 streams are bounded by CLIENT_STREAMS_MAX; watches bound their own answers (WATCHES_MAX).
  */
-import { constants, type ServerHttp2Stream } from 'node:http2';
 import {
   type ServerInterceptingCallInterface as NextCall,
   ServerInterceptingCall,
@@ -25,6 +24,17 @@ import {
 import { failure } from './errors.ts';
 
 type InterceptingServerListener = Parameters<ServerInterceptingCall['start']>[0];
+
+/** What the guard needs of an HTTP/2 stream. */
+interface Stream {
+  on(event: 'data', listener: (data: Buffer) => void): unknown;
+  once(event: 'close', listener: () => void): unknown;
+  close(code: number): void;
+}
+
+/** Error codes of RST_STREAM (RFC 9113, section 7). */
+const NO_ERROR = 0;
+const CANCEL = 8;
 
 const SWEEP_MS = 500;
 
@@ -167,7 +177,7 @@ class GuardedCall extends ServerInterceptingCall {
   answerBytes = 0;
   readonly #guard: Guard;
   readonly #next: NextCall;
-  readonly #stream: ServerHttp2Stream;
+  readonly #stream: Stream;
   /** Its request has one message: it is complete when the client has nothing more to say. */
   readonly #manyRequests: boolean;
   readonly #manyAnswers: boolean;
@@ -244,7 +254,7 @@ class GuardedCall extends ServerInterceptingCall {
   /** The answer waits in the HTTP/2 stream, and a status would wait behind it. */
   cut(): void {
     this.#release();
-    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.close(CANCEL);
   }
 
   #end(status: ReturnType<typeof failure>): void {
@@ -252,7 +262,7 @@ class GuardedCall extends ServerInterceptingCall {
     // Past the call's own queue: nothing may be in the way of the last word.
     this.#next.sendStatus(status);
     // The client may go on for ever; what it sent is kept as long as the stream is open.
-    setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR));
+    setImmediate(() => this.#stream.close(NO_ERROR));
   }
 
   #tooSlow(): void {
@@ -267,8 +277,8 @@ class GuardedCall extends ServerInterceptingCall {
 }
 
 /** grpc-js has no way to reset a stream, nor to see what arrives. The first interceptor of a chain gets the call that has it. */
-function streamOf(call: NextCall): ServerHttp2Stream {
-  const { stream } = call as NextCall & { readonly stream?: ServerHttp2Stream };
+function streamOf(call: NextCall): Stream {
+  const { stream } = call as NextCall & { readonly stream?: Stream };
   assert(stream !== undefined, 'the guard is the first interceptor, and grpc-js keeps the stream in its call');
   return stream;
 }
