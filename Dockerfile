@@ -28,6 +28,6 @@ VOLUME /var/lib/quorate
 EXPOSE 7401 7501
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["quorate", "status", "--json"]
+    CMD ["quorate", "status", "--local", "--json"]
 ENTRYPOINT ["quorate"]
 CMD ["server"]

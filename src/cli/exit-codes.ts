@@ -28,6 +28,14 @@ Exit codes:
 /** Wrong usage or configuration, found by the program itself. The message says what to do. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+  /** One sentence for each thing that is wrong; a line of its own each. */
+  readonly problems: readonly string[];
+
+  constructor(problems: string | readonly string[], options?: ErrorOptions) {
+    const list = (typeof problems === 'string' ? [problems] : problems).map((one) => one.replaceAll('\n', '; '));
+    super(list.join('; '), options);
+    this.problems = list;
+  }
 }
 
 export function exitCodeOf(error: unknown): ExitCode {
@@ -36,6 +44,8 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CompactedError) return EXIT.compacted;
   if (!(error instanceof QuorateError)) return EXIT.unexpected;
   switch (error.reason) {
+    case 'INVALID_ARGUMENT':
+      return EXIT.usage;
     case 'UNAVAILABLE':
     case 'NOT_LEADER':
     case 'NO_QUORUM':

@@ -1,6 +1,7 @@
 /** What is written where: results on stdout, everything else on stderr; colours only on a terminal. */
 import { styleText } from 'node:util';
 import { IndeterminateError, QuorateError } from '../client/client.ts';
+import { UsageError } from './exit-codes.ts';
 
 export type Style = Parameters<typeof styleText>[0];
 
@@ -48,13 +49,23 @@ export class Output {
     return this.colours ? styleText(style, text, { validateStream: false }) : text;
   }
 
-  /** What failed: one line for people, and an object for programs. */
+  /** What failed: a line for people (one for each problem of a configuration), and an object for programs. */
   failure(error: unknown, debug: boolean): void {
     const message = error instanceof Error ? error.message : String(error);
     const reason = reasonOf(error);
-    this.#stderr.write(`quorate: ${reason === null ? '' : `${reason}: `}${message.replaceAll('\n', '; ')}\n`);
+    const prefix = `quorate: ${reason === null ? '' : `${reason}: `}`;
+    // Usage errors are ours: a line of them is a problem of its own. What others say may have line breaks anywhere.
+    const lines = error instanceof UsageError ? error.problems : [message.replaceAll('\n', '; ')];
+    for (const line of lines) this.#stderr.write(`${prefix}${line}\n`);
     if (debug && error instanceof Error) this.#stderr.write(`${error.stack ?? ''}\n`);
+    this.failureObject(error);
+  }
+
+  /** The object for programs alone. */
+  failureObject(error: unknown): void {
     if (!this.json) return;
+    const message = error instanceof Error ? error.message : String(error);
+    const reason = reasonOf(error);
     const details = error instanceof QuorateError ? error.details : {};
     const retryAfterMs = error instanceof QuorateError ? error.retryAfterMs : null;
     this.#stdout.write(`${JSON.stringify({ error: { reason, message, details, retryAfterMs } })}\n`);

@@ -12,6 +12,7 @@ import { addPlanCommands } from './commands/plan.ts';
 import { addServerCommand } from './commands/server.ts';
 import { addGlobalOptions, type Shell } from './context.ts';
 import { EXIT, EXIT_CODES_HELP, UsageError } from './exit-codes.ts';
+import { Output } from './output.ts';
 
 const EXAMPLES = `
 Examples:
@@ -54,6 +55,17 @@ function inherit(command: Command): void {
   }
 }
 
+/** Asked of the arguments themselves: they could not be parsed. */
+function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return (end === -1 ? args : args.slice(0, end)).includes('--json');
+}
+
+function usageMessage(error: CommanderError): string {
+  if (error.code === 'commander.help') return 'a command is missing; see quorate --help';
+  return error.message.replace(/^error: /, '');
+}
+
 /** Parses and runs; the exit code is in `shell.exitCode`. */
 export async function runProgram(shell: Shell, args: readonly string[]): Promise<void> {
   try {
@@ -62,9 +74,14 @@ export async function runProgram(shell: Shell, args: readonly string[]): Promise
     const settings = wanted ? (await import('../server/config-settings.ts')).SETTINGS : [];
     await buildProgram(shell, settings).parseAsync([...args], { from: 'user' });
   } catch (error) {
-    if (error instanceof UsageError) shell.stderr.write(`quorate: ${error.message}\n`);
-    else if (!(error instanceof CommanderError)) throw error;
+    if (!(error instanceof UsageError || error instanceof CommanderError)) throw error;
     // Help that was asked for is an answer; help that is shown for want of a command is not.
-    shell.exitCode = error instanceof CommanderError && error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    const answered = error instanceof CommanderError && error.exitCode === 0;
+    shell.exitCode = answered ? EXIT.ok : EXIT.usage;
+    if (answered) return;
+    const out = new Output(shell.stdout, shell.stderr, shell.env, wantsJson(args));
+    if (error instanceof UsageError) out.failure(error, false);
+    // Its words for people are on stderr already.
+    else out.failureObject(new UsageError(usageMessage(error)));
   }
 }

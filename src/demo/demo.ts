@@ -18,6 +18,8 @@ import { type Walk, walkFolder } from './walk.ts';
 const LOOP = 'archive';
 const MEMBERS = 3;
 const CATCH_UP_MS = 15_000;
+/** How long interrupted work may take to notice it, milliseconds. */
+const SETTLE_MAX_MS = 5_000;
 
 export interface DemoOptions {
   /** null: a sample is made. */
@@ -99,13 +101,31 @@ class Cleanup {
     void agent.exited.then(() => this.#agents.delete(agent));
   }
 
-  async run(): Promise<void> {
+  /** `work`: what may still use the folders; ending the processes is what makes it end too. */
+  async run(work: Promise<unknown>): Promise<void> {
     this.#done = true;
+    await this.#endProcesses();
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const enough = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, SETTLE_MAX_MS);
+    });
+    await Promise.race([settled, enough]);
+    clearTimeout(timer);
+    // What was being started meanwhile.
+    await this.#endProcesses();
+    this.#removeFolders();
+    // The work that did not end may write once more; then the exit removes it.
+    void settled.then(() => process.off('exit', this.#onExit));
+  }
+
+  async #endProcesses(): Promise<void> {
     await this.client?.close();
     await Promise.all([...this.#agents].map((agent) => agent.kill()));
     await this.cluster?.stop();
-    this.#removeFolders();
-    process.off('exit', this.#onExit);
   }
 
   #removeFolders(): void {
@@ -120,19 +140,19 @@ interface Folders {
   readonly walk: Walk;
 }
 
-async function prepare(options: DemoOptions, cleanup: Cleanup, view: LiveView): Promise<Folders> {
+async function prepare(options: DemoOptions, cleanup: Cleanup, { view, signal }: DemoDeps): Promise<Folders> {
   const scratchFolder = cleanup.temporary('quorate-demo-', options.keep);
   const folder = options.folder === null ? join(scratchFolder, 'sample') : resolve(options.folder);
   const outFolder = options.outFolder === null ? join(scratchFolder, 'archive') : resolve(options.outFolder);
   if (!relative(folder, outFolder).startsWith('..')) {
     throw new DemoInputError(`--out ${outFolder} lies in the folder that is archived; choose one outside of it`);
   }
-  if (options.folder === null) await writeSample(folder);
+  if (options.folder === null) await writeSample(folder, signal);
   try {
+    const walk = await walkFolder(folder);
     mkdirSync(outFolder, { recursive: true });
     if (readdirSync(outFolder).length > 0)
       throw new Error(`${outFolder} is not empty; choose an empty folder with --out`);
-    const walk = await walkFolder(folder);
     if (walk.files.length === 0) throw new Error(`${folder} holds no files; choose another folder with --dir`);
     const skipped = walk.skipped === 0 ? '' : `, ${walk.skipped} skipped (no regular files)`;
     view.event(`${walk.files.length} files, ${(walk.bytes / 1e6).toFixed(1)} MB in ${folder}${skipped}`);
@@ -224,6 +244,7 @@ async function runRounds(
   await mkdir(dataDir);
   const cluster = await deps.startCluster(MEMBERS, dataDir);
   cleanup.cluster = cluster;
+  signal.throwIfAborted();
   view.event(`${MEMBERS} members run; ${(await cluster.leader())?.id ?? 'nobody'} leads`);
   await using client = await QuorateClient.connect({ endpoints: cluster.endpoints, caller: 'demo', signal });
   cleanup.client = client;
@@ -286,18 +307,20 @@ export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<Dem
     if (signal.aborted) onAbort();
     signal.addEventListener('abort', onAbort, { once: true });
   });
+  const demo = async (): Promise<DemoResult> => {
+    const folders = await prepare(options, cleanup, deps);
+    signal.throwIfAborted();
+    const result = await runRounds(options, deps, folders, cleanup);
+    const kept = options.keep || options.outFolder !== null;
+    const durationMs = Math.round(performance.now() - startedMs);
+    return { ...result, durationMs, outFolder: kept ? folders.outFolder : null };
+  };
+  const work = demo();
   try {
-    const work = async (): Promise<DemoResult> => {
-      const folders = await prepare(options, cleanup, deps.view);
-      const result = await runRounds(options, deps, folders, cleanup);
-      const kept = options.keep || options.outFolder !== null;
-      const durationMs = Math.round(performance.now() - startedMs);
-      return { ...result, durationMs, outFolder: kept ? folders.outFolder : null };
-    };
-    return await Promise.race([work(), aborted]);
+    return await Promise.race([work, aborted]);
   } finally {
     signal.removeEventListener('abort', onAbort);
     deps.view.end();
-    await cleanup.run();
+    await cleanup.run(work);
   }
 }

@@ -48,9 +48,11 @@ const KINDS: readonly Kind[] = [
 
 export const SAMPLE_FILES = 320;
 
-export async function writeSample(folder: string): Promise<void> {
+/** Rejects with the signal's reason, after what is being written, when that fires. */
+export async function writeSample(folder: string, signal: AbortSignal): Promise<void> {
   const random = generator(0x51c0ffee);
   for (let i = 0; i < SAMPLE_FILES; i++) {
+    signal.throwIfAborted();
     const [subfolder, extension, make] = KINDS[i % KINDS.length] as Kind;
     const path = join(folder, subfolder, `${String(i).padStart(4, '0')}.${extension}`);
     await mkdir(dirname(path), { recursive: true });

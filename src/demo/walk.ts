@@ -1,5 +1,5 @@
 /** The files below a folder. */
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat, readdir, stat } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { SUB_STEP_ID_LENGTH_MAX, SUB_STEPS_MAX } from '../types/limits.ts';
 
@@ -22,6 +22,7 @@ export interface Walk {
 
 /** Rejects, with a message that says what to do, when something can not be archived. */
 export async function walkFolder(folder: string): Promise<Walk> {
+  await checkFolder(folder);
   const files: FoundFile[] = [];
   let skipped = 0;
   const visit = async (relative: string): Promise<void> => {
@@ -47,6 +48,14 @@ export async function walkFolder(folder: string): Promise<Walk> {
   await visit('');
   files.sort((a, b) => (a.path < b.path ? -1 : 1));
   return { files, skipped, bytes: files.reduce((sum, file) => sum + file.bytes, 0) };
+}
+
+async function checkFolder(folder: string): Promise<void> {
+  const found = await stat(folder).catch((error: NodeJS.ErrnoException) => {
+    const why = error.code === 'ENOENT' ? 'there is no such folder' : `it can not be read (${error.code})`;
+    throw new Error(`${folder}: ${why}; choose another one with --dir`, { cause: error });
+  });
+  if (!found.isDirectory()) throw new Error(`${folder} is no folder; choose one with --dir`);
 }
 
 function check(path: string, bytes: number): void {

@@ -69,12 +69,6 @@ export const serverConfigSchema = z.strictObject({
   peerListen: address()
     .optional()
     .describe('Where other members are served, host:port. Default: peerAddress of this member.'),
-  advertiseClientAddress: address()
-    .optional()
-    .describe('What clients are told to connect to. Default: clientAddress of this member.'),
-  advertisePeerAddress: address()
-    .optional()
-    .describe('What members are told to connect to. Default: peerAddress of this member.'),
   members: z
     .array(memberSchema, { error: 'must be a list of {id, peerAddress, clientAddress}' })
     .min(1, { error: 'must name at least one member' })

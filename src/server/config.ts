@@ -28,8 +28,6 @@ export interface ServerConfig {
   readonly dataDir: string;
   readonly clientListen: string;
   readonly peerListen: string;
-  readonly advertiseClientAddress: string;
-  readonly advertisePeerAddress: string;
   /** 1 to 7, `memberId` among them; ids and addresses are distinct. */
   readonly members: readonly MemberAddress[];
   readonly raft: { readonly tickMs: number; readonly electionTicks: number; readonly heartbeatTicks: number };
@@ -210,10 +208,10 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
 
 function complete(input: ServerConfigInput, cwd: string, sources: Map<string, ConfigSource>): ServerConfig {
   const self = input.members.find((member) => member.id === input.memberId);
-  const address = (path: 'peerListen' | 'clientListen' | 'advertisePeerAddress' | 'advertiseClientAddress'): string => {
+  const address = (path: 'peerListen' | 'clientListen'): string => {
     const given = input[path];
     if (given !== undefined) return given;
-    const from = path === 'peerListen' || path === 'advertisePeerAddress' ? 'peerAddress' : 'clientAddress';
+    const from = path === 'peerListen' ? 'peerAddress' : 'clientAddress';
     sources.set(path, { from: 'default', where: `${from} of member ${input.memberId}` });
     return self?.[from] ?? '';
   };
@@ -223,8 +221,6 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     dataDir: isAbsolute(input.dataDir) ? input.dataDir : resolve(cwd, input.dataDir),
     clientListen: address('clientListen'),
     peerListen: address('peerListen'),
-    advertiseClientAddress: address('advertiseClientAddress'),
-    advertisePeerAddress: address('advertisePeerAddress'),
     members: input.members.map((member) => ({ ...member, id: memberId(member.id) })),
     raft: input.raft,
     wal: input.wal,

@@ -23,12 +23,18 @@ export interface DevClusterOptions {
   readonly dataDir: string;
   /** First client port, the others follow; peers are 100 above. 'free': the system chooses. Default: 'free'. */
   readonly ports?: number | 'free';
-  /** Settings and whatever else the processes shall see; default: this process's environment. */
+  /**
+   * What the processes see; default: this process's environment. Settings of a server in it (QUORATE_*) are left out:
+   * they would be the same for all members, down to the port. Settings go in `flags`.
+   */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** More flags of `quorate server`, such as `--log-level`. */
   readonly flags?: readonly string[];
   /** Path of `dist/cli/main.js`; default: that of this installation. */
   readonly cli?: string;
+  /** The folder goes when this fails: messages show what the logs end with instead of where they are. Default: false. */
+  readonly temporary?: boolean;
+  /** Ends the start, which then rejects with its reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -70,6 +76,19 @@ async function addresses(count: number, ports: number | 'free'): Promise<readonl
   });
 }
 
+function withoutSettings(env: Readonly<Record<string, string | undefined>>): Record<string, string | undefined> {
+  const kept = Object.entries(env).filter(([name]) => !name.startsWith('QUORATE_') || name === 'QUORATE_DEBUG');
+  return Object.fromEntries(kept);
+}
+
+/** Numbers of the members that the folder shows traces of, as far as the pattern tells. */
+function numbersOf(names: readonly string[], pattern: RegExp): readonly number[] {
+  return names.flatMap((name) => {
+    const number = pattern.exec(name)?.[1];
+    return number === undefined ? [] : [Number(number)];
+  });
+}
+
 /** A folder keeps the members that it was made with; others would not know of each other. */
 function checkFolder(dataDir: string, members: number): void {
   let names: readonly string[];
@@ -78,12 +97,23 @@ function checkFolder(dataDir: string, members: number): void {
   } catch {
     return;
   }
-  const kept = names.filter((name) => /^m\d+$/.test(name)).length;
-  if (kept > 0 && kept !== members) {
+  const folders = new Set(numbersOf(names, /^m(\d+)$/));
+  const kept = folders.size;
+  if (kept === 0) return;
+  // A member that lost its folder has left its log.
+  const made = Math.max(...numbersOf(names, /^m(\d+)(?:\.log)?$/));
+  const lost = Array.from({ length: made }, (_, i) => i + 1).filter((number) => !folders.has(number));
+  if (lost.length > 0) {
+    const list = lost.map((number) => join(dataDir, `m${number}`)).join(', ');
     throw new Error(
-      `${dataDir} holds a cluster of ${kept} members; say --members ${kept}, or choose another folder with --data`,
+      `${list}: missing, and the cluster had ${made} members; put it back, or choose another folder with --data`,
     );
   }
+  if (kept === members) return;
+  const back = kept < members ? ' (if it had more, put their folders back)' : '';
+  throw new Error(
+    `${dataDir} holds a cluster of ${kept} members; say --members ${kept}${back}, or choose another folder with --data`,
+  );
 }
 
 function leadingMember(statuses: readonly EndpointStatus[], majority: number): string | null {
@@ -98,10 +128,12 @@ class Cluster implements DevCluster {
   readonly endpoints: readonly string[];
   readonly members: readonly DevMember[];
   readonly #stopped = new AbortController();
+  readonly #temporary: boolean;
   #client: Promise<QuorateClient> | null = null;
 
-  constructor(members: readonly DevMember[]) {
+  constructor(members: readonly DevMember[], temporary: boolean) {
     this.members = members;
+    this.#temporary = temporary;
     this.endpoints = members.map((member) => member.clientAddress);
   }
 
@@ -127,8 +159,11 @@ class Cluster implements DevCluster {
       if (leader !== null) return leader;
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
-    const logs = this.members.map((member) => member.logFile).join(', ');
-    throw new Error(`no leader within ${timeoutMs} ms; the members' logs: ${logs}`);
+    const logs = this.members.map((member) =>
+      this.#temporary ? `${member.id}: ${member.lastWords() || 'nothing'}` : member.logFile,
+    );
+    const what = this.#temporary ? 'the last words of the members' : "the members' logs";
+    throw new Error(`no leader within ${timeoutMs} ms; ${what}: ${logs.join(', ')}`);
   }
 
   /** Rejects when one of them ends. */
@@ -136,7 +171,8 @@ class Cluster implements DevCluster {
     const exits = this.members.map(async (member) => ({ member, exit: await member.exited }));
     const { member, exit } = await Promise.race(exits);
     const why = member.lastWords() || `exit code ${exit.code ?? exit.signal}`;
-    throw new Error(`member ${member.id} ended: ${why.replace(/^quorate: /, '')} (its log: ${member.logFile})`);
+    const log = this.#temporary ? '' : ` (its log: ${member.logFile})`;
+    throw new Error(`member ${member.id} ended: ${why.replace(/^quorate: /, '')}${log}`);
   }
 
   async stop(): Promise<void> {
@@ -153,33 +189,38 @@ class Cluster implements DevCluster {
 
 /** Starts the members and waits until one of them leads. When that fails, nothing is left running. */
 export async function startDevCluster(options: DevClusterOptions): Promise<DevCluster> {
-  const { members: count, ports = 'free', env = process.env, flags = [] } = options;
+  const { members: count, ports = 'free', flags = [], temporary = false, signal } = options;
+  signal?.throwIfAborted();
   if (!Number.isInteger(count) || count < 1 || count > MEMBERS_MAX) {
     throw new Error(`a cluster has 1 to ${MEMBERS_MAX} members, not ${count}; correct --members`);
   }
   const dataDir = resolve(options.dataDir);
   checkFolder(dataDir, count);
   const cli = options.cli ?? fileURLToPath(new URL('../cli/main.js', import.meta.url));
+  const env = withoutSettings(options.env ?? process.env);
   const list = await addresses(count, ports);
+  signal?.throwIfAborted();
   const common = ['--cluster-id', 'dev', '--members', JSON.stringify(list), ...flags];
   const members = list.map((address) => {
     const own = ['--member-id', address.id, '--data-dir', join(dataDir, address.id)];
     const logFile = join(dataDir, `${address.id}.log`);
     return new DevMember({ address, cli, flags: [...own, ...common], env, logFile });
   });
-  const cluster = new Cluster(members);
+  const cluster = new Cluster(members, temporary);
   const onAbort = (): void => void cluster.stop();
-  options.signal?.addEventListener('abort', onAbort, { once: true });
+  signal?.addEventListener('abort', onAbort, { once: true });
   try {
     for (const member of members) member.start();
     await Promise.race([cluster.waitForLeader(), cluster.firstDeath()]);
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     return cluster;
   } catch (error) {
     await cluster.stop();
+    // What the members that it ended said is not the reason.
+    signal?.throwIfAborted();
     throw error;
   } finally {
-    options.signal?.removeEventListener('abort', onAbort);
+    signal?.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * Issue 2, done when 8, and W5: the disk of a member fills up. It stops, says so and what to do, and nothing that was
  * acknowledged is lost once it has room. Needs the right to mount a tmpfs; where there is none, the report says that the
- * rows were not run.
+ * rows were not run; with DISK_FULL_TESTS=required, as in CI where a mount works, that is a failure.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -88,9 +88,9 @@ async function missingOf({ loops, checkpoints }: Written): Promise<string[]> {
 
 describe('W5: a disk that is full', () => {
   if (refusal !== null) {
-    test('NOT RUN here: needs the right to mount a tmpfs', () => {
-      console.warn(`disk-full rows not run: ${refusal}`);
-      expect(refusal).toMatch(/permission|superuser|not permitted|ENOENT|unknown|not supported/i);
+    test('NOT RUN here: needs the right to mount a tmpfs', (context) => {
+      if (process.env.DISK_FULL_TESTS === 'required') throw new Error(refusal);
+      context.skip(`NOT RUN: ${refusal}`);
     });
     return;
   }

@@ -41,7 +41,6 @@ describe('U1: configuration', () => {
       dataDir: '/srv/data',
       clientListen: '127.0.0.1:7401',
       peerListen: '127.0.0.1:7501',
-      advertiseClientAddress: '127.0.0.1:7401',
       raft: { tickMs: 20, electionTicks: 20, heartbeatTicks: 3 },
       storeFlushMs: 50,
       log: { level: 'info', format: 'json' },

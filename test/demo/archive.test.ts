@@ -108,8 +108,8 @@ describe('demo: archiving', () => {
 
 describe('demo: sample', () => {
   test('is the same each time, of several kinds', async () => {
-    await writeSample(folder);
-    await writeSample(out);
+    await writeSample(folder, new AbortController().signal);
+    await writeSample(out, new AbortController().signal);
     const { files, skipped } = await walkFolder(folder);
     expect({ files: files.length, skipped }).toEqual({ files: SAMPLE_FILES, skipped: 0 });
     expect(new Set(files.map((file) => file.path.split('.').at(-1))).size).toBe(8);

@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { EndpointStatus, WatchEvent } from '../../client/client.ts';
 import { type Context, parseCount, run, type Shell, withClient } from '../context.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { formatTime, type Output, table } from '../output.ts';
 
 /** A look at the cluster should not take as long as a mutation may, milliseconds. */
@@ -27,16 +27,27 @@ function leaderOf(endpoints: readonly EndpointStatus[]): string | null {
   return named.find((id) => id !== null) ?? null;
 }
 
-async function status(context: Context): Promise<number> {
-  const quick = { ...context, deadlineMs: Math.min(context.deadlineMs, STATUS_DEADLINE_MS) };
+async function status(context: Context, local: boolean): Promise<ExitCode> {
+  const asked = local ? context.endpoints.slice(0, 1) : context.endpoints;
+  const quick = { ...context, endpoints: asked, deadlineMs: Math.min(context.deadlineMs, STATUS_DEADLINE_MS) };
   const endpoints = await withClient(quick, (client) => client.status({ signal: context.shell.signal }));
   const leader = leaderOf(endpoints);
   const cluster = endpoints.flatMap((one) => ('status' in one ? [one.status.clusterId] : []))[0] ?? null;
   const head = ['ENDPOINT', 'MEMBER', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'STATE HASH', 'FAULT'];
   const title = `cluster ${cluster}, ${leader === null ? 'no leader' : `leader ${leader}`}`;
   context.out.result({ cluster, leader, endpoints }, `${title}\n${table(head, endpoints.map(statusRow))}`);
+  if (local) return localVerdict(context, endpoints);
   if (leader !== null) return EXIT.ok;
   context.out.note('quorate: no leader; a majority of the members must run and reach each other');
+  return EXIT.unavailable;
+}
+
+/** A member is well when it answers and has no fault; whether somebody leads is not its doing. */
+function localVerdict(context: Context, endpoints: readonly EndpointStatus[]): ExitCode {
+  const [one] = endpoints;
+  if (one !== undefined && 'status' in one && one.status.fault === null) return EXIT.ok;
+  const why = one === undefined ? 'no endpoint' : 'status' in one ? one.status.fault : one.error;
+  context.out.note(`quorate: ${one?.endpoint}: ${why}`);
   return EXIT.unavailable;
 }
 
@@ -57,9 +68,20 @@ export function addClusterCommands(program: Command, shell: Shell): void {
   program
     .command('status')
     .description('who leads, and how far each member is')
-    .addHelpText('after', '\nExamples:\n  quorate status\n  quorate status --json | jq -r .leader')
-    .action((_options: object, command: Command) =>
-      run(shell, command, async (context) => ((await status(context)) === EXIT.ok ? EXIT.ok : EXIT.unavailable)),
+    .option('--local', 'only the first endpoint: done if it answers and has no fault, even without a leader', false)
+    .addHelpText(
+      'after',
+      `
+Without --local, it is done (exit code 0) only if a member leads. --local is for health checks: a member without a
+majority is well, and starting it again helps nobody.
+
+Examples:
+  quorate status
+  quorate status --json | jq -r .leader
+  quorate status --local --endpoints 127.0.0.1:7401`,
+    )
+    .action((options: { local: boolean }, command: Command) =>
+      run(shell, command, (context) => status(context, options.local)),
     );
   program
     .command('watch')

@@ -78,7 +78,8 @@ async function demo(context: Context, options: DemoCommandOptions): Promise<Exit
   const cli = fileURLToPath(new URL('../main.js', import.meta.url));
   const { dir = null, out: outFolder = null, rounds, keep } = options;
   const { env, signal } = shell;
-  const startCluster = (members: number, dataDir: string) => startDevCluster({ members, dataDir, cli, env, signal });
+  const startCluster = (members: number, dataDir: string) =>
+    startDevCluster({ members, dataDir, cli, env, signal, temporary: !keep });
   const deps = { startCluster, view, cli, env, signal };
   try {
     const result = await runDemo({ folder: dir, outFolder, rounds, keep }, deps);

@@ -29,33 +29,47 @@ function announce(context: Context, cluster: DevCluster, leader: string, dataDir
   out.result({ endpoints: cluster.endpoints, leader, dataDir, members }, text.join('\n'));
 }
 
+/** Says which members end. Resolves with false when it is to stop, with true when there is no member left. */
+async function watchOver({ shell, out }: Context, cluster: DevCluster, temporary: boolean): Promise<boolean> {
+  const ends = cluster.members.map(async (member) => {
+    const { code, signal } = await member.exited;
+    if (shell.signal.aborted) return;
+    const log = temporary ? member.lastWords() : `the log: ${member.logFile}`;
+    out.note(`member ${member.id} ended (${signal ?? `exit code ${code}`}); ${log}`);
+  });
+  const stopped = new Promise<boolean>((done) => {
+    if (shell.signal.aborted) done(false);
+    shell.signal.addEventListener('abort', () => done(false), { once: true });
+  });
+  return Promise.race([stopped, Promise.all(ends).then(() => !shell.signal.aborted)]);
+}
+
 async function dev(context: Context, options: DevOptions): Promise<ExitCode> {
   const { startDevCluster } = await import('../../server/dev.ts');
   const { shell, out } = context;
   const dataDir = options.ephemeral ? mkdtempSync(join(tmpdir(), 'quorate-dev-')) : resolve(shell.cwd, options.data);
-  const { members, basePort } = options;
+  const { members, basePort, ephemeral: temporary } = options;
   try {
     let cluster: DevCluster;
     try {
-      cluster = await startDevCluster({ members, dataDir, ports: basePort, env: shell.env, signal: shell.signal });
+      cluster = await startDevCluster({
+        members,
+        dataDir,
+        ports: basePort,
+        env: shell.env,
+        temporary,
+        signal: shell.signal,
+      });
     } catch (error) {
       if (shell.signal.aborted) return EXIT.ok;
       throw error instanceof Error ? new UsageError(error.message, { cause: error }) : error;
     }
     const leader = await cluster.leader();
     announce(context, cluster, leader?.id ?? '', dataDir);
-    for (const member of cluster.members) {
-      void member.exited.then(({ code, signal }) => {
-        if (!shell.signal.aborted)
-          out.note(`member ${member.id} ended (${signal ?? `exit code ${code}`}); the log: ${member.logFile}`);
-      });
-    }
-    await new Promise<void>((done) => {
-      if (shell.signal.aborted) done();
-      shell.signal.addEventListener('abort', () => done(), { once: true });
-    });
+    const alone = await watchOver(context, cluster, temporary);
     out.line('stopping');
     await cluster.stop();
+    if (alone) throw new Error('all members have ended; start them again with quorate dev');
     return EXIT.ok;
   } finally {
     if (options.ephemeral) rmSync(dataDir, { recursive: true, force: true });
@@ -75,6 +89,9 @@ export function addDevCommand(program: Command, shell: Shell): void {
       7401,
     )
     .option('--ephemeral', 'use a temporary folder and remove it at the end', false)
-    .addHelpText('after', '\nExamples:\n  quorate dev\n  quorate dev --ephemeral --members 5 --base-port 9000')
+    .addHelpText(
+      'after',
+      '\nQUORATE_* variables for servers are not passed on to the members.\n\nExamples:\n  quorate dev\n  quorate dev --ephemeral --members 5 --base-port 9000',
+    )
     .action((options: DevOptions, command: Command) => run(shell, command, (context) => dev(context, options)));
 }

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import type { PhaseRef, QuorateClient } from '../../client/client.ts';
 import { parseCount, run, type Shell, withClient, withSession } from '../context.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, UsageError } from '../exit-codes.ts';
 import { formatTime, table } from '../output.ts';
 import { stateText } from './loop.ts';
 
@@ -24,8 +24,13 @@ interface ProgressOptions extends TokenOptions {
 }
 
 /** The run that is meant; without --g, in the loop's open round. */
-async function refOf(client: QuorateClient, loop: string, phase: string, g: number | undefined): Promise<PhaseRef> {
-  return { loop, phase, g: g ?? (await client.getLoop(loop)).loop.g };
+async function refOf(
+  client: QuorateClient,
+  run: { readonly loop: string; readonly phase: string; readonly g: number | undefined },
+  signal: AbortSignal,
+): Promise<PhaseRef> {
+  const { loop, phase, g } = run;
+  return { loop, phase, g: g ?? (await client.getLoop(loop, { signal })).loop.g };
 }
 
 function phaseCommand(name: string, description: string, example: string): Command {
@@ -53,7 +58,7 @@ function beginCommand(shell: Shell): Command {
     .action((loop: string, phase: string, options: RefOptions & { supersede?: number }, command: Command) =>
       run(shell, command, async (context) => {
         const answer = await withSession(context, async (session, client) => {
-          const ref = await refOf(client, loop, phase, options.g);
+          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
           const supersedeAttempt = options.supersede ?? 0;
           const begun = await session.beginPhase(ref, { ...traceOf(options), supersedeAttempt, signal: shell.signal });
           return { ...ref, ...begun };
@@ -86,6 +91,9 @@ function progressCommand(shell: Shell): Command {
     .action((loop: string, phase: string, options: ProgressOptions, command: Command) =>
       run(shell, command, async (context) => {
         const { token, completed, total, note, checkpoint, subStep } = options;
+        if (completed !== undefined && total === undefined) {
+          throw new UsageError('--total is missing: --completed says how many units of it are done; give both');
+        }
         const report = {
           ...(completed === undefined ? {} : { completed }),
           ...(total === undefined ? {} : { total }),
@@ -94,7 +102,7 @@ function progressCommand(shell: Shell): Command {
           subSteps: subStep,
         };
         const answer = await withSession(context, async (session, client) => {
-          const ref = await refOf(client, loop, phase, options.g);
+          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
           return session.reportProgress(ref, token, report, { ...traceOf(options), signal: shell.signal });
         });
         const known = answer.subStepsKnown.length === 0 ? '' : `, ${answer.subStepsKnown.length} known already`;
@@ -114,7 +122,7 @@ function commitCommand(shell: Shell): Command {
     .action((loop: string, phase: string, options: TokenOptions & { result: string }, command: Command) =>
       run(shell, command, async (context) => {
         const answer = await withSession(context, async (session, client) => {
-          const ref = await refOf(client, loop, phase, options.g);
+          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
           const { token, result } = options;
           return session.commitPhase(ref, token, { ...traceOf(options), result, signal: shell.signal });
         });
@@ -133,7 +141,7 @@ function abortCommand(shell: Shell): Command {
       (loop: string, phase: string, options: TokenOptions & { reason: string; hardFail: boolean }, command: Command) =>
         run(shell, command, async (context) => {
           const answer = await withSession(context, async (session, client) => {
-            const ref = await refOf(client, loop, phase, options.g);
+            const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
             const { token, reason, hardFail } = options;
             return session.abortPhase(ref, token, { ...traceOf(options), reason, hardFail, signal: shell.signal });
           });
@@ -150,7 +158,7 @@ function showCommand(shell: Shell): Command {
       run(shell, command, async (context) => {
         const { out } = context;
         await withClient(context, async (client) => {
-          const ref = await refOf(client, loop, phase, options.g);
+          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
           const { run: one, attempts } = await client.getPhaseRun(ref, { signal: shell.signal });
           const subSteps = [];
           if (options.subSteps) {

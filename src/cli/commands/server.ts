@@ -44,7 +44,7 @@ async function load(shell: Shell, options: ServerOptions, settings: readonly Set
   }
   const path = options.config ?? shell.env.QUORATE_CONFIG;
   const loaded = loadConfig({ flags, env: shell.env, file: path === undefined ? null : readFile(path) }, shell.cwd);
-  if (!loaded.ok) throw new UsageError(loaded.error.map(formatProblem).join('\n'));
+  if (!loaded.ok) throw new UsageError(loaded.error.map(formatProblem));
   return loaded.value;
 }
 
