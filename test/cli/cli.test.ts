@@ -176,6 +176,30 @@ describe('U1: results', () => {
   });
 });
 
+describe('U1: status --local', () => {
+  const getStatus = (fault: string) =>
+    message({ clusterId: 'c', memberId: 'm', fault, streams: [{ streamId: 1, leaderClientAddress: '' }] });
+
+  test('a member that answers is well, even if nobody leads; other endpoints are not asked', async () => {
+    member.leads('');
+    expect((await ask('status')).code).toBe(4);
+    const endpoints = `${member.address},127.0.0.1:1`;
+    const { code, stdout, stderr } = await cli(['status', '--local', '--json', '--endpoints', endpoints]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout).endpoints).toHaveLength(1);
+  });
+
+  test('4: it has a fault, or does not answer', async () => {
+    member.script('getStatus', getStatus('the disk is full'));
+    expect(await ask('status', '--local')).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining('the disk is full'),
+    });
+    member.crash();
+    expect((await ask('status', '--local', '--deadline', '300ms')).code).toBe(4);
+  });
+});
+
 describe('U1: exit codes', () => {
   test('3: rejected by the state, with the reason on stderr and in the JSON', async () => {
     member.script('commitPhase', stale);
@@ -248,12 +272,37 @@ describe('U1: exit codes', () => {
       'a cluster has 1 to 7 members',
     ],
     ['bad rounds', ['demo', '--rounds', '0'], 'Give a number from 1 to 8.'],
-    ['no such folder', ['demo', '--dir', '/nonexistent-quorate'], 'ENOENT'],
+    ['no such folder', ['demo', '--dir', '/nonexistent-quorate'], 'there is no such folder; choose another one'],
+    ['no total', ['phase', 'progress', 'a', 'B', '--token', '1', '--completed', '3'], '--total is missing'],
   ])('2: %s', async (_name, args, text) => {
     const { code, stderr } = await cli(args);
     expect(stderr).toContain(text);
     expect(code).toBe(2);
     expect(stderr).not.toMatch(/\n\s+at /);
+    const json = await cli([...args, '--json']);
+    expect(json).toMatchObject({ code: 2, stderr });
+    const { error } = JSON.parse(json.stdout);
+    expect(error).toEqual({ reason: null, message: expect.stringMatching(/\S/), details: {}, retryAfterMs: null });
+  });
+
+  test('2: what a member finds wrong with a request', async () => {
+    const wrong = { code: Code.INVALID_ARGUMENT, message: 'name: too long', reason: 'INVALID_ARGUMENT' };
+    member.script('createLoop', refusal(wrong));
+    expect(await ask('loop', 'create', 'x')).toMatchObject({
+      code: 2,
+      stderr: 'quorate: INVALID_ARGUMENT: name: too long\n',
+    });
+  });
+
+  test('130: interrupted while it looks the open round up', async () => {
+    const controller = new AbortController();
+    member.script('getLoop', SILENCE);
+    const args = ['phase', 'commit', 'nightly', 'ANALYZE', '--token', '3', '--endpoints', member.address];
+    const committing = cli(args, { signal: controller.signal });
+    await expect.poll(() => member.requests('getLoop').length).toBe(1);
+    controller.abort(new Error('SIGINT'));
+    expect(await committing).toEqual({ code: 130, stdout: '', stderr: '' });
+    expect(member.requests('commitPhase')).toEqual([]);
   });
 
   test('2: a bad variable is named', async () => {
@@ -306,6 +355,15 @@ members:
       config: { raft: { tickMs: 30 } },
       sources: { memberId: { from: 'file' } },
     });
+  });
+
+  test('every problem is a line of its own', async () => {
+    const { code, stderr } = await cli(['server', '--config', config(`${file}raft: {tickMs: 0, electionTicks: 1}\n`)]);
+    expect(code).toBe(2);
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines.length).toBe(2);
+    expect(lines[0]).toMatch(/^quorate: .*raft\.tickMs: must be/);
+    expect(lines[1]).toMatch(/^quorate: .*raft\.electionTicks: must be/);
   });
 
   test.each<[string, string | null, string[], string]>([

@@ -1,6 +1,6 @@
 /** What only a real process shows: signals, broken pipes, members that end with their parent. */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,6 +133,35 @@ describe('U1: quorate dev', () => {
     expect(await result).toMatchObject({ code: 0, stderr: '' });
     expect(ephemeral().filter((name) => !before.has(name))).toEqual([]);
   }, 120_000);
+
+  test('says so and ends when no member is left', async () => {
+    const temporary = mkdtempSync(join(folder, 'alone-'));
+    const args = ['dev', '--ephemeral', '--members', '1', '--base-port', String(await freePort()), '--json'];
+    const { shows, result, printed } = spawnCli(cliPath, args, { TMPDIR: temporary });
+    await shows('"endpoints"');
+    process.kill(must(JSON.parse(printed()).members[0].pid as number, 'it runs'), 'SIGKILL');
+    const { code, stderr } = await result;
+    expect(stderr).toContain('member m1 ended (SIGKILL)');
+    expect(stderr).toContain('all members have ended');
+    expect(code).toBe(1);
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 120_000);
+
+  test('the folder of a member is missing: put it back', async () => {
+    for (const name of ['m1', 'm2']) mkdirSync(join(folder, 'lost', name), { recursive: true });
+    writeFileSync(join(folder, 'lost', 'm3.log'), '');
+    const start = (members: number) => startDevCluster({ members, dataDir: join(folder, 'lost'), cli: cliPath });
+    await expect(start(3)).rejects.toThrow(/m3: missing, and the cluster had 3 members; put it back/);
+    rmSync(join(folder, 'lost', 'm1'), { recursive: true });
+    await expect(start(1)).rejects.toThrow(/m1, .*m3: missing/);
+  });
+
+  test('nothing is started for who has left already', async () => {
+    const dataDir = join(folder, 'left');
+    const signal = AbortSignal.abort(new Error('left'));
+    await expect(startDevCluster({ members: 1, dataDir, cli: cliPath, signal })).rejects.toThrow('left');
+    expect(existsSync(dataDir)).toBe(false);
+  });
 
   test('a port in use: exit code 2, and what to do', async () => {
     const port = await freePort();

@@ -50,6 +50,8 @@ export interface CliProcess {
   readonly result: Promise<CliResult>;
   /** Resolves when stdout or stderr contains the text. */
   shows(text: string): Promise<void>;
+  /** What is on stdout by now. */
+  printed(): string;
 }
 
 export function spawnCli(
@@ -84,7 +86,7 @@ export function spawnCli(
       void result.then(() => reject(new Error(`ended without showing ${JSON.stringify(text)}: ${stdout}${stderr}`)));
       look();
     });
-  return { child, result, shows };
+  return { child, result, shows, printed: () => stdout };
 }
 
 /** True while a process with this id exists. */

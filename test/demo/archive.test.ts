@@ -45,7 +45,9 @@ describe('demo: walking', () => {
   });
 
   test('says so when there is no such folder', async () => {
-    await expect(walkFolder(join(folder, 'nothing'))).rejects.toThrow('ENOENT');
+    await expect(walkFolder(join(folder, 'nothing'))).rejects.toThrow(
+      'there is no such folder; choose another one with --dir',
+    );
   });
 });
 

@@ -72,6 +72,34 @@ describe('issue 2: quorate demo', () => {
     expect(readdirSync(temporary)).toEqual([]);
   }, 120_000);
 
+  test('ctrl-C while the sample is made: no folder left', async () => {
+    const { child, result } = demo();
+    await expect.poll(() => samples(), { timeout: 20_000, interval: 1 }).toBeGreaterThan(0);
+    child.kill('SIGINT');
+    expect(await result).toMatchObject({ code: 130, stderr: '' });
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 60_000);
+
+  test('ctrl-C while the members start: no process and no folder left', async () => {
+    const { child, shows, result } = demo();
+    await shows('files, ');
+    child.kill('SIGINT');
+    expect((await result).code).toBe(130);
+    expect(readdirSync(temporary)).toEqual([]);
+  }, 60_000);
+
+  test('variables that are meant for a server do not reach the members', async () => {
+    const { child, shows, result } = spawnCli(cliPath, ['demo'], {
+      TMPDIR: temporary,
+      QUORATE_CLIENT_LISTEN: '127.0.0.1:7401',
+      QUORATE_PEER_LISTEN: '127.0.0.1:7501',
+      QUORATE_DATA_DIR: join(folder, 'shared'),
+    });
+    await shows('begins CONSTRUCT');
+    child.kill('SIGINT');
+    expect((await result).code).toBe(130);
+  }, 60_000);
+
   test('SIGKILL in the middle: every process of it ends by itself', async () => {
     const { child, shows, result } = demo();
     await shows('begins CONSTRUCT');
@@ -83,7 +111,7 @@ describe('issue 2: quorate demo', () => {
 
   test.each<[string, (dir: string) => string[], string]>([
     ['an empty folder', (dir) => ['--dir', dir], 'holds no files; choose another folder with --dir'],
-    ['a folder that is a file', (dir) => ['--dir', join(dir, '..', 'file')], 'ENOTDIR'],
+    ['a folder that is a file', (dir) => ['--dir', join(dir, '..', 'file')], 'is no folder; choose one with --dir'],
     [
       'archives inside of what is archived',
       (dir) => ['--dir', dir, '--out', join(dir, 'x')],
@@ -104,6 +132,17 @@ describe('issue 2: quorate demo', () => {
     60_000,
   );
 });
+
+/** How many kinds of sample files are there. */
+function samples(): number {
+  const [scratch] = readdirSync(temporary);
+  if (scratch === undefined) return 0;
+  try {
+    return readdirSync(join(temporary, scratch, 'sample')).length;
+  } catch {
+    return 0;
+  }
+}
 
 /** Ids of the processes that one has started. */
 function processesBelow(pid: number): number[] {
