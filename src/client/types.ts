@@ -105,7 +105,10 @@ export interface PhaseBegun extends MutationAnswer {
 
 export interface ProgressReported extends MutationAnswer {
   readonly subStepsRecorded: number;
-  /** On record already; their first result stands. */
+  /**
+   * On record already; their first result stands. Cut when their text is long: all of the report that were not recorded
+   * are known.
+   */
   readonly subStepsKnown: readonly string[];
 }
 

@@ -105,7 +105,8 @@ function progressCommand(shell: Shell): Command {
           const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
           return session.reportProgress(ref, token, report, { ...traceOf(options), signal: shell.signal });
         });
-        const known = answer.subStepsKnown.length === 0 ? '' : `, ${answer.subStepsKnown.length} known already`;
+        const knownCount = subStep.length - answer.subStepsRecorded;
+        const known = knownCount === 0 ? '' : `, ${knownCount} known already`;
         context.out.result(
           answer,
           `recorded ${answer.subStepsRecorded} sub-steps${known}, revision ${answer.revision}`,
