@@ -297,6 +297,8 @@ export class Group {
 
   #applyOne(entry: Entry): void {
     const command = entry.kind === 'command' ? this.#decode(entry) : null;
+    // The entry stays in the log's cache for followers that lag; the command is not needed again.
+    this.#decoded.delete(entry.payload);
     const { result, replayed, events } = this.#machine.apply({ index: entry.index, term: entry.term, command });
     if (events.length > 0) this.#hub.publish(events);
     this.#deps.onApplied?.(this.stream, entry, this.#machine);

@@ -1,5 +1,6 @@
 /** Composition root: turns a configuration into a running member. */
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { serverOptions } from '../api/options.ts';
@@ -35,8 +36,15 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/**
+ * By how much the heap may grow over what lives in it before it is collected, percent. V8's own choice on a large machine
+ * lets garbage of a loaded leader grow to several times its state (measured: 75 MiB alive in 595 MiB; A5).
+ */
+const HEAP_GROWING_PERCENT = 50;
+
 /** Rejects with an error whose message says what to do; everything opened so far is closed again. */
 export async function startServer(config: ServerConfig, logger: Logger): Promise<RunningServer> {
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
   const resources = new Resources();
   try {
     return await start(config, logger, resources);

@@ -24,8 +24,11 @@ export const INFLIGHT_MESSAGES_MAX = 64;
 export const INFLIGHT_BYTES_MAX = 8 * MiB;
 /** Payload bytes that a leader appends but has not committed; proposals beyond it are refused (A5). */
 export const UNCOMMITTED_BYTES_MAX = 32 * MiB;
-/** Applied entries kept in memory for followers that lag a little; older ones are read back from the log. */
-export const LOG_CACHE_BYTES_MAX = 16 * MiB;
+/**
+ * Applied entries kept in memory for followers that lag a little; older ones are read back from the log. Small entries
+ * take about four times this in memory: objects and buffers around them.
+ */
+export const LOG_CACHE_BYTES_MAX = 4 * MiB;
 /** Mutations that wait for their commit in one member, in count and in bytes (A5). */
 export const PROPOSALS_MAX = 1_536;
 export const PROPOSAL_BYTES_MAX = 16 * MiB;
@@ -63,7 +66,7 @@ export const CLIENT_ANSWER_BYTES_MAX = 4 * MiB;
 /** Calls in one member whose request is not complete, in count, in bytes received, and the time for one, milliseconds. */
 export const PARTIAL_CALLS_MAX = 4_096;
 export const PARTIAL_CALL_BYTES_MAX = 64 * MiB;
-export const PARTIAL_CALL_MS_MAX = 10_000;
+export const PARTIAL_CALL_MS_MAX = 60_000;
 /**
  * Answers that clients have not taken from one member, in bytes, and the time for one, milliseconds. When they are too
  * many, the ones older than the last give way to new ones.

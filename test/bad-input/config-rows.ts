@@ -73,7 +73,7 @@ export const CONFIG_ROWS: readonly ConfigRow[] = [
   {
     name: 'an empty file',
     text: () => '',
-    says: /clusterId: is missing; .*; memberId: is missing; .*; dataDir: is missing; .*; members: is missing/,
+    says: /clusterId: is missing; .*\n.*memberId: is missing; .*\n.*dataDir: is missing; .*\n.*members: is missing/,
   },
   { name: 'bytes that are no text', text: () => '\u0000\u0001\ufffd{{{', says: /yaml:1: / },
   changed(
