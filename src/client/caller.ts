@@ -20,6 +20,11 @@ export interface Call<I extends DescMessage, O extends DescMessage> {
 
 /** Time for the first try, milliseconds, doubled after each that had no answer: one member must not use up it all. */
 const TRY_MS = 1_000;
+/**
+ * A mutation that was only refused so far is not sent again with less time left than this, milliseconds: an answer that
+ * comes too late would put in doubt what is certain.
+ */
+const LAST_TRY_MIN_MS = 100;
 
 export interface CallerDeps {
   readonly channels: Channels;
@@ -61,7 +66,9 @@ export class Caller {
     for (let tries = 0; ; tries++) {
       const address = await router.pick();
       const leftMs = endMs - nowMs();
-      if (call.signal?.aborted === true || leftMs <= 0 || channels.closed) throw this.#giveUp(call, doubt, last);
+      const certain = last !== null && !doubt && doubtMatters(call.safety);
+      const over = leftMs <= (certain ? LAST_TRY_MIN_MS : 0);
+      if (call.signal?.aborted === true || over || channels.closed) throw this.#giveUp(call, doubt, last);
       if (address === null) {
         await pause(Math.min(leftMs, backOffMs(tries, null, this.#deps.random)), call.signal);
         continue;
