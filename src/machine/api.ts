@@ -1,6 +1,15 @@
 /** What the rest of the member sees of the state machine. Implemented by `machine.ts`. */
 import type { ClusterTimeMs, LogIndex, Revision, SessionId } from '../types/ids.ts';
-import type { AttemptRow, LoopRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
+import type {
+  AttemptRow,
+  FeatureRow,
+  LoopRow,
+  MemberRow,
+  PlanRow,
+  RunRow,
+  SessionRow,
+  SubStepRow,
+} from './rows.ts';
 import type { AppliedEntry, CommandResult, MachineEvent, RowChange, StoredRow } from './types.ts';
 
 /** A page of a listing: rows after `after` in key order, and the key to go on from, or null at the end. */
@@ -24,6 +33,10 @@ export interface MachineView {
   run(loop: string, g: number, phase: string): RunRow | null;
   attempts(loop: string, g: number, phase: string): readonly AttemptRow[];
   subSteps(loop: string, g: number, phase: string, after: string | null, limit: number): Page<SubStepRow>;
+  /** Members that were ever added, promoted or removed by command, sorted by id; the first ones of a cluster have no row. */
+  members(): readonly MemberRow[];
+  /** Level 1, and not pinned, as long as nothing was set. */
+  featureLevel(): FeatureRow;
   session(id: SessionId): SessionRow | null;
   sessionCount(): number;
   /** First revision that a watch can still start from; earlier ones are compacted (P4). */
@@ -54,9 +67,17 @@ export interface ReplicatedMachine extends MachineView {
   apply(entry: AppliedEntry): Applied;
   /** Row changes since the last call, last value per key, in table and key order, for one store batch. */
   takeChanges(): readonly RowChange[];
+}
+
+/**
+ * Builds a machine from stored rows, a page at a time, so that the caller can let other work run in between (a state of hundreds
+ * of megabytes takes seconds). Made by `loadMachine`.
+ */
+export interface MachineLoader {
+  add(rows: Iterable<StoredRow>): void;
   /**
-   * Replaces the state by rows that a store kept, in any order. Called once, before the first apply. Throws when the rows do
-   * not add up to the state hash that was stored with them: the store is damaged.
+   * The machine after entry `appliedIndex`. No rows and index 0: a new one. Throws when the rows do not add up to the state
+   * hash that was stored with them, or there are none: the store is damaged.
    */
-  load(appliedIndex: LogIndex, rows: Iterable<StoredRow>): void;
+  finish(appliedIndex: LogIndex): ReplicatedMachine;
 }

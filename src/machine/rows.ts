@@ -1,5 +1,5 @@
 /** Rows of the tables as readers see them. All values are plain data with a fixed set of fields. */
-import type { ClusterTimeMs, FencingToken, Revision, SessionId } from '../types/ids.ts';
+import type { ClusterTimeMs, FencingToken, MemberId, Revision, SessionId } from '../types/ids.ts';
 import type { AttemptState, PhaseState, PlanPhase, VectorClock } from './types.ts';
 
 export interface PlanRow {
@@ -73,4 +73,24 @@ export interface SessionRow {
   readonly lastSeenMs: ClusterTimeMs;
   readonly ackedThrough: number;
   readonly answers: number;
+}
+
+/** What the cluster wants of a member, and where it is. `wanted: 'removed'`: it was removed; its data folder must not come back. */
+export interface MemberRow {
+  readonly member: MemberId;
+  readonly peerAddress: string;
+  readonly clientAddress: string;
+  /** '' when it is not known: a first member that was met before it had a row. */
+  readonly incarnation: string;
+  readonly wanted: 'voter' | 'learner' | 'removed';
+  /** Goes when this one becomes a voter; '' for none. */
+  readonly replaces: MemberId | '';
+  readonly changedRevision: Revision;
+}
+
+/** `used`: the highest level of which something was used; the level cannot go below it. */
+export interface FeatureRow {
+  readonly level: number;
+  readonly used: number;
+  readonly pinned: boolean;
 }

@@ -2,7 +2,7 @@
  * The vocabulary of the replicated state machine: commands, answers, rejections and events. Pure data; everything
  * that an apply needs is here or in the tables. Text is UTF-8 text, never bytes.
  */
-import type { ClusterTimeMs, FencingToken, LogIndex, Revision, SessionId, Term } from '../types/ids.ts';
+import type { ClusterTimeMs, FencingToken, LogIndex, MemberId, Revision, SessionId, Term } from '../types/ids.ts';
 
 /** Sparse vector clock: sorted by node, counters ≥ 1 (P8). */
 export type VectorClock = readonly (readonly [node: string, counter: number])[];
@@ -30,7 +30,31 @@ export interface PhaseRef {
   readonly phase: string;
 }
 
+/** A wish about a member; the leader works towards it by changes of the configuration (R2). */
+export type MemberChange =
+  | {
+      readonly kind: 'add';
+      readonly member: MemberId;
+      readonly peerAddress: string;
+      readonly clientAddress: string;
+      /** Of the data folder that was met at the address: 32 hex digits. No other one may come under this id. */
+      readonly incarnation: string;
+      /** A voter is a learner first, until it has caught up. */
+      readonly role: 'voter' | 'learner';
+      /** Member that goes in the same change in which this one becomes a voter; '' for none. */
+      readonly replaces: MemberId | '';
+    }
+  | { readonly kind: 'promote'; readonly member: MemberId }
+  | { readonly kind: 'remove'; readonly member: MemberId };
+
 export type CommandBody =
+  /** Feature level 2. All or none. */
+  | { readonly kind: 'changeMembers'; readonly changes: readonly MemberChange[] }
+  /**
+   * The cluster's feature level (R9). The leader raises it when every member supports it; an operator may take it back to
+   * what was used so far, and `pinned` keeps it there.
+   */
+  | { readonly kind: 'setFeatureLevel'; readonly level: number; readonly pinned: boolean }
   /** Stamps the time and expires what is due. Proposed by the leader only. */
   | { readonly kind: 'advanceTime' }
   | { readonly kind: 'openSession'; readonly ttlMs: number }
@@ -125,7 +149,11 @@ export type RejectReason =
   | 'PHASE_RUNNING'
   | 'PHASE_NOT_RUNNING'
   | 'ATTEMPT_MISMATCH'
-  | 'STALE_FENCE';
+  | 'STALE_FENCE'
+  | 'MEMBER_EXISTS'
+  | 'MEMBER_NOT_FOUND'
+  | 'FEATURE_LEVEL_TOO_LOW'
+  | 'FEATURE_LEVEL_IN_USE';
 
 export interface Rejection {
   readonly reason: RejectReason;
@@ -136,6 +164,8 @@ export interface Rejection {
 }
 
 export type CommandValue =
+  | { readonly kind: 'membersChanged' }
+  | { readonly kind: 'featureLevelSet'; readonly level: number }
   | { readonly kind: 'timeAdvanced' }
   | { readonly kind: 'sessionOpened'; readonly sessionId: SessionId; readonly ttlMs: number }
   | { readonly kind: 'sessionKept' }

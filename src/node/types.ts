@@ -1,7 +1,7 @@
 /** What the member offers to the API (as types only), and what members say to each other. */
 import type { MachineView } from '../machine/api.ts';
 import type { CommandBody, CommandResult, MachineEvent, SessionRef } from '../machine/types.ts';
-import type { Message, RaftStatus } from '../raft/types.ts';
+import type { Message, RaftStatus, SnapshotMark } from '../raft/types.ts';
 import type { ClusterId, LogIndex, MemberId, Revision, StreamId, Term } from '../types/ids.ts';
 
 /** A mutation as a client asked for it; the leader stamps the time. */
@@ -84,8 +84,33 @@ export interface MemberPort {
   transferLeadership(stream: StreamId, to: MemberId): boolean;
 }
 
+/** One piece of an image on its way to a follower. */
+export interface SnapshotChunk {
+  /** Drawn by the sender for each transfer; chunks of two transfers never mix. */
+  readonly transferId: number;
+  /** The sender's term as leader. */
+  readonly term: Term;
+  readonly mark: SnapshotMark;
+  /** From 0. */
+  readonly sequence: number;
+  readonly last: boolean;
+  /** Rows, encoded and checksummed by `snapshot/chunk.ts`. */
+  readonly data: Uint8Array;
+}
+
+/** The follower wants chunk `next` (everything before it is staged), or the transfer is over. */
+export interface SnapshotAck {
+  readonly transferId: number;
+  readonly next: number;
+  readonly outcome: 'continue' | 'installed' | 'refused';
+}
+
 /** What travels between members. */
 export type Envelope =
+  | ({ readonly kind: 'snapshotChunk'; readonly stream: StreamId } & SnapshotChunk)
+  | ({ readonly kind: 'snapshotAck'; readonly stream: StreamId } & SnapshotAck)
+  /** R7. `hash` null: the sender asks for the state hash after entry `index`; else it says its own. */
+  | { readonly kind: 'stateHash'; readonly stream: StreamId; readonly index: LogIndex; readonly hash: string | null }
   | { readonly kind: 'raft'; readonly stream: StreamId; readonly message: Message }
   | {
       readonly kind: 'forwardRequest';

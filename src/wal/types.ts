@@ -2,8 +2,8 @@
  * The write-ahead log: one physical log per member, the records of every stream in it (architecture, decision 7).
  * Format: `FORMAT.md`.
  */
-import type { Configuration, Entry, HardState, TermSpan } from '../raft/types.ts';
-import type { ClusterId, LogIndex, MemberId, StreamId } from '../types/ids.ts';
+import type { Configuration, Entry, HardState, PlacedConfiguration, SnapshotMark, TermSpan } from '../raft/types.ts';
+import type { ClusterId, LogIndex, MemberId, StreamId, Term } from '../types/ids.ts';
 
 export interface WalIdentity {
   readonly clusterId: ClusterId;
@@ -20,11 +20,32 @@ export interface WalOptions extends WalIdentity {
    * written by a newer version on open.
    */
   readonly decodeConfiguration?: (payload: Uint8Array) => Configuration;
+  /**
+   * Second copy of every hard state, on the same disk but apart from the log: each one is durable in both before `append`
+   * resolves. What a member voted survives damage to its log by it (W4).
+   */
+  readonly hardStateCopy?: HardStateCopy;
   /** Told about what open found and cut; and, later, about each fsync. */
   readonly observe?: (event: WalEvent) => void;
 }
 
+/** Implementation: `hard-state-copy.ts`. */
+export interface HardStateCopy {
+  /** What the copy says, by stream; empty when it was never written. `problem`: it is damaged, and says nothing. */
+  readonly recovered:
+    | { readonly kind: 'sound'; readonly states: ReadonlyMap<StreamId, HardState> }
+    | { readonly kind: 'damaged'; readonly file: string; readonly offset: number; readonly problem: string };
+  /** Resolves when it is durable. Calls are carried out in order. */
+  write(stream: StreamId, hardState: HardState): Promise<void>;
+  close(): Promise<void>;
+}
+
 export type WalEvent =
+  /** The disk has no room for another segment (true), or has it again. Entries are still taken while `Wal.spaceLow`
+   *  is true, but only what keeps the cluster together should be handed over: the reserve is small. */
+  | { readonly kind: 'space'; readonly low: boolean }
+  /** Segments that are not needed any more were kept for reuse or removed. */
+  | { readonly kind: 'compacted'; readonly segments: number; readonly firstSequence: number }
   /** `copy`: the file that what was cut was copied to before. */
   | {
       readonly kind: 'tornTail';
@@ -52,7 +73,10 @@ export interface WalAppend {
 export interface RecoveredStream {
   readonly stream: StreamId;
   readonly hardState: HardState;
-  readonly configuration: Configuration;
+  /** Oldest first: the one in force at the base, and those that entries of the log brought. */
+  readonly configurations: readonly PlacedConfiguration[];
+  /** Term of the entry before `firstIndex`; 0 when there is none. */
+  readonly baseTerm: Term;
   readonly firstIndex: LogIndex;
   /** firstIndex − 1 when the log is empty. */
   readonly lastIndex: LogIndex;
@@ -67,6 +91,27 @@ export interface Wal {
    * After that the log is the only source of the configuration (known-bugs C6).
    */
   bootstrap(stream: StreamId, configuration: Configuration): Promise<void>;
+  /**
+   * Starts a stream in a new log whose first entry will be `mark.index` + 1: after a restore from a backup, or to rebuild a
+   * damaged log. Resolves when it is durable.
+   */
+  start(stream: StreamId, hardState: HardState, mark: SnapshotMark): Promise<void>;
+  /**
+   * A durable image covers everything up to `mark.index`. Without `keepEntries` all entries of the stream are gone and the
+   * next is `mark.index` + 1; with it the entries after the mark stay. In order with `append`; resolves when it is durable.
+   */
+  reset(stream: StreamId, mark: SnapshotMark, keepEntries: boolean): Promise<void>;
+  /**
+   * Entries up to `upTo` of each stream are not needed any more. Frees whole segments, oldest first, and keeps some of them to
+   * be written again (W6). Returns the first index that each stream still holds. Never frees the segment in use.
+   */
+  compact(upTo: ReadonlyMap<StreamId, LogIndex>): Promise<ReadonlyMap<StreamId, LogIndex>>;
+  /** Bytes of the segments that hold entries of `stream` after `index`, about; for the policy of compaction. */
+  bytesAfter(stream: StreamId, index: LogIndex): number;
+  /** True while there is no room for another segment and what is left of this one is kept for what must go on (W5). */
+  readonly spaceLow: boolean;
+  /** Tries again to find room. Resolves with `spaceLow`. Never rejects for want of space. */
+  probeSpace(): Promise<boolean>;
   /**
    * Appends; calls come in order and are durable in order, never partly. Resolves after fsync. What is appended
    * while an fsync runs shares the next one (W3). After a rejection every later call rejects with the same
