@@ -2,6 +2,7 @@
 import type { MachineView } from '../machine/api.ts';
 import type { CommandBody, CommandResult, MachineEvent, SessionRef } from '../machine/types.ts';
 import type { Message, RaftStatus, SnapshotMark } from '../raft/types.ts';
+import type { StoreImage } from '../store/types.ts';
 import type { ClusterId, LogIndex, MemberId, Revision, StreamId, Term } from '../types/ids.ts';
 
 /** A mutation as a client asked for it; the leader stamps the time. */
@@ -33,6 +34,37 @@ export type MutationOutcome =
   /** May or may not be carried out. A retry with the same session and sequence is safe. */
   | { readonly kind: 'indeterminate'; readonly message: string };
 
+/** How fresh a read must be (R3). */
+export type ReadConsistency =
+  /** ReadIndex: everything committed before the call, whatever clocks do. */
+  | { readonly kind: 'linearizable' }
+  /**
+   * As fresh, and without a round of messages when the leader is asked and holds its lease; rests on clocks that do not drift
+   * apart by more than the settings raft.leaseTicks and raft.leaseMs allow for.
+   */
+  | { readonly kind: 'lease' }
+  /** Everything committed up to `maxStalenessMs` before the call, from any member; measured by its own clock alone. */
+  | { readonly kind: 'bounded'; readonly maxStalenessMs: number };
+
+export type TransferOutcome = 'done' | 'refused' | 'timed_out';
+
+/** Something that keeps the member from its full work, and that clears by itself. */
+export type Alarm =
+  /** No room on the disk: no client's entry is taken; reads and leadership transfer go on (W5). */
+  | 'NO_SPACE'
+  /** A part of the log was lost: the member fetches it back, and does not vote meanwhile (W4). */
+  | 'RECOVERING';
+
+/** An image on its way to a follower, as its leader sees it. */
+export interface TransferStatus {
+  readonly to: MemberId;
+  readonly index: LogIndex;
+  readonly chunksAcked: number;
+  readonly bytesSent: number;
+  /** Times that it went on after a broken stream. */
+  readonly resumed: number;
+}
+
 export type ReadOutcome =
   | { readonly kind: 'ready'; readonly view: MachineView }
   | Extract<MutationOutcome, { kind: 'refused' }>;
@@ -62,6 +94,16 @@ export interface MemberStatus {
   readonly sessions: number;
   readonly waitingProposals: number;
   readonly watches: number;
+  readonly alarms: readonly Alarm[];
+  /** Images being sent, sorted by member; empty unless leading. */
+  readonly transfers: readonly TransferStatus[];
+  /** Index after which the store has the tables on disk. */
+  readonly storedIndex: LogIndex;
+  /** Feature level of the cluster, and of each member that was heard of, this one included (R9). */
+  readonly featureLevel: number;
+  readonly featureLevels: ReadonlyMap<MemberId, number>;
+  /** This member is not in the configuration, and was before. */
+  readonly removed: boolean;
   /** Why the member refuses work, or null when it is well. */
   readonly fault: string | null;
 }
@@ -73,15 +115,17 @@ export interface MemberPort {
    * Resolves by `deadlineMs` (milliseconds from now) at the latest.
    */
   mutate(stream: StreamId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome>;
-  /** A linearizable read point (ReadIndex), on any member: the view has applied everything committed before the call. */
-  read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome>;
+  /** A read point, on any member: the view has applied what `consistency` asks for. */
+  read(stream: StreamId, deadlineMs: number, consistency: ReadConsistency): Promise<ReadOutcome>;
   /** What this member has applied, without asking anyone: may be stale. */
   local(stream: StreamId): MachineView;
   /** Events from `from` on (inclusive); 0 means from now on. null when there are too many watches. */
   watch(stream: StreamId, from: Revision): WatchFeed | null;
   status(stream: StreamId): MemberStatus;
-  /** Asks the leader role to move to `to`. False when this member does not lead or `to` is no voter. */
-  transferLeadership(stream: StreamId, to: MemberId): boolean;
+  /** Asks the leader role to move to `to`; null: to the voter that is furthest. `refused` when this member does not lead or `to` is no voter. */
+  transferLeadership(stream: StreamId, to: MemberId | null): Promise<TransferOutcome>;
+  /** An image of everything applied here at the call or later; null when the member is stopping. The caller closes it. */
+  openImage(stream: StreamId): Promise<StoreImage | null>;
 }
 
 /** One piece of an image on its way to a follower. */

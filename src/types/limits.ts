@@ -29,6 +29,20 @@ export const UNCOMMITTED_BYTES_MAX = 32 * MiB;
  * take about four times this in memory: objects and buffers around them.
  */
 export const LOG_CACHE_BYTES_MAX = 4 * MiB;
+/** Entries applied before the tables are written to the store, payload bytes (setting). Bounds what a restart replays. */
+export const STORE_FLUSH_BYTES = 4 * MiB;
+/** What the log keeps behind the store for followers that lag a little, and for active ones that lag more, bytes (settings). */
+export const LOG_KEEP_BYTES = 64 * MiB;
+export const LOG_KEEP_SLOW_BYTES = 256 * MiB;
+/** Rows in one piece of an image on its way to a follower, bytes before compression, and pieces in flight: heartbeats share the stream. */
+export const SNAPSHOT_CHUNK_BYTES = 128 * KiB;
+export const SNAPSHOT_CHUNKS_IN_FLIGHT = 2;
+/** Longest time that an image is kept open for a follower that does not answer, milliseconds: it holds disk space. */
+export const SNAPSHOT_IDLE_MS_MAX = 60_000;
+/** Images open at a time in one member, for followers and backups. */
+export const IMAGES_MAX = 8;
+/** A learner this far behind may become a voter, entries. */
+export const PROMOTE_LAG_ENTRIES = 1_000;
 /** Mutations that wait for their commit in one member, in count and in bytes (A5). */
 export const PROPOSALS_MAX = 1_536;
 export const PROPOSAL_BYTES_MAX = 16 * MiB;
@@ -150,6 +164,11 @@ export const WAL_TORN_COPY_BYTES_MAX = 32 * MiB;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
 
+assert(LOG_KEEP_BYTES <= LOG_KEEP_SLOW_BYTES, 'slow followers are kept more than others');
+assert(
+  SNAPSHOT_CHUNK_BYTES * SNAPSHOT_CHUNKS_IN_FLIGHT < PEER_MESSAGE_BYTES_MAX,
+  'images leave room for what keeps members together',
+);
 assert(COMMAND_BYTES_MAX < CLIENT_MESSAGE_BYTES_MAX, 'a command fits a client message');
 assert(COMMAND_BYTES_MAX <= APPEND_BYTES_MAX, 'a command fits an append');
 assert(APPEND_BYTES_MAX + COMMAND_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'an append fits a peer message');
