@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/internal/v1/log.proto.
  */
 export const file_quorate_internal_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("Ch1xdW9yYXRlL2ludGVybmFsL3YxL2xvZy5wcm90bxITcXVvcmF0ZS5pbnRlcm5hbC52MSLlBQoHQ29tbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg8KB3RpbWVfbXMYAiABKAQSEgoKc2Vzc2lvbl9pZBgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIVCg1hY2tlZF90aHJvdWdoGAUgASgEEg4KBmNhbGxlchgGIAEoCRIQCgh0cmFjZV9pZBgHIAEoCRI4CgxhZHZhbmNlX3RpbWUYECABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLkFkdmFuY2VUaW1lSAASOAoMb3Blbl9zZXNzaW9uGBEgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5PcGVuU2Vzc2lvbkgAEkMKEmtlZXBfYWxpdmVfc2Vzc2lvbhgSIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuS2VlcEFsaXZlU2Vzc2lvbkgAEjoKDWNsb3NlX3Nlc3Npb24YEyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLkNsb3NlU2Vzc2lvbkgAEjoKDXJlZ2lzdGVyX3BsYW4YFCABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlJlZ2lzdGVyUGxhbkgAEjYKC2NyZWF0ZV9sb29wGBUgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DcmVhdGVMb29wSAASNgoLYmVnaW5fcGhhc2UYFiABKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkJlZ2luUGhhc2VIABI+Cg9yZXBvcnRfcHJvZ3Jlc3MYFyABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLlJlcG9ydFByb2dyZXNzSAASOAoMY29tbWl0X3BoYXNlGBggASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5Db21taXRQaGFzZUgAEjYKC2Fib3J0X3BoYXNlGBkgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5BYm9ydFBoYXNlSABCBgoEYm9keSIrCgpDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCINCgtBZHZhbmNlVGltZSIdCgtPcGVuU2Vzc2lvbhIOCgZ0dGxfbXMYASABKAQiEgoQS2VlcEFsaXZlU2Vzc2lvbiIOCgxDbG9zZVNlc3Npb24iOwoJUGxhblBoYXNlEgwKBG5hbWUYASABKAkSEAoIcHJpb3JfbXMYAiABKAQSDgoGc2xhX21zGAMgASgEIkwKDFJlZ2lzdGVyUGxhbhIMCgRwbGFuGAEgASgJEi4KBnBoYXNlcxgCIAMoCzIeLnF1b3JhdGUuaW50ZXJuYWwudjEuUGxhblBoYXNlIigKCkNyZWF0ZUxvb3ASDAoEbG9vcBgBIAEoCRIMCgRwbGFuGAIgASgJIoYBCgpCZWdpblBoYXNlEgwKBGxvb3AYASABKAkSCQoBZxgCIAEoBBINCgVwaGFzZRgDIAEoCRIZChFzdXBlcnNlZGVfYXR0ZW1wdBgEIAEoBBI1Cgx2ZWN0b3JfY2xvY2sYBSADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnkiJQoHU3ViU3RlcBIKCgJpZBgBIAEoCRIOCgZyZXN1bHQYAiABKAki0AEKDlJlcG9ydFByb2dyZXNzEgwKBGxvb3AYASABKAkSCQoBZxgCIAEoBBINCgVwaGFzZRgDIAEoCRINCgV0b2tlbhgEIAEoBBIRCgljb21wbGV0ZWQYBSABKAQSDQoFdG90YWwYBiABKAQSDAoEbm90ZRgHIAEoCRIvCglzdWJfc3RlcHMYCCADKAsyHC5xdW9yYXRlLmludGVybmFsLnYxLlN1YlN0ZXASFwoKY2hlY2twb2ludBgJIAEoCUgAiAEBQg0KC19jaGVja3BvaW50IosBCgtDb21taXRQaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSDgoGcmVzdWx0GAUgASgJEjUKDHZlY3Rvcl9jbG9jaxgGIAMoCzIfLnF1b3JhdGUuaW50ZXJuYWwudjEuQ2xvY2tFbnRyeSKdAQoKQWJvcnRQaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSDgoGcmVhc29uGAUgASgJEhEKCWhhcmRfZmFpbBgGIAEoCBI1Cgx2ZWN0b3JfY2xvY2sYByADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnliBnByb3RvMw");
+  fileDesc("Ch1xdW9yYXRlL2ludGVybmFsL3YxL2xvZy5wcm90bxITcXVvcmF0ZS5pbnRlcm5hbC52MSLmBgoHQ29tbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg8KB3RpbWVfbXMYAiABKAQSEgoKc2Vzc2lvbl9pZBgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIVCg1hY2tlZF90aHJvdWdoGAUgASgEEg4KBmNhbGxlchgGIAEoCRIQCgh0cmFjZV9pZBgHIAEoCRI4CgxhZHZhbmNlX3RpbWUYECABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLkFkdmFuY2VUaW1lSAASOAoMb3Blbl9zZXNzaW9uGBEgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5PcGVuU2Vzc2lvbkgAEkMKEmtlZXBfYWxpdmVfc2Vzc2lvbhgSIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuS2VlcEFsaXZlU2Vzc2lvbkgAEjoKDWNsb3NlX3Nlc3Npb24YEyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLkNsb3NlU2Vzc2lvbkgAEjoKDXJlZ2lzdGVyX3BsYW4YFCABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlJlZ2lzdGVyUGxhbkgAEjYKC2NyZWF0ZV9sb29wGBUgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DcmVhdGVMb29wSAASNgoLYmVnaW5fcGhhc2UYFiABKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkJlZ2luUGhhc2VIABI+Cg9yZXBvcnRfcHJvZ3Jlc3MYFyABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLlJlcG9ydFByb2dyZXNzSAASOAoMY29tbWl0X3BoYXNlGBggASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5Db21taXRQaGFzZUgAEjYKC2Fib3J0X3BoYXNlGBkgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5BYm9ydFBoYXNlSAASPAoOY2hhbmdlX21lbWJlcnMYGiABKAsyIi5xdW9yYXRlLmludGVybmFsLnYxLkNoYW5nZU1lbWJlcnNIABJBChFzZXRfZmVhdHVyZV9sZXZlbBgbIAEoCzIkLnF1b3JhdGUuaW50ZXJuYWwudjEuU2V0RmVhdHVyZUxldmVsSABCBgoEYm9keSIrCgpDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCJbCg1Db25maWd1cmF0aW9uEg8KB3ZlcnNpb24YASABKA0SDgoGdm90ZXJzGAIgAygJEhcKD3ZvdGVyc19vdXRnb2luZxgDIAMoCRIQCghsZWFybmVycxgEIAMoCSJ/CglBZGRNZW1iZXISDgoGbWVtYmVyGAEgASgJEhQKDHBlZXJfYWRkcmVzcxgCIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgDIAEoCRITCgtpbmNhcm5hdGlvbhgEIAEoCRINCgV2b3RlchgFIAEoCBIQCghyZXBsYWNlcxgGIAEoCSJsCgxNZW1iZXJDaGFuZ2USLQoDYWRkGAEgASgLMh4ucXVvcmF0ZS5pbnRlcm5hbC52MS5BZGRNZW1iZXJIABIRCgdwcm9tb3RlGAIgASgJSAASEAoGcmVtb3ZlGAMgASgJSABCCAoGY2hhbmdlIkMKDUNoYW5nZU1lbWJlcnMSMgoHY2hhbmdlcxgBIAMoCzIhLnF1b3JhdGUuaW50ZXJuYWwudjEuTWVtYmVyQ2hhbmdlIjAKD1NldEZlYXR1cmVMZXZlbBINCgVsZXZlbBgBIAEoDRIOCgZwaW5uZWQYAiABKAgiDQoLQWR2YW5jZVRpbWUiHQoLT3BlblNlc3Npb24SDgoGdHRsX21zGAEgASgEIhIKEEtlZXBBbGl2ZVNlc3Npb24iDgoMQ2xvc2VTZXNzaW9uIjsKCVBsYW5QaGFzZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yX21zGAIgASgEEg4KBnNsYV9tcxgDIAEoBCJMCgxSZWdpc3RlclBsYW4SDAoEcGxhbhgBIAEoCRIuCgZwaGFzZXMYAiADKAsyHi5xdW9yYXRlLmludGVybmFsLnYxLlBsYW5QaGFzZSIoCgpDcmVhdGVMb29wEgwKBGxvb3AYASABKAkSDAoEcGxhbhgCIAEoCSKGAQoKQmVnaW5QaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSGQoRc3VwZXJzZWRlX2F0dGVtcHQYBCABKAQSNQoMdmVjdG9yX2Nsb2NrGAUgAygLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DbG9ja0VudHJ5IiUKB1N1YlN0ZXASCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJItABCg5SZXBvcnRQcm9ncmVzcxIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSEQoJY29tcGxldGVkGAUgASgEEg0KBXRvdGFsGAYgASgEEgwKBG5vdGUYByABKAkSLwoJc3ViX3N0ZXBzGAggAygLMhwucXVvcmF0ZS5pbnRlcm5hbC52MS5TdWJTdGVwEhcKCmNoZWNrcG9pbnQYCSABKAlIAIgBAUINCgtfY2hlY2twb2ludCKLAQoLQ29tbWl0UGhhc2USDAoEbG9vcBgBIAEoCRIJCgFnGAIgASgEEg0KBXBoYXNlGAMgASgJEg0KBXRva2VuGAQgASgEEg4KBnJlc3VsdBgFIAEoCRI1Cgx2ZWN0b3JfY2xvY2sYBiADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnkinQEKCkFib3J0UGhhc2USDAoEbG9vcBgBIAEoCRIJCgFnGAIgASgEEg0KBXBoYXNlGAMgASgJEg0KBXRva2VuGAQgASgEEg4KBnJlYXNvbhgFIAEoCRIRCgloYXJkX2ZhaWwYBiABKAgSNQoMdmVjdG9yX2Nsb2NrGAcgAygLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DbG9ja0VudHJ5YgZwcm90bzM");
 
 /**
  * @generated from message quorate.internal.v1.Command
@@ -118,6 +118,20 @@ export type Command = Message<"quorate.internal.v1.Command"> & {
      */
     value: AbortPhase;
     case: "abortPhase";
+  } | {
+    /**
+     * Feature level 2.
+     *
+     * @generated from field: quorate.internal.v1.ChangeMembers change_members = 26;
+     */
+    value: ChangeMembers;
+    case: "changeMembers";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SetFeatureLevel set_feature_level = 27;
+     */
+    value: SetFeatureLevel;
+    case: "setFeatureLevel";
   } | { case: undefined; value?: undefined };
 };
 
@@ -151,6 +165,170 @@ export const ClockEntrySchema: GenMessage<ClockEntry> = /*@__PURE__*/
   messageDesc(file_quorate_internal_v1_log, 1);
 
 /**
+ * Payload of a configuration entry (feature level 2). Ids are sorted, without duplicates.
+ *
+ * @generated from message quorate.internal.v1.Configuration
+ */
+export type Configuration = Message<"quorate.internal.v1.Configuration"> & {
+  /**
+   * Format version of the configuration, 1.
+   *
+   * @generated from field: uint32 version = 1;
+   */
+  version: number;
+
+  /**
+   * @generated from field: repeated string voters = 2;
+   */
+  voters: string[];
+
+  /**
+   * Not empty while the configuration is joint.
+   *
+   * @generated from field: repeated string voters_outgoing = 3;
+   */
+  votersOutgoing: string[];
+
+  /**
+   * @generated from field: repeated string learners = 4;
+   */
+  learners: string[];
+};
+
+/**
+ * Describes the message quorate.internal.v1.Configuration.
+ * Use `create(ConfigurationSchema)` to create a new message.
+ */
+export const ConfigurationSchema: GenMessage<Configuration> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_log, 2);
+
+/**
+ * @generated from message quorate.internal.v1.AddMember
+ */
+export type AddMember = Message<"quorate.internal.v1.AddMember"> & {
+  /**
+   * @generated from field: string member = 1;
+   */
+  member: string;
+
+  /**
+   * @generated from field: string peer_address = 2;
+   */
+  peerAddress: string;
+
+  /**
+   * @generated from field: string client_address = 3;
+   */
+  clientAddress: string;
+
+  /**
+   * 32 hex digits.
+   *
+   * @generated from field: string incarnation = 4;
+   */
+  incarnation: string;
+
+  /**
+   * It becomes a voter once it has caught up.
+   *
+   * @generated from field: bool voter = 5;
+   */
+  voter: boolean;
+
+  /**
+   * Member that goes in the same change; empty for none.
+   *
+   * @generated from field: string replaces = 6;
+   */
+  replaces: string;
+};
+
+/**
+ * Describes the message quorate.internal.v1.AddMember.
+ * Use `create(AddMemberSchema)` to create a new message.
+ */
+export const AddMemberSchema: GenMessage<AddMember> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_log, 3);
+
+/**
+ * @generated from message quorate.internal.v1.MemberChange
+ */
+export type MemberChange = Message<"quorate.internal.v1.MemberChange"> & {
+  /**
+   * @generated from oneof quorate.internal.v1.MemberChange.change
+   */
+  change: {
+    /**
+     * @generated from field: quorate.internal.v1.AddMember add = 1;
+     */
+    value: AddMember;
+    case: "add";
+  } | {
+    /**
+     * Member ids.
+     *
+     * @generated from field: string promote = 2;
+     */
+    value: string;
+    case: "promote";
+  } | {
+    /**
+     * @generated from field: string remove = 3;
+     */
+    value: string;
+    case: "remove";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message quorate.internal.v1.MemberChange.
+ * Use `create(MemberChangeSchema)` to create a new message.
+ */
+export const MemberChangeSchema: GenMessage<MemberChange> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_log, 4);
+
+/**
+ * All or none.
+ *
+ * @generated from message quorate.internal.v1.ChangeMembers
+ */
+export type ChangeMembers = Message<"quorate.internal.v1.ChangeMembers"> & {
+  /**
+   * @generated from field: repeated quorate.internal.v1.MemberChange changes = 1;
+   */
+  changes: MemberChange[];
+};
+
+/**
+ * Describes the message quorate.internal.v1.ChangeMembers.
+ * Use `create(ChangeMembersSchema)` to create a new message.
+ */
+export const ChangeMembersSchema: GenMessage<ChangeMembers> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_log, 5);
+
+/**
+ * @generated from message quorate.internal.v1.SetFeatureLevel
+ */
+export type SetFeatureLevel = Message<"quorate.internal.v1.SetFeatureLevel"> & {
+  /**
+   * @generated from field: uint32 level = 1;
+   */
+  level: number;
+
+  /**
+   * @generated from field: bool pinned = 2;
+   */
+  pinned: boolean;
+};
+
+/**
+ * Describes the message quorate.internal.v1.SetFeatureLevel.
+ * Use `create(SetFeatureLevelSchema)` to create a new message.
+ */
+export const SetFeatureLevelSchema: GenMessage<SetFeatureLevel> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_log, 6);
+
+/**
  * @generated from message quorate.internal.v1.AdvanceTime
  */
 export type AdvanceTime = Message<"quorate.internal.v1.AdvanceTime"> & {
@@ -161,7 +339,7 @@ export type AdvanceTime = Message<"quorate.internal.v1.AdvanceTime"> & {
  * Use `create(AdvanceTimeSchema)` to create a new message.
  */
 export const AdvanceTimeSchema: GenMessage<AdvanceTime> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 2);
+  messageDesc(file_quorate_internal_v1_log, 7);
 
 /**
  * @generated from message quorate.internal.v1.OpenSession
@@ -178,7 +356,7 @@ export type OpenSession = Message<"quorate.internal.v1.OpenSession"> & {
  * Use `create(OpenSessionSchema)` to create a new message.
  */
 export const OpenSessionSchema: GenMessage<OpenSession> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 3);
+  messageDesc(file_quorate_internal_v1_log, 8);
 
 /**
  * @generated from message quorate.internal.v1.KeepAliveSession
@@ -191,7 +369,7 @@ export type KeepAliveSession = Message<"quorate.internal.v1.KeepAliveSession"> &
  * Use `create(KeepAliveSessionSchema)` to create a new message.
  */
 export const KeepAliveSessionSchema: GenMessage<KeepAliveSession> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 4);
+  messageDesc(file_quorate_internal_v1_log, 9);
 
 /**
  * @generated from message quorate.internal.v1.CloseSession
@@ -204,7 +382,7 @@ export type CloseSession = Message<"quorate.internal.v1.CloseSession"> & {
  * Use `create(CloseSessionSchema)` to create a new message.
  */
 export const CloseSessionSchema: GenMessage<CloseSession> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 5);
+  messageDesc(file_quorate_internal_v1_log, 10);
 
 /**
  * @generated from message quorate.internal.v1.PlanPhase
@@ -231,7 +409,7 @@ export type PlanPhase = Message<"quorate.internal.v1.PlanPhase"> & {
  * Use `create(PlanPhaseSchema)` to create a new message.
  */
 export const PlanPhaseSchema: GenMessage<PlanPhase> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 6);
+  messageDesc(file_quorate_internal_v1_log, 11);
 
 /**
  * @generated from message quorate.internal.v1.RegisterPlan
@@ -253,7 +431,7 @@ export type RegisterPlan = Message<"quorate.internal.v1.RegisterPlan"> & {
  * Use `create(RegisterPlanSchema)` to create a new message.
  */
 export const RegisterPlanSchema: GenMessage<RegisterPlan> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 7);
+  messageDesc(file_quorate_internal_v1_log, 12);
 
 /**
  * @generated from message quorate.internal.v1.CreateLoop
@@ -275,7 +453,7 @@ export type CreateLoop = Message<"quorate.internal.v1.CreateLoop"> & {
  * Use `create(CreateLoopSchema)` to create a new message.
  */
 export const CreateLoopSchema: GenMessage<CreateLoop> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 8);
+  messageDesc(file_quorate_internal_v1_log, 13);
 
 /**
  * @generated from message quorate.internal.v1.BeginPhase
@@ -312,7 +490,7 @@ export type BeginPhase = Message<"quorate.internal.v1.BeginPhase"> & {
  * Use `create(BeginPhaseSchema)` to create a new message.
  */
 export const BeginPhaseSchema: GenMessage<BeginPhase> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 9);
+  messageDesc(file_quorate_internal_v1_log, 14);
 
 /**
  * @generated from message quorate.internal.v1.SubStep
@@ -334,7 +512,7 @@ export type SubStep = Message<"quorate.internal.v1.SubStep"> & {
  * Use `create(SubStepSchema)` to create a new message.
  */
 export const SubStepSchema: GenMessage<SubStep> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 10);
+  messageDesc(file_quorate_internal_v1_log, 15);
 
 /**
  * @generated from message quorate.internal.v1.ReportProgress
@@ -391,7 +569,7 @@ export type ReportProgress = Message<"quorate.internal.v1.ReportProgress"> & {
  * Use `create(ReportProgressSchema)` to create a new message.
  */
 export const ReportProgressSchema: GenMessage<ReportProgress> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 11);
+  messageDesc(file_quorate_internal_v1_log, 16);
 
 /**
  * @generated from message quorate.internal.v1.CommitPhase
@@ -433,7 +611,7 @@ export type CommitPhase = Message<"quorate.internal.v1.CommitPhase"> & {
  * Use `create(CommitPhaseSchema)` to create a new message.
  */
 export const CommitPhaseSchema: GenMessage<CommitPhase> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 12);
+  messageDesc(file_quorate_internal_v1_log, 17);
 
 /**
  * @generated from message quorate.internal.v1.AbortPhase
@@ -480,5 +658,5 @@ export type AbortPhase = Message<"quorate.internal.v1.AbortPhase"> & {
  * Use `create(AbortPhaseSchema)` to create a new message.
  */
 export const AbortPhaseSchema: GenMessage<AbortPhase> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_log, 13);
+  messageDesc(file_quorate_internal_v1_log, 18);
 

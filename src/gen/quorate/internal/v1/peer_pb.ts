@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Command } from "./log_pb.ts";
+import type { Command, Configuration } from "./log_pb.ts";
 import { file_quorate_internal_v1_log } from "./log_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -14,7 +14,68 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file quorate/internal/v1/peer.proto.
  */
 export const file_quorate_internal_v1_peer: GenFile = /*@__PURE__*/
-  fileDesc("Ch5xdW9yYXRlL2ludGVybmFsL3YxL3BlZXIucHJvdG8SE3F1b3JhdGUuaW50ZXJuYWwudjEikwEKBUhlbGxvEhIKCmNsdXN0ZXJfaWQYASABKAkSDAoEZnJvbRgCIAEoCRIKCgJ0bxgDIAEoCRIYChBwcm90b2NvbF92ZXJzaW9uGAQgASgNEhUKDWZlYXR1cmVfbGV2ZWwYBSABKA0SEwoLaW5jYXJuYXRpb24YBiABKAkSFgoObWVtYmVyc19kaWdlc3QYByABKAkibAoJUGVlckZyYW1lEikKBWhlbGxvGAEgASgLMhoucXVvcmF0ZS5pbnRlcm5hbC52MS5IZWxsbxI0CgllbnZlbG9wZXMYAiADKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlBlZXJFbnZlbG9wZSLdAQoMUGVlckVudmVsb3BlEhEKCXN0cmVhbV9pZBgBIAEoDRIwCgRyYWZ0GAIgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5SYWZ0TWVzc2FnZUgAEj4KD2ZvcndhcmRfcmVxdWVzdBgDIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuRm9yd2FyZFJlcXVlc3RIABJAChBmb3J3YXJkX3Jlc3BvbnNlGAQgASgLMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5Gb3J3YXJkUmVzcG9uc2VIAEIGCgRib2R5IoMGCgtSYWZ0TWVzc2FnZRIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEgwKBHRlcm0YAyABKAQSPwoQcHJlX3ZvdGVfcmVxdWVzdBgIIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuUHJlVm90ZVJlcXVlc3RIABJBChFwcmVfdm90ZV9yZXNwb25zZRgJIAEoCzIkLnF1b3JhdGUuaW50ZXJuYWwudjEuUHJlVm90ZVJlc3BvbnNlSAASOAoMdm90ZV9yZXF1ZXN0GAogASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5Wb3RlUmVxdWVzdEgAEjoKDXZvdGVfcmVzcG9uc2UYCyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlZvdGVSZXNwb25zZUgAEjwKDmFwcGVuZF9yZXF1ZXN0GAwgASgLMiIucXVvcmF0ZS5pbnRlcm5hbC52MS5BcHBlbmRSZXF1ZXN0SAASPgoPYXBwZW5kX3Jlc3BvbnNlGA0gASgLMiMucXVvcmF0ZS5pbnRlcm5hbC52MS5BcHBlbmRSZXNwb25zZUgAEkIKEWhlYXJ0YmVhdF9yZXF1ZXN0GA4gASgLMiUucXVvcmF0ZS5pbnRlcm5hbC52MS5IZWFydGJlYXRSZXF1ZXN0SAASRAoSaGVhcnRiZWF0X3Jlc3BvbnNlGA8gASgLMiYucXVvcmF0ZS5pbnRlcm5hbC52MS5IZWFydGJlYXRSZXNwb25zZUgAEkMKEnJlYWRfaW5kZXhfcmVxdWVzdBgQIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuUmVhZEluZGV4UmVxdWVzdEgAEkUKE3JlYWRfaW5kZXhfcmVzcG9uc2UYESABKAsyJi5xdW9yYXRlLmludGVybmFsLnYxLlJlYWRJbmRleFJlc3BvbnNlSAASNgoLdGltZW91dF9ub3cYEiABKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLlRpbWVvdXROb3dIAEIGCgRib2R5IlQKBUVudHJ5EgwKBHRlcm0YASABKAQSLAoEa2luZBgCIAEoDjIeLnF1b3JhdGUuaW50ZXJuYWwudjEuRW50cnlLaW5kEg8KB3BheWxvYWQYAyABKAwiPwoOUHJlVm90ZVJlcXVlc3QSFgoObGFzdF9sb2dfaW5kZXgYASABKAQSFQoNbGFzdF9sb2dfdGVybRgCIAEoBCIiCg9QcmVWb3RlUmVzcG9uc2USDwoHZ3JhbnRlZBgBIAEoCCJZCgtWb3RlUmVxdWVzdBIWCg5sYXN0X2xvZ19pbmRleBgBIAEoBBIVCg1sYXN0X2xvZ190ZXJtGAIgASgEEhsKE2xlYWRlcnNoaXBfdHJhbnNmZXIYAyABKAgiHwoMVm90ZVJlc3BvbnNlEg8KB2dyYW50ZWQYASABKAgiggEKDUFwcGVuZFJlcXVlc3QSFgoOcHJldl9sb2dfaW5kZXgYASABKAQSFQoNcHJldl9sb2dfdGVybRgCIAEoBBIVCg1sZWFkZXJfY29tbWl0GAMgASgEEisKB2VudHJpZXMYBCADKAsyGi5xdW9yYXRlLmludGVybmFsLnYxLkVudHJ5Im0KDkFwcGVuZFJlc3BvbnNlEhUKC21hdGNoX2luZGV4GAEgASgESAASOQoJcmVqZWN0aW9uGAIgASgLMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5BcHBlbmRSZWplY3Rpb25IAEIJCgdvdXRjb21lIlAKD0FwcGVuZFJlamVjdGlvbhIWCg5wcmV2X2xvZ19pbmRleBgBIAEoBBISCgpoaW50X2luZGV4GAIgASgEEhEKCWhpbnRfdGVybRgDIAEoBCJAChBIZWFydGJlYXRSZXF1ZXN0EhUKDWxlYWRlcl9jb21taXQYASABKAQSFQoNcmVhZF9zZXF1ZW5jZRgCIAEoBCIqChFIZWFydGJlYXRSZXNwb25zZRIVCg1yZWFkX3NlcXVlbmNlGAEgASgEIiYKEFJlYWRJbmRleFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoBCJPChFSZWFkSW5kZXhSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgEEhcKCnJlYWRfaW5kZXgYAiABKARIAIgBAUINCgtfcmVhZF9pbmRleCIMCgpUaW1lb3V0Tm93ImgKDkZvcndhcmRSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAQSEwoLZGVhZGxpbmVfbXMYAiABKAQSLQoHY29tbWFuZBgDIAEoCzIcLnF1b3JhdGUuaW50ZXJuYWwudjEuQ29tbWFuZCLkAQoPRm9yd2FyZFJlc3BvbnNlEhIKCnJlcXVlc3RfaWQYASABKAQSNgoHYXBwbGllZBgCIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuRm9yd2FyZEFwcGxpZWRIABI2CgdyZWZ1c2VkGAMgASgLMiMucXVvcmF0ZS5pbnRlcm5hbC52MS5Gb3J3YXJkUmVmdXNlZEgAEkIKDWluZGV0ZXJtaW5hdGUYBCABKAsyKS5xdW9yYXRlLmludGVybmFsLnYxLkZvcndhcmRJbmRldGVybWluYXRlSABCCQoHb3V0Y29tZSJPCg5Gb3J3YXJkQXBwbGllZBINCgVpbmRleBgBIAEoBBIMCgR0ZXJtGAIgASgEEhAKCHJlcGxheWVkGAMgASgIEg4KBnJlc3VsdBgEIAEoCSJxCg5Gb3J3YXJkUmVmdXNlZBIOCgZyZWFzb24YASABKAkSDgoGbGVhZGVyGAIgASgJEhsKDnJldHJ5X2FmdGVyX21zGAMgASgESACIAQESDwoHbWVzc2FnZRgEIAEoCUIRCg9fcmV0cnlfYWZ0ZXJfbXMiJwoURm9yd2FyZEluZGV0ZXJtaW5hdGUSDwoHbWVzc2FnZRgBIAEoCSpWCglFbnRyeUtpbmQSEwoPRU5UUllfS0lORF9OT09QEAASFgoSRU5UUllfS0lORF9DT01NQU5EEAESHAoYRU5UUllfS0lORF9DT05GSUdVUkFUSU9OEAIyXQoLUGVlclNlcnZpY2USTgoIRXhjaGFuZ2USHi5xdW9yYXRlLmludGVybmFsLnYxLlBlZXJGcmFtZRoeLnF1b3JhdGUuaW50ZXJuYWwudjEuUGVlckZyYW1lKAEwAWIGcHJvdG8z", [file_quorate_internal_v1_log]);
+  fileDesc("Ch5xdW9yYXRlL2ludGVybmFsL3YxL3BlZXIucHJvdG8SE3F1b3JhdGUuaW50ZXJuYWwudjEiEQoPSWRlbnRpZnlSZXF1ZXN0IocBChBJZGVudGlmeVJlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJbWVtYmVyX2lkGAIgASgJEhMKC2luY2FybmF0aW9uGAMgASgJEg8KB3ZlcnNpb24YBCABKAkSFQoNZmVhdHVyZV9sZXZlbBgFIAEoDRIPCgdqb2luaW5nGAYgASgIIsEBCgVIZWxsbxISCgpjbHVzdGVyX2lkGAEgASgJEgwKBGZyb20YAiABKAkSCgoCdG8YAyABKAkSGAoQcHJvdG9jb2xfdmVyc2lvbhgEIAEoDRIVCg1mZWF0dXJlX2xldmVsGAUgASgNEhMKC2luY2FybmF0aW9uGAYgASgJEhYKDm1lbWJlcnNfZGlnZXN0GAcgASgJEhQKDHBlZXJfYWRkcmVzcxgIIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgJIAEoCSJsCglQZWVyRnJhbWUSKQoFaGVsbG8YASABKAsyGi5xdW9yYXRlLmludGVybmFsLnYxLkhlbGxvEjQKCWVudmVsb3BlcxgCIAMoCzIhLnF1b3JhdGUuaW50ZXJuYWwudjEuUGVlckVudmVsb3BlIosDCgxQZWVyRW52ZWxvcGUSEQoJc3RyZWFtX2lkGAEgASgNEjAKBHJhZnQYAiABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLlJhZnRNZXNzYWdlSAASPgoPZm9yd2FyZF9yZXF1ZXN0GAMgASgLMiMucXVvcmF0ZS5pbnRlcm5hbC52MS5Gb3J3YXJkUmVxdWVzdEgAEkAKEGZvcndhcmRfcmVzcG9uc2UYBCABKAsyJC5xdW9yYXRlLmludGVybmFsLnYxLkZvcndhcmRSZXNwb25zZUgAEjwKDnNuYXBzaG90X2NodW5rGAUgASgLMiIucXVvcmF0ZS5pbnRlcm5hbC52MS5TbmFwc2hvdENodW5rSAASOAoMc25hcHNob3RfYWNrGAYgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5TbmFwc2hvdEFja0gAEjQKCnN0YXRlX2hhc2gYByABKAsyHi5xdW9yYXRlLmludGVybmFsLnYxLlN0YXRlSGFzaEgAQgYKBGJvZHkikQcKC1JhZnRNZXNzYWdlEgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkSDAoEdGVybRgDIAEoBBI/ChBwcmVfdm90ZV9yZXF1ZXN0GAggASgLMiMucXVvcmF0ZS5pbnRlcm5hbC52MS5QcmVWb3RlUmVxdWVzdEgAEkEKEXByZV92b3RlX3Jlc3BvbnNlGAkgASgLMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5QcmVWb3RlUmVzcG9uc2VIABI4Cgx2b3RlX3JlcXVlc3QYCiABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLlZvdGVSZXF1ZXN0SAASOgoNdm90ZV9yZXNwb25zZRgLIAEoCzIhLnF1b3JhdGUuaW50ZXJuYWwudjEuVm90ZVJlc3BvbnNlSAASPAoOYXBwZW5kX3JlcXVlc3QYDCABKAsyIi5xdW9yYXRlLmludGVybmFsLnYxLkFwcGVuZFJlcXVlc3RIABI+Cg9hcHBlbmRfcmVzcG9uc2UYDSABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLkFwcGVuZFJlc3BvbnNlSAASQgoRaGVhcnRiZWF0X3JlcXVlc3QYDiABKAsyJS5xdW9yYXRlLmludGVybmFsLnYxLkhlYXJ0YmVhdFJlcXVlc3RIABJEChJoZWFydGJlYXRfcmVzcG9uc2UYDyABKAsyJi5xdW9yYXRlLmludGVybmFsLnYxLkhlYXJ0YmVhdFJlc3BvbnNlSAASQwoScmVhZF9pbmRleF9yZXF1ZXN0GBAgASgLMiUucXVvcmF0ZS5pbnRlcm5hbC52MS5SZWFkSW5kZXhSZXF1ZXN0SAASRQoTcmVhZF9pbmRleF9yZXNwb25zZRgRIAEoCzImLnF1b3JhdGUuaW50ZXJuYWwudjEuUmVhZEluZGV4UmVzcG9uc2VIABI2Cgt0aW1lb3V0X25vdxgSIAEoCzIfLnF1b3JhdGUuaW50ZXJuYWwudjEuVGltZW91dE5vd0gAEj4KD3JlY292ZXJfcmVxdWVzdBgVIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuUmVjb3ZlclJlcXVlc3RIABJAChByZWNvdmVyX3Jlc3BvbnNlGBYgASgLMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5SZWNvdmVyUmVzcG9uc2VIAEIGCgRib2R5SgQIExAUSgQIFBAVIlQKBUVudHJ5EgwKBHRlcm0YASABKAQSLAoEa2luZBgCIAEoDjIeLnF1b3JhdGUuaW50ZXJuYWwudjEuRW50cnlLaW5kEg8KB3BheWxvYWQYAyABKAwiPwoOUHJlVm90ZVJlcXVlc3QSFgoObGFzdF9sb2dfaW5kZXgYASABKAQSFQoNbGFzdF9sb2dfdGVybRgCIAEoBCIiCg9QcmVWb3RlUmVzcG9uc2USDwoHZ3JhbnRlZBgBIAEoCCJZCgtWb3RlUmVxdWVzdBIWCg5sYXN0X2xvZ19pbmRleBgBIAEoBBIVCg1sYXN0X2xvZ190ZXJtGAIgASgEEhsKE2xlYWRlcnNoaXBfdHJhbnNmZXIYAyABKAgiHwoMVm90ZVJlc3BvbnNlEg8KB2dyYW50ZWQYASABKAgiggEKDUFwcGVuZFJlcXVlc3QSFgoOcHJldl9sb2dfaW5kZXgYASABKAQSFQoNcHJldl9sb2dfdGVybRgCIAEoBBIVCg1sZWFkZXJfY29tbWl0GAMgASgEEisKB2VudHJpZXMYBCADKAsyGi5xdW9yYXRlLmludGVybmFsLnYxLkVudHJ5Im0KDkFwcGVuZFJlc3BvbnNlEhUKC21hdGNoX2luZGV4GAEgASgESAASOQoJcmVqZWN0aW9uGAIgASgLMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5BcHBlbmRSZWplY3Rpb25IAEIJCgdvdXRjb21lIlAKD0FwcGVuZFJlamVjdGlvbhIWCg5wcmV2X2xvZ19pbmRleBgBIAEoBBISCgpoaW50X2luZGV4GAIgASgEEhEKCWhpbnRfdGVybRgDIAEoBCJRChBIZWFydGJlYXRSZXF1ZXN0EhUKDWxlYWRlcl9jb21taXQYASABKAQSFQoNcmVhZF9zZXF1ZW5jZRgCIAEoBBIPCgdzZW50X21zGAMgASgBIjsKEUhlYXJ0YmVhdFJlc3BvbnNlEhUKDXJlYWRfc2VxdWVuY2UYASABKAQSDwoHc2VudF9tcxgCIAEoASImChBSZWFkSW5kZXhSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAQiTwoRUmVhZEluZGV4UmVzcG9uc2USEgoKcmVxdWVzdF9pZBgBIAEoBBIXCgpyZWFkX2luZGV4GAIgASgESACIAQFCDQoLX3JlYWRfaW5kZXgiDAoKVGltZW91dE5vdyIfCg5SZWNvdmVyUmVxdWVzdBINCgVub25jZRgBIAEoBCJcCg9SZWNvdmVyUmVzcG9uc2USDQoFbm9uY2UYASABKAQSFwoKbGFzdF9pbmRleBgCIAEoBEgAiAEBEhIKCnJlY292ZXJpbmcYAyABKAhCDQoLX2xhc3RfaW5kZXgigwEKDFNuYXBzaG90TWFyaxINCgVpbmRleBgBIAEoBBIMCgR0ZXJtGAIgASgEEhsKE2NvbmZpZ3VyYXRpb25faW5kZXgYAyABKAQSOQoNY29uZmlndXJhdGlvbhgEIAEoCzIiLnF1b3JhdGUuaW50ZXJuYWwudjEuQ29uZmlndXJhdGlvbiKRAQoNU25hcHNob3RDaHVuaxITCgt0cmFuc2Zlcl9pZBgBIAEoBBIMCgR0ZXJtGAIgASgEEi8KBG1hcmsYAyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlNuYXBzaG90TWFyaxIQCghzZXF1ZW5jZRgEIAEoBBIMCgRsYXN0GAUgASgIEgwKBGRhdGEYBiABKAwiZwoLU25hcHNob3RBY2sSEwoLdHJhbnNmZXJfaWQYASABKAQSDAoEbmV4dBgCIAEoBBI1CgdvdXRjb21lGAMgASgOMiQucXVvcmF0ZS5pbnRlcm5hbC52MS5TbmFwc2hvdE91dGNvbWUiNgoJU3RhdGVIYXNoEg0KBWluZGV4GAEgASgEEhEKBGhhc2gYAiABKAlIAIgBAUIHCgVfaGFzaCJoCg5Gb3J3YXJkUmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgEEhMKC2RlYWRsaW5lX21zGAIgASgEEi0KB2NvbW1hbmQYAyABKAsyHC5xdW9yYXRlLmludGVybmFsLnYxLkNvbW1hbmQi5AEKD0ZvcndhcmRSZXNwb25zZRISCgpyZXF1ZXN0X2lkGAEgASgEEjYKB2FwcGxpZWQYAiABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLkZvcndhcmRBcHBsaWVkSAASNgoHcmVmdXNlZBgDIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuRm9yd2FyZFJlZnVzZWRIABJCCg1pbmRldGVybWluYXRlGAQgASgLMikucXVvcmF0ZS5pbnRlcm5hbC52MS5Gb3J3YXJkSW5kZXRlcm1pbmF0ZUgAQgkKB291dGNvbWUiTwoORm9yd2FyZEFwcGxpZWQSDQoFaW5kZXgYASABKAQSDAoEdGVybRgCIAEoBBIQCghyZXBsYXllZBgDIAEoCBIOCgZyZXN1bHQYBCABKAkicQoORm9yd2FyZFJlZnVzZWQSDgoGcmVhc29uGAEgASgJEg4KBmxlYWRlchgCIAEoCRIbCg5yZXRyeV9hZnRlcl9tcxgDIAEoBEgAiAEBEg8KB21lc3NhZ2UYBCABKAlCEQoPX3JldHJ5X2FmdGVyX21zIicKFEZvcndhcmRJbmRldGVybWluYXRlEg8KB21lc3NhZ2UYASABKAkqVgoJRW50cnlLaW5kEhMKD0VOVFJZX0tJTkRfTk9PUBAAEhYKEkVOVFJZX0tJTkRfQ09NTUFORBABEhwKGEVOVFJZX0tJTkRfQ09ORklHVVJBVElPThACKm4KD1NuYXBzaG90T3V0Y29tZRIdChlTTkFQU0hPVF9PVVRDT01FX0NPTlRJTlVFEAASHgoaU05BUFNIT1RfT1VUQ09NRV9JTlNUQUxMRUQQARIcChhTTkFQU0hPVF9PVVRDT01FX1JFRlVTRUQQAjK2AQoLUGVlclNlcnZpY2USTgoIRXhjaGFuZ2USHi5xdW9yYXRlLmludGVybmFsLnYxLlBlZXJGcmFtZRoeLnF1b3JhdGUuaW50ZXJuYWwudjEuUGVlckZyYW1lKAEwARJXCghJZGVudGlmeRIkLnF1b3JhdGUuaW50ZXJuYWwudjEuSWRlbnRpZnlSZXF1ZXN0GiUucXVvcmF0ZS5pbnRlcm5hbC52MS5JZGVudGlmeVJlc3BvbnNlYgZwcm90bzM", [file_quorate_internal_v1_log]);
+
+/**
+ * @generated from message quorate.internal.v1.IdentifyRequest
+ */
+export type IdentifyRequest = Message<"quorate.internal.v1.IdentifyRequest"> & {
+};
+
+/**
+ * Describes the message quorate.internal.v1.IdentifyRequest.
+ * Use `create(IdentifyRequestSchema)` to create a new message.
+ */
+export const IdentifyRequestSchema: GenMessage<IdentifyRequest> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 0);
+
+/**
+ * @generated from message quorate.internal.v1.IdentifyResponse
+ */
+export type IdentifyResponse = Message<"quorate.internal.v1.IdentifyResponse"> & {
+  /**
+   * @generated from field: string cluster_id = 1;
+   */
+  clusterId: string;
+
+  /**
+   * @generated from field: string member_id = 2;
+   */
+  memberId: string;
+
+  /**
+   * As in Hello.
+   *
+   * @generated from field: string incarnation = 3;
+   */
+  incarnation: string;
+
+  /**
+   * Release of the software, for people.
+   *
+   * @generated from field: string version = 4;
+   */
+  version: string;
+
+  /**
+   * @generated from field: uint32 feature_level = 5;
+   */
+  featureLevel: number;
+
+  /**
+   * It has not taken part in anything yet and waits to be added.
+   *
+   * @generated from field: bool joining = 6;
+   */
+  joining: boolean;
+};
+
+/**
+ * Describes the message quorate.internal.v1.IdentifyResponse.
+ * Use `create(IdentifyResponseSchema)` to create a new message.
+ */
+export const IdentifyResponseSchema: GenMessage<IdentifyResponse> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 1);
 
 /**
  * @generated from message quorate.internal.v1.Hello
@@ -58,11 +119,24 @@ export type Hello = Message<"quorate.internal.v1.Hello"> & {
   incarnation: string;
 
   /**
-   * SHA-256, in hex digits, of the sorted ids of the voters, with a line feed between them.
+   * SHA-256, in hex digits, of the sorted ids of the voters that the cluster was started with, with a line feed between
+   * them. Empty for a member that joined later; compared only where both sides have one.
    *
    * @generated from field: string members_digest = 7;
    */
   membersDigest: string;
+
+  /**
+   * host:port where the sender serves members and clients. Empty from a member of an older version.
+   *
+   * @generated from field: string peer_address = 8;
+   */
+  peerAddress: string;
+
+  /**
+   * @generated from field: string client_address = 9;
+   */
+  clientAddress: string;
 };
 
 /**
@@ -70,7 +144,7 @@ export type Hello = Message<"quorate.internal.v1.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 0);
+  messageDesc(file_quorate_internal_v1_peer, 2);
 
 /**
  * @generated from message quorate.internal.v1.PeerFrame
@@ -92,7 +166,7 @@ export type PeerFrame = Message<"quorate.internal.v1.PeerFrame"> & {
  * Use `create(PeerFrameSchema)` to create a new message.
  */
 export const PeerFrameSchema: GenMessage<PeerFrame> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 1);
+  messageDesc(file_quorate_internal_v1_peer, 3);
 
 /**
  * @generated from message quorate.internal.v1.PeerEnvelope
@@ -124,6 +198,24 @@ export type PeerEnvelope = Message<"quorate.internal.v1.PeerEnvelope"> & {
      */
     value: ForwardResponse;
     case: "forwardResponse";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SnapshotChunk snapshot_chunk = 5;
+     */
+    value: SnapshotChunk;
+    case: "snapshotChunk";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SnapshotAck snapshot_ack = 6;
+     */
+    value: SnapshotAck;
+    case: "snapshotAck";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.StateHash state_hash = 7;
+     */
+    value: StateHash;
+    case: "stateHash";
   } | { case: undefined; value?: undefined };
 };
 
@@ -132,7 +224,7 @@ export type PeerEnvelope = Message<"quorate.internal.v1.PeerEnvelope"> & {
  * Use `create(PeerEnvelopeSchema)` to create a new message.
  */
 export const PeerEnvelopeSchema: GenMessage<PeerEnvelope> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 2);
+  messageDesc(file_quorate_internal_v1_peer, 4);
 
 /**
  * @generated from message quorate.internal.v1.RaftMessage
@@ -218,12 +310,22 @@ export type RaftMessage = Message<"quorate.internal.v1.RaftMessage"> & {
     case: "readIndexResponse";
   } | {
     /**
-     * 19, 20: snapshots.
-     *
      * @generated from field: quorate.internal.v1.TimeoutNow timeout_now = 18;
      */
     value: TimeoutNow;
     case: "timeoutNow";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.RecoverRequest recover_request = 21;
+     */
+    value: RecoverRequest;
+    case: "recoverRequest";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.RecoverResponse recover_response = 22;
+     */
+    value: RecoverResponse;
+    case: "recoverResponse";
   } | { case: undefined; value?: undefined };
 };
 
@@ -232,7 +334,7 @@ export type RaftMessage = Message<"quorate.internal.v1.RaftMessage"> & {
  * Use `create(RaftMessageSchema)` to create a new message.
  */
 export const RaftMessageSchema: GenMessage<RaftMessage> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 3);
+  messageDesc(file_quorate_internal_v1_peer, 5);
 
 /**
  * The index follows from the position in the request.
@@ -261,7 +363,7 @@ export type Entry = Message<"quorate.internal.v1.Entry"> & {
  * Use `create(EntrySchema)` to create a new message.
  */
 export const EntrySchema: GenMessage<Entry> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 4);
+  messageDesc(file_quorate_internal_v1_peer, 6);
 
 /**
  * @generated from message quorate.internal.v1.PreVoteRequest
@@ -283,7 +385,7 @@ export type PreVoteRequest = Message<"quorate.internal.v1.PreVoteRequest"> & {
  * Use `create(PreVoteRequestSchema)` to create a new message.
  */
 export const PreVoteRequestSchema: GenMessage<PreVoteRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 5);
+  messageDesc(file_quorate_internal_v1_peer, 7);
 
 /**
  * @generated from message quorate.internal.v1.PreVoteResponse
@@ -300,7 +402,7 @@ export type PreVoteResponse = Message<"quorate.internal.v1.PreVoteResponse"> & {
  * Use `create(PreVoteResponseSchema)` to create a new message.
  */
 export const PreVoteResponseSchema: GenMessage<PreVoteResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 6);
+  messageDesc(file_quorate_internal_v1_peer, 8);
 
 /**
  * @generated from message quorate.internal.v1.VoteRequest
@@ -327,7 +429,7 @@ export type VoteRequest = Message<"quorate.internal.v1.VoteRequest"> & {
  * Use `create(VoteRequestSchema)` to create a new message.
  */
 export const VoteRequestSchema: GenMessage<VoteRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 7);
+  messageDesc(file_quorate_internal_v1_peer, 9);
 
 /**
  * @generated from message quorate.internal.v1.VoteResponse
@@ -344,7 +446,7 @@ export type VoteResponse = Message<"quorate.internal.v1.VoteResponse"> & {
  * Use `create(VoteResponseSchema)` to create a new message.
  */
 export const VoteResponseSchema: GenMessage<VoteResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 8);
+  messageDesc(file_quorate_internal_v1_peer, 10);
 
 /**
  * @generated from message quorate.internal.v1.AppendRequest
@@ -376,7 +478,7 @@ export type AppendRequest = Message<"quorate.internal.v1.AppendRequest"> & {
  * Use `create(AppendRequestSchema)` to create a new message.
  */
 export const AppendRequestSchema: GenMessage<AppendRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 9);
+  messageDesc(file_quorate_internal_v1_peer, 11);
 
 /**
  * @generated from message quorate.internal.v1.AppendResponse
@@ -405,7 +507,7 @@ export type AppendResponse = Message<"quorate.internal.v1.AppendResponse"> & {
  * Use `create(AppendResponseSchema)` to create a new message.
  */
 export const AppendResponseSchema: GenMessage<AppendResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 10);
+  messageDesc(file_quorate_internal_v1_peer, 12);
 
 /**
  * @generated from message quorate.internal.v1.AppendRejection
@@ -432,7 +534,7 @@ export type AppendRejection = Message<"quorate.internal.v1.AppendRejection"> & {
  * Use `create(AppendRejectionSchema)` to create a new message.
  */
 export const AppendRejectionSchema: GenMessage<AppendRejection> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 11);
+  messageDesc(file_quorate_internal_v1_peer, 13);
 
 /**
  * @generated from message quorate.internal.v1.HeartbeatRequest
@@ -447,6 +549,13 @@ export type HeartbeatRequest = Message<"quorate.internal.v1.HeartbeatRequest"> &
    * @generated from field: uint64 read_sequence = 2;
    */
   readSequence: bigint;
+
+  /**
+   * The sender's monotonic clock, milliseconds; echoed. 0 from a member of an older version.
+   *
+   * @generated from field: double sent_ms = 3;
+   */
+  sentMs: number;
 };
 
 /**
@@ -454,7 +563,7 @@ export type HeartbeatRequest = Message<"quorate.internal.v1.HeartbeatRequest"> &
  * Use `create(HeartbeatRequestSchema)` to create a new message.
  */
 export const HeartbeatRequestSchema: GenMessage<HeartbeatRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 12);
+  messageDesc(file_quorate_internal_v1_peer, 14);
 
 /**
  * @generated from message quorate.internal.v1.HeartbeatResponse
@@ -464,6 +573,11 @@ export type HeartbeatResponse = Message<"quorate.internal.v1.HeartbeatResponse">
    * @generated from field: uint64 read_sequence = 1;
    */
   readSequence: bigint;
+
+  /**
+   * @generated from field: double sent_ms = 2;
+   */
+  sentMs: number;
 };
 
 /**
@@ -471,7 +585,7 @@ export type HeartbeatResponse = Message<"quorate.internal.v1.HeartbeatResponse">
  * Use `create(HeartbeatResponseSchema)` to create a new message.
  */
 export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 13);
+  messageDesc(file_quorate_internal_v1_peer, 15);
 
 /**
  * @generated from message quorate.internal.v1.ReadIndexRequest
@@ -488,7 +602,7 @@ export type ReadIndexRequest = Message<"quorate.internal.v1.ReadIndexRequest"> &
  * Use `create(ReadIndexRequestSchema)` to create a new message.
  */
 export const ReadIndexRequestSchema: GenMessage<ReadIndexRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 14);
+  messageDesc(file_quorate_internal_v1_peer, 16);
 
 /**
  * @generated from message quorate.internal.v1.ReadIndexResponse
@@ -510,7 +624,7 @@ export type ReadIndexResponse = Message<"quorate.internal.v1.ReadIndexResponse">
  * Use `create(ReadIndexResponseSchema)` to create a new message.
  */
 export const ReadIndexResponseSchema: GenMessage<ReadIndexResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 15);
+  messageDesc(file_quorate_internal_v1_peer, 17);
 
 /**
  * @generated from message quorate.internal.v1.TimeoutNow
@@ -523,7 +637,192 @@ export type TimeoutNow = Message<"quorate.internal.v1.TimeoutNow"> & {
  * Use `create(TimeoutNowSchema)` to create a new message.
  */
 export const TimeoutNowSchema: GenMessage<TimeoutNow> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 16);
+  messageDesc(file_quorate_internal_v1_peer, 18);
+
+/**
+ * A member that lost a part of its log asks where the leader's log ends.
+ *
+ * @generated from message quorate.internal.v1.RecoverRequest
+ */
+export type RecoverRequest = Message<"quorate.internal.v1.RecoverRequest"> & {
+  /**
+   * @generated from field: uint64 nonce = 1;
+   */
+  nonce: bigint;
+};
+
+/**
+ * Describes the message quorate.internal.v1.RecoverRequest.
+ * Use `create(RecoverRequestSchema)` to create a new message.
+ */
+export const RecoverRequestSchema: GenMessage<RecoverRequest> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 19);
+
+/**
+ * @generated from message quorate.internal.v1.RecoverResponse
+ */
+export type RecoverResponse = Message<"quorate.internal.v1.RecoverResponse"> & {
+  /**
+   * @generated from field: uint64 nonce = 1;
+   */
+  nonce: bigint;
+
+  /**
+   * Not set: the sender does not lead.
+   *
+   * @generated from field: optional uint64 last_index = 2;
+   */
+  lastIndex?: bigint | undefined;
+
+  /**
+   * The sender has itself lost a part of its log.
+   *
+   * @generated from field: bool recovering = 3;
+   */
+  recovering: boolean;
+};
+
+/**
+ * Describes the message quorate.internal.v1.RecoverResponse.
+ * Use `create(RecoverResponseSchema)` to create a new message.
+ */
+export const RecoverResponseSchema: GenMessage<RecoverResponse> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 20);
+
+/**
+ * What an image of the state stands for: the state after an entry, and the configuration in force there.
+ *
+ * @generated from message quorate.internal.v1.SnapshotMark
+ */
+export type SnapshotMark = Message<"quorate.internal.v1.SnapshotMark"> & {
+  /**
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: uint64 configuration_index = 3;
+   */
+  configurationIndex: bigint;
+
+  /**
+   * @generated from field: quorate.internal.v1.Configuration configuration = 4;
+   */
+  configuration?: Configuration | undefined;
+};
+
+/**
+ * Describes the message quorate.internal.v1.SnapshotMark.
+ * Use `create(SnapshotMarkSchema)` to create a new message.
+ */
+export const SnapshotMarkSchema: GenMessage<SnapshotMark> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 21);
+
+/**
+ * @generated from message quorate.internal.v1.SnapshotChunk
+ */
+export type SnapshotChunk = Message<"quorate.internal.v1.SnapshotChunk"> & {
+  /**
+   * @generated from field: uint64 transfer_id = 1;
+   */
+  transferId: bigint;
+
+  /**
+   * The sender's, as leader.
+   *
+   * @generated from field: uint64 term = 2;
+   */
+  term: bigint;
+
+  /**
+   * @generated from field: quorate.internal.v1.SnapshotMark mark = 3;
+   */
+  mark?: SnapshotMark | undefined;
+
+  /**
+   * From 0.
+   *
+   * @generated from field: uint64 sequence = 4;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: bool last = 5;
+   */
+  last: boolean;
+
+  /**
+   * Rows, with a checksum of their own.
+   *
+   * @generated from field: bytes data = 6;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message quorate.internal.v1.SnapshotChunk.
+ * Use `create(SnapshotChunkSchema)` to create a new message.
+ */
+export const SnapshotChunkSchema: GenMessage<SnapshotChunk> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 22);
+
+/**
+ * @generated from message quorate.internal.v1.SnapshotAck
+ */
+export type SnapshotAck = Message<"quorate.internal.v1.SnapshotAck"> & {
+  /**
+   * @generated from field: uint64 transfer_id = 1;
+   */
+  transferId: bigint;
+
+  /**
+   * The chunk that is wanted next: everything before it is staged.
+   *
+   * @generated from field: uint64 next = 2;
+   */
+  next: bigint;
+
+  /**
+   * @generated from field: quorate.internal.v1.SnapshotOutcome outcome = 3;
+   */
+  outcome: SnapshotOutcome;
+};
+
+/**
+ * Describes the message quorate.internal.v1.SnapshotAck.
+ * Use `create(SnapshotAckSchema)` to create a new message.
+ */
+export const SnapshotAckSchema: GenMessage<SnapshotAck> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 23);
+
+/**
+ * Not set: the sender asks for the state hash after entry `index`; else it says its own, 32 hex digits.
+ *
+ * @generated from message quorate.internal.v1.StateHash
+ */
+export type StateHash = Message<"quorate.internal.v1.StateHash"> & {
+  /**
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * @generated from field: optional string hash = 2;
+   */
+  hash?: string | undefined;
+};
+
+/**
+ * Describes the message quorate.internal.v1.StateHash.
+ * Use `create(StateHashSchema)` to create a new message.
+ */
+export const StateHashSchema: GenMessage<StateHash> = /*@__PURE__*/
+  messageDesc(file_quorate_internal_v1_peer, 24);
 
 /**
  * A follower passes a client's mutation on, once.
@@ -554,7 +853,7 @@ export type ForwardRequest = Message<"quorate.internal.v1.ForwardRequest"> & {
  * Use `create(ForwardRequestSchema)` to create a new message.
  */
 export const ForwardRequestSchema: GenMessage<ForwardRequest> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 17);
+  messageDesc(file_quorate_internal_v1_peer, 25);
 
 /**
  * @generated from message quorate.internal.v1.ForwardResponse
@@ -594,7 +893,7 @@ export type ForwardResponse = Message<"quorate.internal.v1.ForwardResponse"> & {
  * Use `create(ForwardResponseSchema)` to create a new message.
  */
 export const ForwardResponseSchema: GenMessage<ForwardResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 18);
+  messageDesc(file_quorate_internal_v1_peer, 26);
 
 /**
  * @generated from message quorate.internal.v1.ForwardApplied
@@ -628,7 +927,7 @@ export type ForwardApplied = Message<"quorate.internal.v1.ForwardApplied"> & {
  * Use `create(ForwardAppliedSchema)` to create a new message.
  */
 export const ForwardAppliedSchema: GenMessage<ForwardApplied> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 19);
+  messageDesc(file_quorate_internal_v1_peer, 27);
 
 /**
  * @generated from message quorate.internal.v1.ForwardRefused
@@ -660,7 +959,7 @@ export type ForwardRefused = Message<"quorate.internal.v1.ForwardRefused"> & {
  * Use `create(ForwardRefusedSchema)` to create a new message.
  */
 export const ForwardRefusedSchema: GenMessage<ForwardRefused> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 20);
+  messageDesc(file_quorate_internal_v1_peer, 28);
 
 /**
  * @generated from message quorate.internal.v1.ForwardIndeterminate
@@ -677,7 +976,7 @@ export type ForwardIndeterminate = Message<"quorate.internal.v1.ForwardIndetermi
  * Use `create(ForwardIndeterminateSchema)` to create a new message.
  */
 export const ForwardIndeterminateSchema: GenMessage<ForwardIndeterminate> = /*@__PURE__*/
-  messageDesc(file_quorate_internal_v1_peer, 21);
+  messageDesc(file_quorate_internal_v1_peer, 29);
 
 /**
  * @generated from enum quorate.internal.v1.EntryKind
@@ -711,6 +1010,37 @@ export const EntryKindSchema: GenEnum<EntryKind> = /*@__PURE__*/
   enumDesc(file_quorate_internal_v1_peer, 0);
 
 /**
+ * @generated from enum quorate.internal.v1.SnapshotOutcome
+ */
+export const SnapshotOutcome = {
+  /**
+   * @generated from enum value: SNAPSHOT_OUTCOME_CONTINUE = 0;
+   */
+  CONTINUE: 0,
+
+  /**
+   * @generated from enum value: SNAPSHOT_OUTCOME_INSTALLED = 1;
+   */
+  INSTALLED: 1,
+
+  /**
+   * @generated from enum value: SNAPSHOT_OUTCOME_REFUSED = 2;
+   */
+  REFUSED: 2,
+} as const;
+
+/**
+ * @generated from enum quorate.internal.v1.SnapshotOutcome
+ */
+export type SnapshotOutcome = (typeof SnapshotOutcome)[keyof typeof SnapshotOutcome] | UnknownEnum;
+
+/**
+ * Describes the enum quorate.internal.v1.SnapshotOutcome.
+ */
+export const SnapshotOutcomeSchema: GenEnum<SnapshotOutcome> = /*@__PURE__*/
+  enumDesc(file_quorate_internal_v1_peer, 1);
+
+/**
  * One stream for each direction of each pair of members; the opener sends.
  *
  * @generated from service quorate.internal.v1.PeerService
@@ -727,6 +1057,16 @@ export const PeerService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof PeerFrameSchema;
     output: typeof PeerFrameSchema;
+  },
+  /**
+   * Who answers at this address: asked before a member is added to a cluster.
+   *
+   * @generated from rpc quorate.internal.v1.PeerService.Identify
+   */
+  identify: {
+    methodKind: "unary";
+    input: typeof IdentifyRequestSchema;
+    output: typeof IdentifyResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_quorate_internal_v1_peer, 0);
