@@ -1,15 +1,6 @@
 /** What the rest of the member sees of the state machine. Implemented by `machine.ts`. */
 import type { ClusterTimeMs, LogIndex, Revision, SessionId } from '../types/ids.ts';
-import type {
-  AttemptRow,
-  FeatureRow,
-  LoopRow,
-  MemberRow,
-  PlanRow,
-  RunRow,
-  SessionRow,
-  SubStepRow,
-} from './rows.ts';
+import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
 import type { AppliedEntry, CommandResult, MachineEvent, RowChange, StoredRow } from './types.ts';
 
 /** A page of a listing: rows after `after` in key order, and the key to go on from, or null at the end. */
@@ -71,13 +62,14 @@ export interface ReplicatedMachine extends MachineView {
 
 /**
  * Builds a machine from stored rows, a page at a time, so that the caller can let other work run in between (a state of hundreds
- * of megabytes takes seconds). Made by `loadMachine`.
+ * of megabytes takes seconds). Made by `startLoading`. Both calls throw `StateError` for rows that are not a state: damaged, or of
+ * a newer version.
  */
 export interface MachineLoader {
   add(rows: Iterable<StoredRow>): void;
   /**
-   * The machine after entry `appliedIndex`. No rows and index 0: a new one. Throws when the rows do not add up to the state
-   * hash that was stored with them, or there are none: the store is damaged.
+   * The machine after entry `appliedIndex`. No rows and index 0: a new one. The rows must add up to the state hash that was
+   * stored with them; there are none only at index 0.
    */
   finish(appliedIndex: LogIndex): ReplicatedMachine;
 }

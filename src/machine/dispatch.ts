@@ -2,6 +2,8 @@
 import { assert, must } from '../types/assert.ts';
 import { ok } from '../types/result.ts';
 import type { ApplyContext, Handler, Outcome } from './context.ts';
+import { changeMembers } from './member/change.ts';
+import { setFeatureLevel } from './member/feature.ts';
 import { abortPhase } from './phase/abort.ts';
 import { beginPhase } from './phase/begin.ts';
 import { commitPhase } from './phase/commit.ts';
@@ -14,6 +16,8 @@ import type { CommandBody, CommandKind } from './types.ts';
 const HANDLERS: { readonly [K in CommandKind]: Handler<K> } = {
   // Time was brought forward and due timers were run before any command is looked at.
   advanceTime: () => ok({ kind: 'timeAdvanced' }),
+  changeMembers,
+  setFeatureLevel,
   openSession,
   keepAliveSession,
   closeSession,

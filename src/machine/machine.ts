@@ -10,41 +10,45 @@
  * M5. The handler rejects without a change, or carries out.
  * M6. The answer is remembered, the events are recorded under the entry's index.
  */
-import { assert, must } from '../types/assert.ts';
+import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex, type Revision, revision } from '../types/ids.ts';
-import type { Applied, ReplicatedMachine } from './api.ts';
+import type { Applied, MachineLoader, ReplicatedMachine } from './api.ts';
 import type { ApplyContext } from './context.ts';
 import { dispatch } from './dispatch.ts';
 import { recordEvents } from './history.ts';
+import { Loader, TOTAL_KEY, TOTAL_TABLE } from './loader.ts';
 import { addDefaultPlan } from './phase/plan.ts';
 import { enterSession, rememberAnswer } from './session.ts';
 import { DEFAULT_MACHINE_LIMITS, type MachineLimits, MachineState } from './state.ts';
 import { runDueTimers } from './timers.ts';
-import type { AppliedEntry, Command, CommandResult, MachineEvent, Rejection, RowChange, StoredRow } from './types.ts';
+import type { AppliedEntry, Command, CommandResult, MachineEvent, Rejection, RowChange } from './types.ts';
 import { checkEnvelope } from './validate.ts';
 import { View } from './view.ts';
 
-/**
- * Goes with every batch of changes to the store: the state hash after them. A store that lost or garbled a row is found out when
- * it is loaded (LevelDB, for one, skips damaged parts of its log when it opens). No row of the state itself.
- */
-const TOTAL_TABLE = 'total';
-const TOTAL_KEY = 'hash';
-
 /** A machine in its first state. `limits` must be the same on all replicas; others than the default are for tests. */
 export function createMachine(limits: MachineLimits = DEFAULT_MACHINE_LIMITS): ReplicatedMachine {
-  return new Machine(limits);
+  const state = new MachineState(limits);
+  setUp(state);
+  return new Machine(state, logIndex(0));
+}
+
+/** Takes rows in, page by page, and gives the machine that wrote them. `limits` as for {@link createMachine}. */
+export function startLoading(limits: MachineLimits = DEFAULT_MACHINE_LIMITS): MachineLoader {
+  const state = new MachineState(limits);
+  return new Loader(state, (appliedIndex, empty) => {
+    if (empty) setUp(state);
+    return new Machine(state, appliedIndex);
+  });
 }
 
 class Machine extends View implements ReplicatedMachine {
   readonly #state: MachineState;
-  #appliedIndex: LogIndex = logIndex(0);
+  #appliedIndex: LogIndex;
 
-  constructor(limits: MachineLimits) {
-    const state = new MachineState(limits);
+  constructor(state: MachineState, appliedIndex: LogIndex) {
     super(state);
     this.#state = state;
-    setUp(state);
+    this.#appliedIndex = appliedIndex;
   }
 
   get appliedIndex(): LogIndex {
@@ -71,27 +75,6 @@ class Machine extends View implements ReplicatedMachine {
     for (const table of this.#state.tables.all) table.takeChanges(changes);
     if (changes.length > 0) changes.push({ table: TOTAL_TABLE, key: TOTAL_KEY, value: this.stateHash() });
     return changes;
-  }
-
-  load(appliedIndex: LogIndex, rows: Iterable<StoredRow>): void {
-    assert(this.#appliedIndex === 0, 'load comes before the first apply');
-    const byName = new Map(this.#state.tables.all.map((table) => [table.name, table]));
-    for (const table of this.#state.tables.all) table.clear();
-    let total: string | null = null;
-    let count = 0;
-    for (const row of rows) {
-      count++;
-      if (row.table === TOTAL_TABLE) total = row.value;
-      else must(byName.get(row.table), `stored row of unknown table ${row.table}`).load(row.key, row.value);
-    }
-    if (count === 0) {
-      // A store that was never written to. Anything applied would have left rows in it.
-      assert(appliedIndex === 0, `the store has no rows at applied index ${appliedIndex}`);
-      setUp(this.#state);
-    } else {
-      assert(total === this.stateHash(), 'the stored rows do not add up: move the damaged store away and start again');
-    }
-    this.#appliedIndex = appliedIndex;
   }
 }
 

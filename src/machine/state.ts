@@ -5,6 +5,7 @@ import {
   ATTEMPTS_KEPT,
   EVENT_HISTORY_MAX,
   LOOPS_MAX,
+  MEMBER_ROWS_MAX,
   PLANS_MAX,
   ROUNDS_KEPT,
   SESSION_ANSWERS_MAX,
@@ -12,6 +13,7 @@ import {
   SUB_STEPS_MAX,
   TIMER_ROWS_PER_APPLY_MAX,
 } from '../types/limits.ts';
+import type { FeatureRow } from './rows.ts';
 import { type MetaRow, Tables } from './tables.ts';
 
 /** Bounds that decide what an apply does: equal on all replicas of a stream, always. Smaller ones are for tests. */
@@ -20,6 +22,7 @@ export interface MachineLimits {
   readonly sessionsMax: number;
   readonly sessionAnswersMax: number;
   readonly loopsMax: number;
+  readonly memberRowsMax: number;
   readonly plansMax: number;
   readonly subStepsMax: number;
   readonly roundsKept: number;
@@ -32,6 +35,7 @@ export const DEFAULT_MACHINE_LIMITS: MachineLimits = {
   sessionsMax: SESSIONS_MAX,
   sessionAnswersMax: SESSION_ANSWERS_MAX,
   loopsMax: LOOPS_MAX,
+  memberRowsMax: MEMBER_ROWS_MAX,
   plansMax: PLANS_MAX,
   subStepsMax: SUB_STEPS_MAX,
   roundsKept: ROUNDS_KEPT,
@@ -39,7 +43,10 @@ export const DEFAULT_MACHINE_LIMITS: MachineLimits = {
   timerRowsPerApplyMax: TIMER_ROWS_PER_APPLY_MAX,
 };
 
-const META_KEY = 'meta';
+export const META_KEY = 'meta';
+export const FEATURE_KEY = 'feature';
+/** What a cluster has before anything was set (R9): no row, so that the state hash of older versions stays the same. */
+const FIRST_FEATURE: FeatureRow = { level: 1, used: 1, pinned: false };
 
 export class MachineState {
   readonly limits: MachineLimits;
@@ -55,6 +62,17 @@ export class MachineState {
 
   set meta(row: MetaRow) {
     this.tables.meta.put(META_KEY, row);
+  }
+
+  get feature(): FeatureRow {
+    return this.tables.feature.get(FEATURE_KEY) ?? FIRST_FEATURE;
+  }
+
+  /** Writes no row that says what holds anyway. */
+  set feature(row: FeatureRow) {
+    const now = this.feature;
+    if (row.level === now.level && row.used === now.used && row.pinned === now.pinned) return;
+    this.tables.feature.put(FEATURE_KEY, row);
   }
 
   get timeMs(): ClusterTimeMs {

@@ -3,7 +3,7 @@
  * them (`settle`), not at each change: a row that changes a hundred times between two store batches is serialised once.
  */
 import SortedBTree from 'sorted-btree';
-import { assert, must } from '../types/assert.ts';
+import { assert } from '../types/assert.ts';
 import { type Hash128, hashRow, type StateHash } from './hash.ts';
 import type { Codec } from './row-codec.ts';
 import type { RowChange } from './types.ts';
@@ -126,24 +126,24 @@ export class Table<Row> {
     return found.length;
   }
 
+  /** A row as it is stored. */
+  encode(row: Row): string {
+    return JSON.stringify(this.#codec.pack(row));
+  }
+
+  decode(value: string): Row {
+    return this.#codec.unpack(JSON.parse(value));
+  }
+
   /** Takes a row from a store. It is no change, and the hash counts it. */
   load(key: string, value: string): void {
     assert(!this.#slots.has(key), `stored twice: ${this.name} ${key}`);
-    const slot = new Slot(key, this.#codec.unpack(JSON.parse(value)));
+    const slot = new Slot(key, this.decode(value));
     slot.changed = false;
     slot.hash = hashRow(this.name, key, value);
     this.#hash.add(slot.hash);
     this.#slots.set(key, slot);
     this.#order.set(key, slot);
-  }
-
-  /** Forgets everything, changes included. */
-  clear(): void {
-    this.settle();
-    for (const slot of this.#slots.values()) this.#hash.subtract(must(slot.hash, 'a settled row'));
-    this.#slots.clear();
-    this.#order.clear();
-    this.#changes.clear();
   }
 
   /** Brings the state hash up to date. Costs O(changed rows). */
@@ -158,7 +158,7 @@ export class Table<Row> {
         this.#changes.set(slot.key, null);
         continue;
       }
-      const value = JSON.stringify(this.#codec.pack(slot.row));
+      const value = this.encode(slot.row);
       slot.hash = hashRow(this.name, slot.key, value);
       this.#hash.add(slot.hash);
       this.#changes.set(slot.key, value);

@@ -2,7 +2,7 @@
 import type { ClusterTimeMs, Revision, SessionId } from '../types/ids.ts';
 import { StateHash } from './hash.ts';
 import { asArray, type Codec, dictionary, list, plain, record, variants } from './row-codec.ts';
-import type { AttemptRow, LoopRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
+import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
 import { Table, type WriteCounter } from './table.ts';
 import type { CommandResult, CommandValue, MachineEvent, PlanPhase, RejectReason, VectorClock } from './types.ts';
 
@@ -137,7 +137,21 @@ const timerRow = variants<TimerRow>({
   round: record({ dueMs: branded(), loop: text, g: count }),
 });
 
+const memberRow = record<MemberRow>({
+  member: plain(),
+  peerAddress: text,
+  clientAddress: text,
+  incarnation: text,
+  wanted: plain(),
+  replaces: plain(),
+  changedRevision: branded(),
+});
+
+const featureRow = record<FeatureRow>({ level: count, used: count, pinned: plain<boolean>() });
+
 const commandValue = variants<CommandValue>({
+  membersChanged: record({}),
+  featureLevelSet: record({ level: count }),
   timeAdvanced: record({}),
   sessionOpened: record({ sessionId: branded(), ttlMs: count }),
   sessionKept: record({}),
@@ -184,7 +198,9 @@ export class Tables {
   readonly attempt: Table<AttemptRow>;
   readonly checkpoint: Table<CheckpointRow>;
   readonly event: Table<MachineEvent>;
+  readonly feature: Table<FeatureRow>;
   readonly loop: Table<LoopRow>;
+  readonly member: Table<MemberRow>;
   readonly meta: Table<MetaRow>;
   readonly plan: Table<PlanRow>;
   readonly run: Table<StoredRunRow>;
@@ -205,7 +221,9 @@ export class Tables {
     this.attempt = table('attempt', attemptRow);
     this.checkpoint = table('checkpoint', checkpointRow);
     this.event = table('event', eventRow);
+    this.feature = table('feature', featureRow);
     this.loop = table('loop', loopRow);
+    this.member = table('member', memberRow);
     this.meta = table('meta', metaRow);
     this.plan = table('plan', planRow);
     this.run = table('run', runRow);

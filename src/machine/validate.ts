@@ -12,7 +12,7 @@ interface WellFormedText {
   isWellFormed(): boolean;
 }
 
-function invalid(field: string, message: string): Rejection {
+export function invalid(field: string, message: string): Rejection {
   return rejection('INVALID_ARGUMENT', message, { field });
 }
 

@@ -5,7 +5,7 @@ import type { MachineView, Page } from './api.ts';
 import { readEvents } from './history.ts';
 import { after, KEY_END, next, padded, runKey, subStepKey, under } from './keys.ts';
 import { runsOf } from './phase/round.ts';
-import type { AttemptRow, LoopRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
+import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
 import type { MachineState } from './state.ts';
 import type { Table } from './table.ts';
 import type { StoredRunRow } from './tables.ts';
@@ -73,6 +73,15 @@ export abstract class View implements MachineView {
     const found = this.#state.tables.subStep.range(start, after(key), limit + 1).map(([, row]) => row);
     const rows = found.slice(0, limit);
     return { rows, next: found.length > limit ? (rows.at(-1)?.id ?? null) : null };
+  }
+
+  members(): readonly MemberRow[] {
+    const { member } = this.#state.tables;
+    return member.range('', KEY_END, member.size).map(([, row]) => row);
+  }
+
+  featureLevel(): FeatureRow {
+    return this.#state.feature;
   }
 
   session(id: SessionId): SessionRow | null {

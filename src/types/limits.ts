@@ -110,6 +110,12 @@ export const SESSION_TTL_DEFAULT_MS = 60_000;
 export const SESSION_TTL_MAX_MS = 24 * 60 * 60 * 1000;
 /** Members of one cluster. */
 export const MEMBERS_MAX = 7;
+/** Changes in one `changeMembers`: all members replaced, each by an add and a remove. */
+export const MEMBER_CHANGES_MAX = 2 * MEMBERS_MAX;
+/** Rows about members in the replicated state; beyond it the longest removed ones are forgotten. */
+export const MEMBER_ROWS_MAX = 256;
+/** A network address: a name of 255 characters, a colon and a port; in UTF-16 code units. */
+export const ADDRESS_LENGTH_MAX = 261;
 /** Loops, plans, phases of a plan, and sub-steps of one phase run. */
 export const LOOPS_MAX = 100_000;
 export const PLANS_MAX = 1_000;
@@ -179,6 +185,7 @@ assert(
   FORWARDED_BYTES_MAX * 2 <= PEER_QUEUE_BYTES_MAX,
   'what is forwarded leaves room for what keeps members together',
 );
+assert(MEMBERS_MAX * 2 < MEMBER_ROWS_MAX, 'members that are wanted never fill the member rows');
 assert(SESSION_TTL_MIN_MS <= SESSION_TTL_DEFAULT_MS, 'ttl default above min');
 assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
 assert(PAGE_SIZE_DEFAULT <= PAGE_SIZE_MAX, 'page default fits');

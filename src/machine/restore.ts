@@ -1,0 +1,93 @@
+/**
+ * The state of one cluster as the first state of another (U5). What has a number stays below the new index, so that tokens,
+ * revisions and session ids go on rising. Gone is what belonged to the old cluster: its event history, which watches of the new
+ * one could not go on from, and what was wanted of its members.
+ */
+import { assert } from '../types/assert.ts';
+import { type LogIndex, revision } from '../types/ids.ts';
+import { hashRow, StateHash } from './hash.ts';
+import { StateError, TOTAL_KEY, TOTAL_TABLE } from './loader.ts';
+import { FEATURE_KEY, META_KEY } from './state.ts';
+import { Tables } from './tables.ts';
+import type { StoredRow } from './types.ts';
+
+const DROPPED = new Set(['event', 'member']);
+
+/** Rows in, rows out, a page at a time: states are large. Pages come in the order in which they were stored. */
+export class RowRestorer {
+  readonly #newIndex: LogIndex;
+  readonly #codecs = new Tables();
+  readonly #before = new StateHash();
+  readonly #after = new StateHash();
+  #total: string | null = null;
+  #meta = false;
+
+  /** `newIndex`: the index that the state stands for in the new cluster; at least what it was in the old one. */
+  constructor(newIndex: LogIndex) {
+    this.#newIndex = newIndex;
+  }
+
+  /** What becomes of these rows. Throws {@link StateError} for a row that cannot be read. */
+  add(rows: Iterable<StoredRow>): readonly StoredRow[] {
+    const restored: StoredRow[] = [];
+    for (const row of rows) {
+      if (row.table === TOTAL_TABLE) {
+        if (this.#total !== null) throw new StateError('the state hash is stored twice');
+        this.#total = row.value;
+        continue;
+      }
+      this.#before.add(hashRow(row.table, row.key, row.value));
+      const kept = this.#restore(row);
+      if (kept === null) continue;
+      this.#after.add(hashRow(kept.table, kept.key, kept.value));
+      restored.push(kept);
+    }
+    return restored;
+  }
+
+  /** The last row: the new state hash. Throws {@link StateError} when the old rows did not add up. */
+  finish(): StoredRow {
+    if (!this.#meta || this.#total !== this.#before.toHex()) {
+      throw new StateError('the rows do not add up to the state hash that was stored with them');
+    }
+    return { table: TOTAL_TABLE, key: TOTAL_KEY, value: this.#after.toHex() };
+  }
+
+  #restore(row: StoredRow): StoredRow | null {
+    if (DROPPED.has(row.table)) return null;
+    if (row.table === 'meta' && row.key === META_KEY) return this.#restoreMeta(row);
+    if (row.table === 'feature' && row.key === FEATURE_KEY) {
+      return this.#recoded(row, this.#codecs.feature, (feature) => ({ ...feature, pinned: false }));
+    }
+    return row;
+  }
+
+  #restoreMeta(row: StoredRow): StoredRow {
+    this.#meta = true;
+    return this.#recoded(row, this.#codecs.meta, (meta) => {
+      assert(meta.firstEventRevision <= this.#newIndex + 1, 'revisions never go back');
+      return { ...meta, firstEventRevision: revision(this.#newIndex + 1) };
+    });
+  }
+
+  #recoded<Row>(
+    row: StoredRow,
+    table: { decode(value: string): Row; encode(row: Row): string },
+    change: (before: Row) => Row,
+  ): StoredRow {
+    let before: Row;
+    try {
+      before = table.decode(row.value);
+    } catch (cause) {
+      throw new StateError(`a row of table ${row.table} cannot be read: damaged, or of a newer version`, { cause });
+    }
+    return { ...row, value: table.encode(change(before)) };
+  }
+}
+
+/** All of `rows`, restored; the last one is the new state hash. Throws {@link StateError}. */
+export function* restoreRows(rows: Iterable<StoredRow>, newIndex: LogIndex): Generator<StoredRow, void, void> {
+  const restorer = new RowRestorer(newIndex);
+  for (const row of rows) yield* restorer.add([row]);
+  yield restorer.finish();
+}
