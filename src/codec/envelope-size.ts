@@ -5,6 +5,8 @@ import { unreachable } from '../types/assert.ts';
 
 const ENVELOPE_BYTES = 96;
 const ENTRY_BYTES = 24;
+/** What an image stands for: a few numbers, and each member once or twice. */
+const MARK_BYTES = 512;
 /** An answer or a request without its text: names, numbers and a few fields. */
 const FORWARD_BYTES = 512;
 
@@ -25,6 +27,11 @@ export function envelopeBytes(envelope: Envelope): number {
       if (outcome.kind !== 'applied' || !outcome.result.ok) return FORWARD_BYTES;
       return FORWARD_BYTES + answerBytes(outcome.result.value);
     }
+    case 'snapshotChunk':
+      return ENVELOPE_BYTES + MARK_BYTES + envelope.data.length;
+    case 'snapshotAck':
+    case 'stateHash':
+      return ENVELOPE_BYTES;
     default:
       return unreachable(envelope, 'envelope');
   }
@@ -47,6 +54,9 @@ function requestBytes(body: CommandBody): number {
       return body.result.length + clockBytes;
     case 'registerPlan':
       return body.phases.length * ENVELOPE_BYTES;
+    case 'changeMembers':
+      // Two addresses, two names and an incarnation.
+      return body.changes.length * FORWARD_BYTES;
     default:
       return clockBytes;
   }

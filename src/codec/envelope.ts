@@ -1,5 +1,6 @@
 /**
- * What travels between members ⇄ `quorate.internal.v1.PeerEnvelope`. Entry payloads are never copied here: an encoded
+ * What travels between members ⇄ `quorate.internal.v1.PeerEnvelope`. Entry payloads and pieces of
+ * images are never copied here: an encoded
  * message refers to the core's bytes, a decoded one to the bytes of the frame it came in.
  *
  * Peers are checked too: an envelope that no correct member sends is refused whole, before the core can see it.
@@ -14,6 +15,14 @@ import { commandFromMessage, commandToMessage } from './command.ts';
 import { decodeCommandResult, encodeCommandResult } from './command-result.ts';
 import { DecodeFaults, toUint64 } from './number.ts';
 import { raftFromMessage, raftToMessage } from './raft-message.ts';
+import {
+  ackFromMessage,
+  ackToMessage,
+  chunkFromMessage,
+  chunkToMessage,
+  stateHashFromMessage,
+  stateHashToMessage,
+} from './snapshot.ts';
 
 const NS = 'quorate.internal.v1';
 
@@ -32,6 +41,12 @@ export function fromPeerEnvelope(message: PeerEnvelope): Result<Envelope, string
       return forwardRequestFrom(stream, body.value);
     case 'forwardResponse':
       return forwardResponseFrom(stream, body.value);
+    case 'snapshotChunk':
+      return chunkFromMessage(stream, body.value);
+    case 'snapshotAck':
+      return ackFromMessage(stream, body.value);
+    case 'stateHash':
+      return stateHashFromMessage(stream, body.value);
     case undefined:
       return err('envelope without a body that this release knows');
     default:
@@ -63,6 +78,12 @@ function bodyToMessage(envelope: Envelope): PeerEnvelope['body'] {
           outcome: outcomeToMessage(envelope.outcome),
         },
       };
+    case 'snapshotChunk':
+      return { case: 'snapshotChunk', value: chunkToMessage(envelope) };
+    case 'snapshotAck':
+      return { case: 'snapshotAck', value: ackToMessage(envelope) };
+    case 'stateHash':
+      return { case: 'stateHash', value: stateHashToMessage(envelope) };
     default:
       return unreachable(envelope, 'envelope');
   }

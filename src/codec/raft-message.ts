@@ -4,9 +4,10 @@ import type {
   AppendResponse as AppendResponseMessage,
   Entry as EntryMessage,
   RaftMessage,
+  RecoverResponse as RecoverResponseMessage,
 } from '../gen/quorate/internal/v1/peer_pb.ts';
 import { EntryKind as EntryKindMessage } from '../gen/quorate/internal/v1/peer_pb.ts';
-import type { AppendRequest, AppendResponse, Entry, EntryKind, Message } from '../raft/types.ts';
+import type { AppendRequest, AppendResponse, Entry, EntryKind, Message, RecoverResponse } from '../raft/types.ts';
 import { unreachable } from '../types/assert.ts';
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';
 import { isName } from '../types/ids.ts';
@@ -78,11 +79,16 @@ function bodyToMessage(message: Message): Body {
     case 'heartbeatRequest': {
       const leaderCommit = toUint64(message.leaderCommit);
       const readSequence = toUint64(message.readSequence);
-      return { case: 'heartbeatRequest', value: { $typeName: `${NS}.HeartbeatRequest`, leaderCommit, readSequence } };
+      const { sentMs } = message;
+      return {
+        case: 'heartbeatRequest',
+        value: { $typeName: `${NS}.HeartbeatRequest`, leaderCommit, readSequence, sentMs },
+      };
     }
     case 'heartbeatResponse': {
       const readSequence = toUint64(message.readSequence);
-      return { case: 'heartbeatResponse', value: { $typeName: `${NS}.HeartbeatResponse`, readSequence } };
+      const { sentMs } = message;
+      return { case: 'heartbeatResponse', value: { $typeName: `${NS}.HeartbeatResponse`, readSequence, sentMs } };
     }
     case 'readIndexRequest': {
       const requestId = toUint64(message.requestId);
@@ -99,6 +105,21 @@ function bodyToMessage(message: Message): Body {
     }
     case 'timeoutNow':
       return { case: 'timeoutNow', value: { $typeName: `${NS}.TimeoutNow` } };
+    case 'recoverRequest':
+      return {
+        case: 'recoverRequest',
+        value: { $typeName: `${NS}.RecoverRequest`, nonce: toUint64(message.nonce) },
+      };
+    case 'recoverResponse': {
+      const { nonce, lastIndex, recovering } = message;
+      const value: RecoverResponseMessage = {
+        $typeName: `${NS}.RecoverResponse`,
+        nonce: toUint64(nonce),
+        recovering,
+      };
+      if (lastIndex !== null) value.lastIndex = toUint64(lastIndex);
+      return { case: 'recoverResponse', value };
+    }
     default:
       return unreachable(message, 'raft message');
   }
@@ -124,11 +145,13 @@ function bodyFromMessage(header: Header, body: Body, faults: DecodeFaults): Mess
     case 'heartbeatRequest': {
       const leaderCommit = faults.number<'LogIndex'>('heartbeat_request.leader_commit', body.value.leaderCommit);
       const readSequence: number = faults.number('heartbeat_request.read_sequence', body.value.readSequence);
-      return { ...header, kind: 'heartbeatRequest', leaderCommit, readSequence };
+      const sentMs = timeFrom('heartbeat_request.sent_ms', body.value.sentMs, faults);
+      return { ...header, kind: 'heartbeatRequest', leaderCommit, readSequence, sentMs };
     }
     case 'heartbeatResponse': {
       const readSequence: number = faults.number('heartbeat_response.read_sequence', body.value.readSequence);
-      return { ...header, kind: 'heartbeatResponse', readSequence };
+      const sentMs = timeFrom('heartbeat_response.sent_ms', body.value.sentMs, faults);
+      return { ...header, kind: 'heartbeatResponse', readSequence, sentMs };
     }
     case 'readIndexRequest': {
       const requestId: number = faults.number('read_index_request.request_id', body.value.requestId);
@@ -142,11 +165,29 @@ function bodyFromMessage(header: Header, body: Body, faults: DecodeFaults): Mess
     }
     case 'timeoutNow':
       return { ...header, kind: 'timeoutNow' };
+    case 'recoverRequest':
+      return { ...header, kind: 'recoverRequest', nonce: faults.number('recover_request.nonce', body.value.nonce) };
+    case 'recoverResponse':
+      return recoverResponseFrom(header, body.value, faults);
     case undefined:
       return null;
     default:
       return unreachable(body, 'raft message body');
   }
+}
+
+function recoverResponseFrom(header: Header, message: RecoverResponseMessage, faults: DecodeFaults): RecoverResponse {
+  const nonce: number = faults.number('recover_response.nonce', message.nonce);
+  const index = message.lastIndex;
+  const lastIndex = index === undefined ? null : faults.number<'LogIndex'>('recover_response.last_index', index);
+  return { ...header, kind: 'recoverResponse', nonce, lastIndex, recovering: message.recovering };
+}
+
+/** A time of a clock that starts at 0: a lease must not be reckoned from anything else. */
+function timeFrom(field: string, value: number, faults: DecodeFaults): number {
+  if (Number.isFinite(value) && value >= 0) return value;
+  faults.report(`${field} is ${value}, no time`);
+  return 0;
 }
 
 function lastLog(message: { lastLogIndex: LogIndex; lastLogTerm: Term }): {
