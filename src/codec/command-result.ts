@@ -27,6 +27,8 @@ type ValueOf<Kind extends CommandValue['kind']> = Extract<CommandValue, { kind: 
 
 /** Fields of each answer. Does not compile when an answer or a field is missing. */
 const VALUE_FIELDS: { readonly [Kind in CommandValue['kind']]: FieldsOf<ValueOf<Kind>> } = {
+  membersChanged: {},
+  featureLevelSet: { level: 'count' },
   timeAdvanced: {},
   sessionOpened: { sessionId: 'count', ttlMs: 'count' },
   sessionKept: {},
@@ -57,6 +59,10 @@ const REJECT_REASONS: Readonly<Record<RejectReason, true>> = {
   PHASE_NOT_RUNNING: true,
   ATTEMPT_MISMATCH: true,
   STALE_FENCE: true,
+  MEMBER_EXISTS: true,
+  MEMBER_NOT_FOUND: true,
+  FEATURE_LEVEL_TOO_LOW: true,
+  FEATURE_LEVEL_IN_USE: true,
 };
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -11,12 +11,13 @@ import type {
   ClockEntry,
   Command as CommandMessage,
   CommitPhase,
+  MemberChange as MemberChangeMessage,
   ReportProgress,
 } from '../gen/quorate/internal/v1/log_pb.ts';
 import { CommandSchema } from '../gen/quorate/internal/v1/log_pb.ts';
-import type { Command, CommandBody, PhaseRef, SessionRef, VectorClock } from '../machine/types.ts';
+import type { Command, CommandBody, MemberChange, PhaseRef, SessionRef, VectorClock } from '../machine/types.ts';
 import { unreachable } from '../types/assert.ts';
-import type { ClusterTimeMs, FencingToken, SessionId } from '../types/ids.ts';
+import { type ClusterTimeMs, type FencingToken, isName, type MemberId, type SessionId } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
 import { DecodeFaults, toUint64 } from './number.ts';
 
@@ -112,6 +113,14 @@ function bodyToMessage(body: CommandBody): MessageBody {
       return { case: 'commitPhase', value: commitToMessage(body) };
     case 'abortPhase':
       return { case: 'abortPhase', value: abortToMessage(body) };
+    case 'changeMembers': {
+      const changes = body.changes.map(changeToMessage);
+      return { case: 'changeMembers', value: { $typeName: `${NS}.ChangeMembers`, changes } };
+    }
+    case 'setFeatureLevel': {
+      const { level, pinned } = body;
+      return { case: 'setFeatureLevel', value: { $typeName: `${NS}.SetFeatureLevel`, level, pinned } };
+    }
     default:
       return unreachable(body, 'command body');
   }
@@ -164,6 +173,10 @@ function bodyFromMessage(body: MessageBody, faults: DecodeFaults): CommandBody |
         hardFail: body.value.hardFail,
         vectorClock: clockFromMessage(body.value.vectorClock, faults),
       };
+    case 'changeMembers':
+      return changesFromMessage(body.value.changes, faults);
+    case 'setFeatureLevel':
+      return { kind: 'setFeatureLevel', level: body.value.level, pinned: body.value.pinned };
     case undefined:
       return null;
     default:
@@ -252,7 +265,56 @@ function abortToMessage(body: BodyOf<'abortPhase'>): AbortPhase {
   };
 }
 
+function changeToMessage(change: MemberChange): MemberChangeMessage {
+  const { member } = change;
+  const $typeName = `${NS}.MemberChange` as const;
+  switch (change.kind) {
+    case 'add': {
+      const { peerAddress, clientAddress, incarnation, role, replaces } = change;
+      const where = { member, peerAddress, clientAddress, incarnation };
+      const value = { $typeName: `${NS}.AddMember`, ...where, voter: role === 'voter', replaces } as const;
+      return { $typeName, change: { case: 'add', value } };
+    }
+    case 'promote':
+    case 'remove':
+      return { $typeName, change: { case: change.kind, value: member } };
+    default:
+      return unreachable(change, 'member change');
+  }
+}
+
+/** null: a change of a kind that this release does not know; leaving it out would split the replicas. */
+function changesFromMessage(
+  messages: readonly MemberChangeMessage[],
+  faults: DecodeFaults,
+): BodyOf<'changeMembers'> | null {
+  const changes: MemberChange[] = [];
+  for (const { change } of messages) {
+    if (change.case === undefined) return null;
+    if (change.case === 'add') {
+      const { member, peerAddress, clientAddress, incarnation, voter, replaces } = change.value;
+      changes.push({
+        kind: 'add',
+        member: memberFrom(member, faults),
+        peerAddress,
+        clientAddress,
+        incarnation,
+        role: voter ? 'voter' : 'learner',
+        replaces: replaces === '' ? '' : memberFrom(replaces, faults),
+      });
+    } else {
+      changes.push({ kind: change.case, member: memberFrom(change.value, faults) });
+    }
+  }
+  return { kind: 'changeMembers', changes };
+}
+
 // ---------------------------------------------------------------------------------------------- shared parts
+
+function memberFrom(member: string, faults: DecodeFaults): MemberId {
+  if (!isName(member)) faults.report('member is no member id');
+  return member as MemberId;
+}
 
 function refFrom(message: { loop: string; g: bigint; phase: string }, faults: DecodeFaults): PhaseRef {
   return { loop: message.loop, g: faults.number('g', message.g), phase: message.phase };

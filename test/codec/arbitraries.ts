@@ -5,13 +5,14 @@ import type {
   CommandBody,
   CommandResult,
   CommandValue,
+  MemberChange,
   PhaseRef,
   RejectReason,
   SessionRef,
   VectorClock,
 } from '../../src/machine/types.ts';
 import type { Envelope, MutationOutcome } from '../../src/node/types.ts';
-import type { Entry, EntryKind, Message } from '../../src/raft/types.ts';
+import type { Configuration, Entry, EntryKind, Message, SnapshotMark } from '../../src/raft/types.ts';
 import {
   type ClusterTimeMs,
   type FencingToken,
@@ -50,6 +51,20 @@ const clock: fc.Arbitrary<VectorClock> = fc
 
 const ref: fc.Arbitrary<PhaseRef> = fc.record({ loop: text, g: count, phase: text });
 
+const memberChange: fc.Arbitrary<MemberChange> = fc.oneof(
+  fc.record({
+    kind: of('add'),
+    member,
+    peerAddress: text,
+    clientAddress: text,
+    incarnation: text,
+    role: fc.constantFrom('voter' as const, 'learner' as const),
+    replaces: fc.oneof(member, fc.constant('' as const)),
+  }),
+  fc.record({ kind: of('promote'), member }),
+  fc.record({ kind: of('remove'), member }),
+);
+
 const BODIES: Bodies = {
   advanceTime: fc.record({ kind: of('advanceTime') }),
   openSession: fc.record({ kind: of('openSession'), ttlMs: count }),
@@ -81,6 +96,8 @@ const BODIES: Bodies = {
     hardFail: fc.boolean(),
     vectorClock: clock,
   }),
+  changeMembers: fc.record({ kind: of('changeMembers'), changes: fc.array(memberChange, { maxLength: 7 }) }),
+  setFeatureLevel: fc.record({ kind: of('setFeatureLevel'), level: fc.nat(2 ** 32 - 1), pinned: fc.boolean() }),
 };
 
 const body: fc.Arbitrary<CommandBody> = fc.oneof(...Object.values(BODIES));
@@ -96,6 +113,8 @@ const request = { session: fc.option(session), caller: text, traceId: text, body
 export const command: fc.Arbitrary<Command> = fc.record({ timeMs: count as fc.Arbitrary<ClusterTimeMs>, ...request });
 
 const VALUES: Values = {
+  membersChanged: fc.record({ kind: of('membersChanged') }),
+  featureLevelSet: fc.record({ kind: of('featureLevelSet'), level: count }),
   timeAdvanced: fc.record({ kind: of('timeAdvanced') }),
   sessionOpened: fc.record({
     kind: of('sessionOpened'),
@@ -138,6 +157,8 @@ export const commandResult: fc.Arbitrary<CommandResult> = fc.oneof(
   }),
 );
 
+/** A monotonic clock, with fractions of a millisecond. */
+const timeMs = fc.double({ min: 0, max: 2 ** 50, noNaN: true });
 const head = { from: member, to: member, term };
 const lastLog = { lastLogIndex: index, lastLogTerm: term };
 
@@ -187,8 +208,14 @@ const MESSAGES: Messages = {
       fc.record({ kind: of('rejected'), prevLogIndex: index, hintIndex: index, hintTerm: term }),
     ),
   }),
-  heartbeatRequest: fc.record({ kind: of('heartbeatRequest'), ...head, leaderCommit: index, readSequence: count }),
-  heartbeatResponse: fc.record({ kind: of('heartbeatResponse'), ...head, readSequence: count }),
+  heartbeatRequest: fc.record({
+    kind: of('heartbeatRequest'),
+    ...head,
+    leaderCommit: index,
+    readSequence: count,
+    sentMs: timeMs,
+  }),
+  heartbeatResponse: fc.record({ kind: of('heartbeatResponse'), ...head, readSequence: count, sentMs: timeMs }),
   readIndexRequest: fc.record({ kind: of('readIndexRequest'), ...head, requestId: count }),
   readIndexResponse: fc.record({
     kind: of('readIndexResponse'),
@@ -197,6 +224,14 @@ const MESSAGES: Messages = {
     readIndex: fc.option(index),
   }),
   timeoutNow: fc.record({ kind: of('timeoutNow'), ...head }),
+  recoverRequest: fc.record({ kind: of('recoverRequest'), ...head, nonce: count }),
+  recoverResponse: fc.record({
+    kind: of('recoverResponse'),
+    ...head,
+    nonce: count,
+    lastIndex: fc.option(index),
+    recovering: fc.boolean(),
+  }),
 };
 
 export const raftMessage: fc.Arbitrary<Message> = fc.oneof(...Object.values(MESSAGES));
@@ -219,7 +254,56 @@ const outcome: fc.Arbitrary<MutationOutcome> = fc.oneof(
   fc.record({ kind: of('indeterminate'), message: text }),
 );
 
+const ids = fc
+  .uniqueArray(fc.constantFrom('a', 'b', 'node-1', 'node-10', 'node-2', 'z9'), { maxLength: 6 })
+  .map((names) => names.sort().map(memberId));
+
+/** Simple or joint; a learner may be an outgoing voter, never a voter. */
+export const configuration: fc.Arbitrary<Configuration> = fc
+  .record({ voters: ids, votersOutgoing: ids, learners: ids })
+  .filter(({ voters }) => voters.length > 0)
+  .map(({ voters, votersOutgoing, learners }) => ({
+    voters,
+    votersOutgoing,
+    learners: learners.filter((id) => !voters.includes(id)),
+  }));
+
+const mark: fc.Arbitrary<SnapshotMark> = fc
+  .record({ index: positive, term: positive, back: fc.nat(1000), configuration })
+  .map(({ index: at, term: of, back, configuration: members }) => ({
+    index: at as LogIndex,
+    term: of as Term,
+    configuration: { index: Math.max(0, at - back) as LogIndex, configuration: members },
+  }));
+
+const snapshotChunk = fc
+  .record({
+    kind: of('snapshotChunk'),
+    stream,
+    transferId: count,
+    rise: fc.nat(5),
+    mark,
+    sequence: count,
+    last: fc.boolean(),
+    data: fc.uint8Array({ maxLength: 300 }),
+  })
+  .map(({ rise, ...chunk }) => ({
+    ...chunk,
+    term: Math.min(chunk.mark.term + rise, Number.MAX_SAFE_INTEGER) as Term,
+  }));
+
+const hash = fc.stringMatching(/^[0-9a-f]{32}$/);
+
 export const envelope: fc.Arbitrary<Envelope> = fc.oneof(
+  snapshotChunk,
+  fc.record({
+    kind: of('snapshotAck'),
+    stream,
+    transferId: count,
+    next: count,
+    outcome: fc.constantFrom('continue', 'installed', 'refused'),
+  }),
+  fc.record({ kind: of('stateHash'), stream, index, hash: fc.option(hash) }),
   fc.record({ kind: of('raft'), stream, message: raftMessage }),
   fc.record({
     kind: of('forwardRequest'),

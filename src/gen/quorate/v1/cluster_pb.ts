@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/v1/cluster.proto.
  */
 export const file_quorate_v1_cluster: GenFile = /*@__PURE__*/
-  fileDesc("ChhxdW9yYXRlL3YxL2NsdXN0ZXIucHJvdG8SCnF1b3JhdGUudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCKNAQoGTWVtYmVyEhEKCW1lbWJlcl9pZBgBIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgCIAEoCRIUCgxwZWVyX2FkZHJlc3MYAyABKAkSDQoFdm90ZXIYBCABKAgSDgoGbGVhZGVyGAUgASgIEhMKC21hdGNoX2luZGV4GAYgASgEEg4KBmFjdGl2ZRgHIAEoCCK3AgoMU3RyZWFtU3RhdHVzEhEKCXN0cmVhbV9pZBgBIAEoDRIMCgRyb2xlGAIgASgJEgwKBHRlcm0YAyABKAQSEQoJbGVhZGVyX2lkGAQgASgJEh0KFWxlYWRlcl9jbGllbnRfYWRkcmVzcxgFIAEoCRISCgpsYXN0X2luZGV4GAYgASgEEhUKDWR1cmFibGVfaW5kZXgYByABKAQSFAoMY29tbWl0X2luZGV4GAggASgEEhUKDWFwcGxpZWRfaW5kZXgYCSABKAQSEgoKc3RhdGVfaGFzaBgKIAEoCRIQCghzZXNzaW9ucxgLIAEoBBIZChF3YWl0aW5nX3Byb3Bvc2FscxgMIAEoBBIPCgd3YXRjaGVzGA0gASgEEhwKFGZpcnN0X2V2ZW50X3JldmlzaW9uGA4gASgEIqoBChFHZXRTdGF0dXNSZXNwb25zZRISCgpjbHVzdGVyX2lkGAEgASgJEhEKCW1lbWJlcl9pZBgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEiMKB21lbWJlcnMYBCADKAsyEi5xdW9yYXRlLnYxLk1lbWJlchIpCgdzdHJlYW1zGAUgAygLMhgucXVvcmF0ZS52MS5TdHJlYW1TdGF0dXMSDQoFZmF1bHQYBiABKAkyWgoOQ2x1c3RlclNlcnZpY2USSAoJR2V0U3RhdHVzEhwucXVvcmF0ZS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh0ucXVvcmF0ZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChhxdW9yYXRlL3YxL2NsdXN0ZXIucHJvdG8SCnF1b3JhdGUudjEiEgoQR2V0U3RhdHVzUmVxdWVzdCLCAgoGTWVtYmVyEhEKCW1lbWJlcl9pZBgBIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgCIAEoCRIUCgxwZWVyX2FkZHJlc3MYAyABKAkSDQoFdm90ZXIYBCABKAgSDgoGbGVhZGVyGAUgASgIEhMKC21hdGNoX2luZGV4GAYgASgEEg4KBmFjdGl2ZRgHIAEoCBIMCgRyb2xlGAggASgJEg4KBndhbnRlZBgJIAEoCRIQCghyZXBsYWNlcxgKIAEoCRITCgtsYWdfZW50cmllcxgLIAEoBBIVCg1mZWF0dXJlX2xldmVsGAwgASgNEhIKCnJlY292ZXJpbmcYDSABKAgSLgoIdHJhbnNmZXIYDiABKAsyHC5xdW9yYXRlLnYxLlRyYW5zZmVyUHJvZ3Jlc3MSEwoLaW5jYXJuYXRpb24YDyABKAkiXAoQVHJhbnNmZXJQcm9ncmVzcxINCgVpbmRleBgBIAEoBBIUCgxjaHVua3NfYWNrZWQYAiABKAQSEgoKYnl0ZXNfc2VudBgDIAEoBBIPCgdyZXN1bWVkGAQgASgEIqYDCgxTdHJlYW1TdGF0dXMSEQoJc3RyZWFtX2lkGAEgASgNEgwKBHJvbGUYAiABKAkSDAoEdGVybRgDIAEoBBIRCglsZWFkZXJfaWQYBCABKAkSHQoVbGVhZGVyX2NsaWVudF9hZGRyZXNzGAUgASgJEhIKCmxhc3RfaW5kZXgYBiABKAQSFQoNZHVyYWJsZV9pbmRleBgHIAEoBBIUCgxjb21taXRfaW5kZXgYCCABKAQSFQoNYXBwbGllZF9pbmRleBgJIAEoBBISCgpzdGF0ZV9oYXNoGAogASgJEhAKCHNlc3Npb25zGAsgASgEEhkKEXdhaXRpbmdfcHJvcG9zYWxzGAwgASgEEg8KB3dhdGNoZXMYDSABKAQSHAoUZmlyc3RfZXZlbnRfcmV2aXNpb24YDiABKAQSFwoPZmlyc3RfbG9nX2luZGV4GA8gASgEEhQKDHN0b3JlZF9pbmRleBgQIAEoBBIbChNjb25maWd1cmF0aW9uX2luZGV4GBEgASgEEg0KBWpvaW50GBIgASgIEhIKCnJlY292ZXJpbmcYEyABKAgi+QEKEUdldFN0YXR1c1Jlc3BvbnNlEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJbWVtYmVyX2lkGAIgASgJEg8KB3ZlcnNpb24YAyABKAkSIwoHbWVtYmVycxgEIAMoCzISLnF1b3JhdGUudjEuTWVtYmVyEikKB3N0cmVhbXMYBSADKAsyGC5xdW9yYXRlLnYxLlN0cmVhbVN0YXR1cxINCgVmYXVsdBgGIAEoCRIVCg1mZWF0dXJlX2xldmVsGAcgASgNEg4KBmFsYXJtcxgIIAMoCRIPCgdyZW1vdmVkGAkgASgIEhUKDXdhaXRzX3RvX2pvaW4YCiABKAgyWgoOQ2x1c3RlclNlcnZpY2USSAoJR2V0U3RhdHVzEhwucXVvcmF0ZS52MS5HZXRTdGF0dXNSZXF1ZXN0Gh0ucXVvcmF0ZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message quorate.v1.GetStatusRequest
@@ -65,6 +65,63 @@ export type Member = Message<"quorate.v1.Member"> & {
    * @generated from field: bool active = 7;
    */
   active: boolean;
+
+  /**
+   * What it counts for now: voter, learner, outgoing (votes until the change under way is complete), or '' when the
+   * configuration does not have it yet, or any more.
+   *
+   * @generated from field: string role = 8;
+   */
+  role: string;
+
+  /**
+   * What the cluster wants it to be: voter, learner or removed; '' when nothing was ever asked of a first member.
+   *
+   * @generated from field: string wanted = 9;
+   */
+  wanted: string;
+
+  /**
+   * Member that goes when this one becomes a voter; '' for none.
+   *
+   * @generated from field: string replaces = 10;
+   */
+  replaces: string;
+
+  /**
+   * Entries that it lacks. Known to the leader only.
+   *
+   * @generated from field: uint64 lag_entries = 11;
+   */
+  lagEntries: bigint;
+
+  /**
+   * Highest feature level that it supports; 0: not known to the asked member.
+   *
+   * @generated from field: uint32 feature_level = 12;
+   */
+  featureLevel: number;
+
+  /**
+   * It fetches back a lost part of its log, and does not vote meanwhile. The asked member knows it of itself only.
+   *
+   * @generated from field: bool recovering = 13;
+   */
+  recovering: boolean;
+
+  /**
+   * An image of the state is on its way to it. Known to the leader only.
+   *
+   * @generated from field: quorate.v1.TransferProgress transfer = 14;
+   */
+  transfer?: TransferProgress | undefined;
+
+  /**
+   * Which data folder was met under this id, 32 hexadecimal digits; '' when the replicated state does not say.
+   *
+   * @generated from field: string incarnation = 15;
+   */
+  incarnation: string;
 };
 
 /**
@@ -73,6 +130,42 @@ export type Member = Message<"quorate.v1.Member"> & {
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
   messageDesc(file_quorate_v1_cluster, 1);
+
+/**
+ * @generated from message quorate.v1.TransferProgress
+ */
+export type TransferProgress = Message<"quorate.v1.TransferProgress"> & {
+  /**
+   * Log index that the image stands for.
+   *
+   * @generated from field: uint64 index = 1;
+   */
+  index: bigint;
+
+  /**
+   * @generated from field: uint64 chunks_acked = 2;
+   */
+  chunksAcked: bigint;
+
+  /**
+   * @generated from field: uint64 bytes_sent = 3;
+   */
+  bytesSent: bigint;
+
+  /**
+   * Times that it went on after a broken connection.
+   *
+   * @generated from field: uint64 resumed = 4;
+   */
+  resumed: bigint;
+};
+
+/**
+ * Describes the message quorate.v1.TransferProgress.
+ * Use `create(TransferProgressSchema)` to create a new message.
+ */
+export const TransferProgressSchema: GenMessage<TransferProgress> = /*@__PURE__*/
+  messageDesc(file_quorate_v1_cluster, 2);
 
 /**
  * @generated from message quorate.v1.StreamStatus
@@ -153,6 +246,39 @@ export type StreamStatus = Message<"quorate.v1.StreamStatus"> & {
    * @generated from field: uint64 first_event_revision = 14;
    */
   firstEventRevision: bigint;
+
+  /**
+   * First entry that the log still holds.
+   *
+   * @generated from field: uint64 first_log_index = 15;
+   */
+  firstLogIndex: bigint;
+
+  /**
+   * Entry after which the tables are on disk.
+   *
+   * @generated from field: uint64 stored_index = 16;
+   */
+  storedIndex: bigint;
+
+  /**
+   * Entry that brought the configuration in force; 0: the first one.
+   *
+   * @generated from field: uint64 configuration_index = 17;
+   */
+  configurationIndex: bigint;
+
+  /**
+   * Two configurations are in force until the change under way is complete.
+   *
+   * @generated from field: bool joint = 18;
+   */
+  joint: boolean;
+
+  /**
+   * @generated from field: bool recovering = 19;
+   */
+  recovering: boolean;
 };
 
 /**
@@ -160,7 +286,7 @@ export type StreamStatus = Message<"quorate.v1.StreamStatus"> & {
  * Use `create(StreamStatusSchema)` to create a new message.
  */
 export const StreamStatusSchema: GenMessage<StreamStatus> = /*@__PURE__*/
-  messageDesc(file_quorate_v1_cluster, 2);
+  messageDesc(file_quorate_v1_cluster, 3);
 
 /**
  * @generated from message quorate.v1.GetStatusResponse
@@ -197,6 +323,34 @@ export type GetStatusResponse = Message<"quorate.v1.GetStatusResponse"> & {
    * @generated from field: string fault = 6;
    */
   fault: string;
+
+  /**
+   * Of the cluster: what every member may rely on.
+   *
+   * @generated from field: uint32 feature_level = 7;
+   */
+  featureLevel: number;
+
+  /**
+   * What keeps the asked member from its full work, and clears by itself: NO_SPACE, RECOVERING.
+   *
+   * @generated from field: repeated string alarms = 8;
+   */
+  alarms: string[];
+
+  /**
+   * The asked member was removed from the cluster.
+   *
+   * @generated from field: bool removed = 9;
+   */
+  removed: boolean;
+
+  /**
+   * The asked member waits to be added to a cluster.
+   *
+   * @generated from field: bool waits_to_join = 10;
+   */
+  waitsToJoin: boolean;
 };
 
 /**
@@ -204,7 +358,7 @@ export type GetStatusResponse = Message<"quorate.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_quorate_v1_cluster, 3);
+  messageDesc(file_quorate_v1_cluster, 4);
 
 /**
  * About members; answered from what the asked member knows.

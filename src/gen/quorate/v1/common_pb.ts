@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file quorate/v1/common.proto.
  */
 export const file_quorate_v1_common: GenFile = /*@__PURE__*/
-  fileDesc("ChdxdW9yYXRlL3YxL2NvbW1vbi5wcm90bxIKcXVvcmF0ZS52MSIxChBWZWN0b3JDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCI8CgtWZWN0b3JDbG9jaxItCgdlbnRyaWVzGAEgAygLMhwucXVvcmF0ZS52MS5WZWN0b3JDbG9ja0VudHJ5Im4KDVJlcXVlc3RIZWFkZXISEgoKc2Vzc2lvbl9pZBgBIAEoBBIQCghzZXF1ZW5jZRgCIAEoBBIVCg1hY2tlZF90aHJvdWdoGAMgASgEEg4KBmNhbGxlchgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCSJpCg5SZXNwb25zZUhlYWRlchISCgpjbHVzdGVyX2lkGAEgASgJEhEKCW1lbWJlcl9pZBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBBIMCgR0ZXJtGAQgASgEEhAKCHJlcGxheWVkGAUgASgIKnIKD1JlYWRDb25zaXN0ZW5jeRIgChxSRUFEX0NPTlNJU1RFTkNZX1VOU1BFQ0lGSUVEEAASIQodUkVBRF9DT05TSVNURU5DWV9MSU5FQVJJWkFCTEUQARIaChZSRUFEX0NPTlNJU1RFTkNZX1NUQUxFEAJiBnByb3RvMw");
+  fileDesc("ChdxdW9yYXRlL3YxL2NvbW1vbi5wcm90bxIKcXVvcmF0ZS52MSIxChBWZWN0b3JDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCI8CgtWZWN0b3JDbG9jaxItCgdlbnRyaWVzGAEgAygLMhwucXVvcmF0ZS52MS5WZWN0b3JDbG9ja0VudHJ5Im4KDVJlcXVlc3RIZWFkZXISEgoKc2Vzc2lvbl9pZBgBIAEoBBIQCghzZXF1ZW5jZRgCIAEoBBIVCg1hY2tlZF90aHJvdWdoGAMgASgEEg4KBmNhbGxlchgEIAEoCRIQCgh0cmFjZV9pZBgFIAEoCSJpCg5SZXNwb25zZUhlYWRlchISCgpjbHVzdGVyX2lkGAEgASgJEhEKCW1lbWJlcl9pZBgCIAEoCRIQCghyZXZpc2lvbhgDIAEoBBIMCgR0ZXJtGAQgASgEEhAKCHJlcGxheWVkGAUgASgIKo4BCg9SZWFkQ29uc2lzdGVuY3kSIAocUkVBRF9DT05TSVNURU5DWV9VTlNQRUNJRklFRBAAEiEKHVJFQURfQ09OU0lTVEVOQ1lfTElORUFSSVpBQkxFEAESGgoWUkVBRF9DT05TSVNURU5DWV9TVEFMRRACEhoKFlJFQURfQ09OU0lTVEVOQ1lfTEVBU0UQA2IGcHJvdG8z");
 
 /**
  * One entry of a sparse vector clock; entries are sorted by node.
@@ -162,11 +162,19 @@ export const ReadConsistency = {
   LINEARIZABLE: 1,
 
   /**
-   * What the asked member has applied; may be old.
+   * What the asked member has applied; may be old. Requests may bound how old: max_staleness_ms.
    *
    * @generated from enum value: READ_CONSISTENCY_STALE = 2;
    */
   STALE: 2,
+
+  /**
+   * As fresh as linearizable, and quicker where the leader is asked; rests on clocks that drift apart no further than the
+   * settings of the members allow for.
+   *
+   * @generated from enum value: READ_CONSISTENCY_LEASE = 3;
+   */
+  LEASE: 3,
 } as const;
 
 /**
