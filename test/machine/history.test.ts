@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createMachine } from '../../src/machine/machine.ts';
+import { StateError } from '../../src/machine/loader.ts';
+import { createMachine, startLoading } from '../../src/machine/machine.ts';
 import { logIndex, revision } from '../../src/types/ids.ts';
 import { Bench, limits, Mirror } from './kit.ts';
 
@@ -50,8 +51,9 @@ describe('P4: the event history', () => {
     const bench = withLoops(9, 4);
     const mirror = new Mirror();
     mirror.take(bench.machine);
-    const loaded = createMachine(limits({ eventHistoryMax: 4 }));
-    loaded.load(bench.machine.appliedIndex, mirror.rows.values());
+    const loader = startLoading(limits({ eventHistoryMax: 4 }));
+    loader.add(mirror.rows.values());
+    const loaded = loader.finish(bench.machine.appliedIndex);
     expect(loaded.firstEventRevision()).toBe(8);
     expect(loaded.events(revision(0), 9)).toEqual(bench.machine.events(revision(0), 9));
   });
@@ -59,8 +61,7 @@ describe('P4: the event history', () => {
 
 describe('loading', () => {
   it('of nothing gives a new machine, whose first rows are changes', () => {
-    const [fresh, loaded] = [createMachine(), createMachine()];
-    loaded.load(logIndex(0), []);
+    const [fresh, loaded] = [createMachine(), startLoading().finish(logIndex(0))];
     expect(loaded.stateHash()).toBe(fresh.stateHash());
     expect(loaded.takeChanges()).toEqual(fresh.takeChanges());
   });
@@ -70,7 +71,13 @@ describe('loading', () => {
     const mirror = new Mirror();
     mirror.take(bench.machine);
     const rows = [...mirror.rows.values()];
-    const load = (damaged: typeof rows): void => createMachine().load(bench.machine.appliedIndex, damaged);
+    const load = (damaged: typeof rows): void => {
+      const loader = startLoading();
+      loader.add(damaged);
+      loader.finish(bench.machine.appliedIndex);
+    };
+    const [first] = rows;
+    if (first === undefined) throw new Error('no rows');
     load(rows);
     for (let i = 0; i < rows.length; i++) {
       expect(() => load(rows.filter((_, k) => k !== i))).toThrow('do not add up');
@@ -79,12 +86,17 @@ describe('loading', () => {
     expect(() => load(garbled)).toThrow('do not add up');
     expect(() => load([...rows, { table: 'checkpoint', key: 'x', value: '["y"]' }])).toThrow('do not add up');
     expect(() => load([...rows, { table: 'what', key: 'x', value: '[]' }])).toThrow('unknown table what');
-    expect(() => createMachine().load(logIndex(5), [])).toThrow('no rows at applied index 5');
+    expect(() => load([...rows, first])).toThrow(StateError);
+    for (const value of ['{', '[]', '7', 'null']) expect(() => load([{ ...first, value }])).toThrow(StateError);
+    expect(() => startLoading().finish(logIndex(5))).toThrow('no rows at applied index 5');
   });
 
   it('comes first, and entries come one after the other', () => {
     const bench = withLoops(1, 100);
-    expect(() => bench.machine.load(logIndex(0), [])).toThrow('before the first apply');
+    const loader = startLoading();
+    loader.finish(logIndex(0));
+    expect(() => loader.add([])).toThrow('after the last one');
+    expect(() => loader.finish(logIndex(0))).toThrow('taken already');
     expect(() =>
       bench.machine.apply({ index: logIndex(3), term: bench.log[0]?.term ?? (0 as never), command: null }),
     ).toThrow('apply 3 after 1');

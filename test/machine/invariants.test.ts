@@ -17,6 +17,12 @@ const AT_THE_DOOR: readonly RejectReason[] = ['SESSION_EXPIRED', 'SESSION_SEQUEN
 
 const REACHED = [
   'ATTEMPT_MISMATCH',
+  'FEATURE_LEVEL_IN_USE',
+  'FEATURE_LEVEL_TOO_LOW',
+  'MEMBER_EXISTS',
+  'MEMBER_NOT_FOUND',
+  'featureLevelSet',
+  'membersChanged',
   'BARRIER_CLOSED',
   'INVALID_ARGUMENT',
   'LIMIT_EXCEEDED',

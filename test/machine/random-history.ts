@@ -1,8 +1,8 @@
 /** Random histories for the machine: steps from fast-check, made into commands that fit the state they meet. */
 import fc from 'fast-check';
 import type { ReplicatedMachine } from '../../src/machine/api.ts';
-import type { AppliedEntry, Command, CommandBody, SessionRef } from '../../src/machine/types.ts';
-import { logIndex, term } from '../../src/types/ids.ts';
+import type { AppliedEntry, Command, CommandBody, MemberChange, SessionRef } from '../../src/machine/types.ts';
+import { logIndex, type MemberId, term } from '../../src/types/ids.ts';
 import { at, limits, token } from './kit.ts';
 
 /** Small bounds, so that every one of them is met within a hundred commands. */
@@ -11,6 +11,7 @@ export const SMALL_LIMITS = limits({
   sessionsMax: 3,
   sessionAnswersMax: 4,
   loopsMax: 3,
+  memberRowsMax: 3,
   plansMax: 3,
   subStepsMax: 6,
   roundsKept: 1,
@@ -44,7 +45,7 @@ export interface Step {
 const seldom = fc.integer({ min: 0, max: 11 }).map((n) => n === 0);
 
 const stepArbitrary: fc.Arbitrary<Step> = fc.record({
-  pick: fc.nat(29),
+  pick: fc.nat(32),
   loop: fc.constantFrom(0, 0, 0, 0, 0, 0, 1, 1, 2),
   phase: fc.constantFrom(null, null, null, null, null, 0, 1, 2),
   roundOffset: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, 0, -1, 1),
@@ -115,6 +116,11 @@ export class Driver {
     switch (pick) {
       case 0:
         return { kind: 'advanceTime' };
+      case 30:
+        return { kind: 'setFeatureLevel', level: step.wrongToken ? 1 : 2, pinned: step.hardFail };
+      case 31:
+      case 32:
+        return { kind: 'changeMembers', changes: memberChanges(step) };
       case 1:
       case 2:
         return { kind: 'openSession', ttlMs: 1_000 };
@@ -163,6 +169,16 @@ export class Driver {
     }
   }
 }
+
+const memberChanges = (step: Step): readonly MemberChange[] =>
+  [step.loop, step.acked].map((n) => {
+    const member = `m${n}` as MemberId;
+    if (step.supersede) return { kind: step.newTerm ? 'promote' : 'remove', member };
+    const incarnation = String(step.elapsedMs + 300).padStart(32, '0');
+    const replaces = step.wrongToken ? ('m1' as MemberId) : '';
+    const role = step.hardFail ? 'voter' : 'learner';
+    return { kind: 'add', member, peerAddress: 'p:1', clientAddress: 'c:1', incarnation, role, replaces };
+  });
 
 /** A history of up to 250 steps. `size`: fast-check would make most of them a few steps short. */
 export const history = fc.array(stepArbitrary, { minLength: 1, maxLength: 250, size: 'max' });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Applied, ReplicatedMachine } from '../../src/machine/api.ts';
-import { createMachine } from '../../src/machine/machine.ts';
+import { createMachine, startLoading } from '../../src/machine/machine.ts';
 import type { AppliedEntry, SessionRef } from '../../src/machine/types.ts';
 import { revision } from '../../src/types/ids.ts';
 import { Mirror } from './kit.ts';
@@ -25,6 +25,8 @@ function seen(machine: ReplicatedMachine): unknown {
     firstEventRevision: machine.firstEventRevision(),
     events: machine.events(revision(0), 1_000),
     nextTimerMs: machine.nextTimerMs(),
+    members: machine.members(),
+    featureLevel: machine.featureLevel(),
   };
 }
 
@@ -60,8 +62,9 @@ describe('R7: replicas', () => {
         const mirror = new Mirror();
         for (const step of steps.slice(0, cut)) original.apply(driver.next(original, step));
         mirror.take(original);
-        const loaded = createMachine(SMALL_LIMITS);
-        loaded.load(original.appliedIndex, [...mirror.rows.values()].reverse());
+        const loader = startLoading(SMALL_LIMITS);
+        for (const row of [...mirror.rows.values()].reverse()) loader.add([row]);
+        const loaded = loader.finish(original.appliedIndex);
         expect(loaded.takeChanges()).toEqual([]);
         expect(seen(loaded)).toEqual(seen(original));
         for (const step of steps.slice(cut)) {
