@@ -74,6 +74,15 @@ export class EventHub {
     return feed;
   }
 
+  /**
+   * The state was replaced by a newer one that was not led to entry by entry (R4): every feed goes on from its position in the
+   * history of `view`, or learns that it is compacted. Called before anything newer is published.
+   */
+  replaced(view: MachineView): void {
+    this.#published = Math.max(this.#published, view.appliedIndex);
+    for (const feed of [...this.#feeds]) feed.replaced(view);
+  }
+
   /** Ends all feeds with `closed`; those opened later are closed from the start. Idempotent. */
   close(): void {
     this.#closed = true;
@@ -82,7 +91,7 @@ export class EventHub {
 }
 
 class Feed implements WatchFeed {
-  readonly #view: MachineView;
+  #view: MachineView;
   readonly #limits: EventHubLimits;
   readonly #onEnd: () => void;
   #from: Revision;
@@ -102,21 +111,38 @@ class Feed implements WatchFeed {
 
   next(): Promise<Batch> {
     assert(this.#waiting === null, 'one next() at a time');
-    if (this.#end !== null) return Promise.resolve(this.#end);
-    const firstRevision = this.#view.firstEventRevision();
-    if (this.#from < firstRevision) return Promise.resolve(this.#finish({ kind: 'compacted', firstRevision }));
-    const events = this.#view.events(this.#from, this.#limits.pageEvents);
-    const last = events.at(-1);
-    if (last !== undefined) {
-      this.#from = revision(last.revision + 1);
-      this.#lag = Math.max(0, this.#lag - events.length);
-      return Promise.resolve({ kind: 'events', events });
-    }
+    const batch = this.#read();
+    if (batch !== null) return Promise.resolve(batch);
     this.#caughtUp = true;
     this.#lag = 0;
     return new Promise((resolve) => {
       this.#waiting = resolve;
     });
+  }
+
+  /** What the history holds from the position on, or the end of the feed; null when there is nothing yet (H2). */
+  #read(): Batch | null {
+    if (this.#end !== null) return this.#end;
+    const firstRevision = this.#view.firstEventRevision();
+    if (this.#from < firstRevision) return this.#finish({ kind: 'compacted', firstRevision });
+    const events = this.#view.events(this.#from, this.#limits.pageEvents);
+    const last = events.at(-1);
+    if (last === undefined) return null;
+    this.#from = revision(last.revision + 1);
+    this.#lag = Math.max(0, this.#lag - events.length);
+    return { kind: 'events', events };
+  }
+
+  /** Reads the history of `view` from now on; one that waits gets what it holds at once. */
+  replaced(view: MachineView): void {
+    this.#view = view;
+    // What was counted as lag is in the new history, which is read page by page.
+    this.#caughtUp = false;
+    this.#lag = 0;
+    if (this.#waiting === null) return;
+    const batch = this.#read();
+    if (batch !== null) this.#resolve(batch);
+    else this.#caughtUp = true;
   }
 
   /** Called by the hub for each revision with events. */

@@ -6,11 +6,12 @@
  * D2  What hangs off a persist effect is sent only after its fsync, and only if the core's term is still the
  *     message's (raft I1, I3).
  * D3  `persisted` reaches the core in the order of the persist effects (raft I2).
- * D4  Entries reach `onCommitted` once each, in order, without a gap.
+ * D4  Entries reach `onCommitted` once each, in order, without a gap, but for those that an image stands for (`restore`).
+ * D5  While an image is taken over nothing is applied, and nothing that came after it reaches the log before it.
  */
 import type { Clock } from '../ports/clock.ts';
 import type { Raft } from '../raft/raft.ts';
-import type { Effect, Entry, Input, Message } from '../raft/types.ts';
+import type { Effect, Entry, Input, Message, SnapshotMark } from '../raft/types.ts';
 import { assert, must, unreachable } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId } from '../types/ids.ts';
 import type { Wal } from '../wal/types.ts';
@@ -19,7 +20,7 @@ import type { Wal } from '../wal/types.ts';
 const APPLY_BYTES_PER_TURN = 256 * 1024;
 
 /** Effects that concern clients and roles: the group handles them. */
-export type OutwardEffect = Exclude<Effect, { kind: 'persist' | 'send' | 'commit' | 'readLog' }>;
+export type OutwardEffect = Exclude<Effect, { kind: 'persist' | 'send' | 'commit' | 'readLog' | 'restore' }>;
 
 export interface CoreDriverOptions {
   readonly stream: StreamId;
@@ -30,6 +31,10 @@ export interface CoreDriverOptions {
   /** Committed entries in order (D4); must apply all of them before it returns. */
   readonly onCommitted: (entries: readonly Entry[]) => void;
   readonly onEffect: (effect: OutwardEffect) => void;
+  /** Makes the image that lies ready the state on disk, atomically, and lets the log begin after it. */
+  readonly restore: (mark: SnapshotMark, keepEntries: boolean) => Promise<void>;
+  /** That is durable: the state in memory is replaced before this returns. */
+  readonly onRestored: (mark: SnapshotMark) => void;
   readonly onFatal: (error: Error) => void;
 }
 
@@ -45,6 +50,9 @@ export class CoreDriver {
   #commitIndex: number;
   #appliedIndex: number;
   #applying = false;
+  #restoring = false;
+  /** Appends that wait for the image before them. */
+  #held = 0;
 
   constructor(options: CoreDriverOptions, appliedIndex: LogIndex) {
     this.#options = options;
@@ -93,12 +101,20 @@ export class CoreDriver {
       case 'readLog':
         this.#readLog(effect);
         return;
+      case 'restore':
+        this.#restore(effect);
+        return;
       case 'proposalAppended':
       case 'proposalRefused':
       case 'readReady':
       case 'readRefused':
       case 'roleChanged':
       case 'transferEnded':
+      case 'sendSnapshot':
+      case 'snapshotRefused':
+      case 'configurationChanged':
+      case 'recovered':
+      case 'recoveryImpossible':
         this.#options.onEffect(effect);
         return;
       default:
@@ -112,13 +128,48 @@ export class CoreDriver {
     const before = this.#lastAppend;
     // Nothing to write: durable as soon as everything before it is. Each waits for the one before it, because
     // appends that share an fsync settle together, and an empty effect between them must not be overtaken (D3).
-    const durable = empty
-      ? before
-      : Promise.all([wal.append({ stream, hardState: effect.hardState, entries: effect.entries }), before]);
+    const append = (): Promise<void> => wal.append({ stream, hardState: effect.hardState, entries: effect.entries });
+    let durable: Promise<unknown> = before;
+    // While an image is taken over, the log must not be given what comes after it, nor what comes after that (D5).
+    if (!empty && (this.#restoring || this.#held > 0)) {
+      this.#held += 1;
+      durable = before.then(() => {
+        this.#held -= 1;
+        return append();
+      });
+    } else if (!empty) durable = Promise.all([append(), before]);
     this.#lastAppend = durable.then(
       () => this.#persisted(effect.sequence, effect.afterDurable),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  #restore(effect: Extract<Effect, { kind: 'restore' }>): void {
+    assert(!this.#restoring, 'one image is taken over at a time');
+    this.#restoring = true;
+    const { mark, keepEntries, sequence, afterDurable } = effect;
+    this.#lastAppend = this.#lastAppend
+      .then(() => (this.#stopped ? undefined : this.#options.restore(mark, keepEntries)))
+      .then(
+        () => this.#restored(mark, sequence, afterDurable),
+        (error: unknown) => this.#fail(error),
+      );
+  }
+
+  #restored(mark: SnapshotMark, sequence: number, afterDurable: readonly Message[]): void {
+    if (this.#stopped) return;
+    try {
+      this.#options.onRestored(mark);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#restoring = false;
+    this.#appliedIndex = mark.index;
+    this.#commitIndex = Math.max(this.#commitIndex, mark.index);
+    this.#persisted(sequence, afterDurable);
+    this.input({ kind: 'applied', index: mark.index });
+    this.#apply();
   }
 
   #persisted(sequence: number, afterDurable: readonly Message[]): void {
@@ -145,7 +196,7 @@ export class CoreDriver {
   }
 
   #apply(): void {
-    if (this.#applying || this.#stopped || this.#appliedIndex >= this.#commitIndex) return;
+    if (this.#applying || this.#restoring || this.#stopped || this.#appliedIndex >= this.#commitIndex) return;
     this.#applying = true;
     const from = logIndex(this.#appliedIndex + 1);
     const to = logIndex(this.#commitIndex);
@@ -162,6 +213,11 @@ export class CoreDriver {
 
   #applyEntries(entries: readonly Entry[]): void {
     if (this.#stopped) return;
+    if (this.#restoring) {
+      // Read while the image came in: it stands for these entries as well (D5).
+      this.#applying = false;
+      return;
+    }
     try {
       const first = must(entries[0], `committed entry ${this.#appliedIndex + 1} is in the log`);
       assert(first.index === this.#appliedIndex + 1, 'entries are applied without a gap (D4)');

@@ -1,100 +1,195 @@
 /**
- * One stream of a member: its raft core, its state machine, and everybody who waits for them.
- *
- * Invariants:
- * G1  A mutation is answered `applied` only after its entry was applied here, so only after it was committed:
- *     fsync'd on a majority (W2).
- * G2  A mutation is answered `refused` only if it can never be carried out: it never entered a log, or another entry
- *     was committed in its place. Everything else that ends early is `indeterminate`.
- * G3  Answers are given once.
+ * One stream of a member: its raft core, its state machine, and everybody who waits for them. The parts have files of their
+ * own; here they are put together, and effects and entries find their way to them.
  */
-import { decodeCommand, encodeCommand } from '../codec/command.ts';
-import { forwardBytes } from '../codec/envelope-size.ts';
-import { EventHub } from '../events/hub.ts';
+import { decodeConfiguration } from '../codec/configuration.ts';
 import type { ReplicatedMachine } from '../machine/api.ts';
-import type { Command } from '../machine/types.ts';
-import { Admission } from '../proposal/admission.ts';
-import { Waiters } from '../proposal/waiters.ts';
+import { startLoading } from '../machine/machine.ts';
 import type { Raft } from '../raft/raft.ts';
-import type { Entry, Message, Proposal, RaftStatus } from '../raft/types.ts';
-import { assert, InvariantError, unreachable } from '../types/assert.ts';
+import type { Entry, Message, PlacedConfiguration, RaftStatus, SnapshotMark } from '../raft/types.ts';
+import type { StoreImage } from '../store/types.ts';
+import { unreachable } from '../types/assert.ts';
 import type { LogIndex, MemberId, Revision, StreamId } from '../types/ids.ts';
-import { COMMAND_BYTES_MAX, FORWARDED_BYTES_MAX } from '../types/limits.ts';
 import { CoreDriver, type OutwardEffect } from './core-driver.ts';
-import { Forwarding } from './forwarding.ts';
+import { GroupDuties } from './group-duties.ts';
+import { ImageReceiver } from './image-receiver.ts';
+import { ImageSender } from './image-sender.ts';
+import { Mutations } from './mutations.ts';
 import type { MemberDeps } from './options.ts';
 import * as outcomes from './outcomes.ts';
-import { type ReadAnswer, Reads } from './reads.ts';
+import { Queries } from './queries.ts';
 import { StoreWriter } from './store-writer.ts';
 import { StreamTime } from './stream-time.ts';
-import type { MutationOutcome, MutationRequest, ReadOutcome, WatchFeed } from './types.ts';
+import type {
+  Envelope,
+  MutationOutcome,
+  MutationRequest,
+  ReadConsistency,
+  ReadOutcome,
+  TransferOutcome,
+  WatchFeed,
+} from './types.ts';
+
+/** Where a group starts. */
+export interface GroupStart {
+  readonly raft: Raft;
+  readonly machine: ReplicatedMachine;
+  /** What the machine stands for. */
+  readonly mark: SnapshotMark;
+}
 
 export class Group {
   readonly stream: StreamId;
   readonly #deps: MemberDeps;
   readonly #raft: Raft;
-  readonly #machine: ReplicatedMachine;
+  #machine: ReplicatedMachine;
+  /** Of the last entry that was applied. */
+  #mark: SnapshotMark;
   readonly #driver: CoreDriver;
-  readonly #hub = new EventHub();
-  readonly #admission: Admission;
-  /** Bounds what waits for an answer of the leader, apart from what this member proposes itself. */
-  readonly #forwardAdmission: Admission;
-  readonly #waiters = new Waiters<MutationOutcome>();
-  readonly #forwarding: Forwarding;
-  readonly #reads = new Reads();
+  readonly #mutations: Mutations;
+  readonly #queries: Queries;
   readonly #time: StreamTime;
   readonly #writer: StoreWriter;
-  #proposals: Proposal[] = [];
+  readonly #sender: ImageSender;
+  readonly #receiver: ImageReceiver;
+  readonly #duties: GroupDuties;
   #nextProposalId = 1;
   /** Members that nothing was heard of since their connection broke: forwarding to them would only wait in vain. */
   readonly #silent = new Set<MemberId>();
-  /** Commands of own proposals, decoded from the very bytes that are in the log: no replica reads anything else. */
-  readonly #decoded = new WeakMap<Uint8Array, Command>();
-  #timerProposed = false;
-  #watchesClosed = false;
+  #transferring: ((outcome: TransferOutcome) => void)[] = [];
   #stopped = false;
 
-  constructor(deps: MemberDeps, stream: StreamId, raft: Raft, machine: ReplicatedMachine) {
+  constructor(deps: MemberDeps, stream: StreamId, start: GroupStart) {
     this.stream = stream;
     this.#deps = deps;
-    this.#raft = raft;
-    this.#machine = machine;
+    this.#raft = start.raft;
+    this.#machine = start.machine;
+    this.#mark = start.mark;
     this.#time = new StreamTime(deps.clock);
-    this.#admission = new Admission(deps.settings.proposalsMax, deps.settings.proposalBytesMax);
-    this.#forwardAdmission = new Admission(deps.settings.proposalsMax, FORWARDED_BYTES_MAX);
-    this.#forwarding = new Forwarding(1 + deps.random.below(2 ** 31) * 2 ** 20);
-    this.#driver = new CoreDriver(
+    this.#mutations = new Mutations({
+      deps,
+      stream,
+      now: () => this.#time.now(),
+      nextProposalId: () => this.#nextProposalId++,
+      propose: (proposals) => this.#driver.input({ kind: 'propose', proposals }),
+    });
+    this.#queries = new Queries({
+      clock: deps.clock,
+      machine: () => this.#machine,
+      readIndex: (requestId, lease, nowMs) => this.#driver.input({ kind: 'readIndex', requestId, lease, nowMs }),
+      retryAfterMs: () => this.#mutations.retryAfterMs(),
+    });
+    this.#driver = this.#createDriver();
+    this.#writer = this.#createWriter();
+    this.#sender = this.#createSender();
+    this.#receiver = this.#createReceiver();
+    this.#duties = new GroupDuties({
+      deps,
+      stream,
+      raft: this.#raft,
+      machine: () => this.#machine,
+      writer: this.#writer,
+      sender: this.#sender,
+      mutations: this.#mutations,
+      now: () => this.#time.now(),
+      nextProposalId: () => this.#nextProposalId++,
+      input: (input) => this.#driver.input(input),
+      onFatal: (error) => this.#fail(error),
+    });
+  }
+
+  // ------------------------------------------------------------------------------------------ parts
+
+  #createDriver(): CoreDriver {
+    const { deps, stream } = { deps: this.#deps, stream: this.stream };
+    return new CoreDriver(
       {
         stream,
-        raft,
+        raft: this.#raft,
         wal: deps.wal,
         clock: deps.clock,
         send: (message) => deps.network.send(message.to, { kind: 'raft', stream, message }),
         onCommitted: (entries) => this.#applyAll(entries),
         onEffect: (effect) => this.#onEffect(effect),
+        restore: (mark, keepEntries) => this.#restore(mark, keepEntries),
+        onRestored: (mark) => this.#onRestored(mark),
         onFatal: (error) => this.#fail(error),
       },
-      machine.appliedIndex,
+      this.#machine.appliedIndex,
     );
-    this.#writer = new StoreWriter({
-      stream,
-      machine,
-      store: deps.store,
-      clock: deps.clock,
-      flushMs: deps.settings.storeFlushMs,
-      durableIndex: () => raft.status().durableIndex,
+  }
+
+  #createWriter(): StoreWriter {
+    const { store, clock, settings } = this.#deps;
+    return new StoreWriter({
+      stream: this.stream,
+      store,
+      clock,
+      flushMs: settings.storeFlushMs,
+      flushBytes: settings.storeFlushBytes,
+      machine: () => this.#machine,
+      mark: () => this.#mark,
+      durableIndex: () => this.#raft.durableIndex,
+      onFlushed: () => this.#duties.stored(),
       onError: (error) => this.#fail(error),
     });
   }
+
+  #createSender(): ImageSender {
+    const { clock, random, settings, network, onNotice } = this.#deps;
+    return new ImageSender({
+      stream: this.stream,
+      clock,
+      random,
+      chunkBytes: settings.snapshotChunkBytes,
+      chunksInFlight: settings.snapshotChunksInFlight,
+      resendMs: settings.electionTicks * settings.tickMs,
+      term: () => this.#raft.term,
+      openImage: () => this.openImage(),
+      send: (to, envelope) => network.send(to, envelope),
+      onEnded: (to, { installed, index, bytes, why }) => {
+        if (installed) onNotice?.({ kind: 'snapshotSent', to, index, bytes });
+        else onNotice?.({ kind: 'snapshotFailed', to, why });
+        this.#driver.input({ kind: 'snapshotEnded', to, installed });
+      },
+    });
+  }
+
+  #createReceiver(): ImageReceiver {
+    const { store, wal, clock, network, onNotice } = this.#deps;
+    const { stream } = this;
+    return new ImageReceiver({
+      stream,
+      store,
+      wal,
+      startLoading,
+      yieldNow: () => new Promise((resolve) => clock.defer(resolve)),
+      office: () => ({ term: this.#raft.term, leader: this.#raft.leader }),
+      ack: (to, ack) => network.send(to, { kind: 'snapshotAck', stream, ...ack }),
+      onReady: (from, term, mark) => this.#driver.input({ kind: 'installSnapshot', from, term, mark }),
+      onBad: (from, why) => onNotice?.({ kind: 'snapshotBad', from, why }),
+    });
+  }
+
+  // ------------------------------------------------------------------------------------------ views
 
   get machine(): ReplicatedMachine {
     return this.#machine;
   }
   get waitingProposals(): number {
-    return this.#admission.count + this.#forwardAdmission.count;
+    return this.#mutations.waiting;
   }
   get watches(): number {
-    return this.#hub.size;
+    return this.#queries.watches;
+  }
+  get storedIndex(): LogIndex {
+    return this.#writer.storedIndex;
+  }
+  get duties(): GroupDuties {
+    return this.#duties;
+  }
+  get transfers(): ReturnType<ImageSender['status']> {
+    return this.#sender.status();
   }
   raftStatus(): RaftStatus {
     return this.#raft.status();
@@ -102,162 +197,96 @@ export class Group {
 
   // ------------------------------------------------------------------------------------------ inputs
 
-  tick(): void {
-    this.#driver.input({ kind: 'tick' });
-    const nowMs = this.#deps.clock.monotonicMs();
-    const late = outcomes.indeterminate('the deadline passed before the outcome was known');
-    this.#waiters.expire(nowMs, late);
-    this.#forwarding.expire(nowMs, late);
-    this.#reads.expire(nowMs);
-    this.#proposeDueTimers();
+  /** Once, before the first tick: who belongs to the cluster. */
+  start(): void {
+    this.#duties.membersChanged();
   }
 
-  receive(message: Message): void {
-    this.#silent.delete(message.from);
+  tick(): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#driver.input({ kind: 'tick', nowMs });
+    this.#mutations.expire(nowMs);
+    this.#queries.expire(nowMs);
+    this.#sender.tick();
+    this.#duties.tick(nowMs);
+  }
+
+  receive(from: MemberId, envelope: Exclude<Envelope, { kind: 'forwardRequest' }>): void {
+    this.#silent.delete(from);
+    this.#sender.heard(from);
+    switch (envelope.kind) {
+      case 'raft':
+        this.#receiveMessage(from, envelope.message);
+        return;
+      case 'forwardResponse':
+        this.#mutations.forwardAnswered(from, envelope.requestId, envelope.outcome);
+        return;
+      case 'snapshotChunk':
+        this.#receiver.receive(from, envelope);
+        return;
+      case 'snapshotAck':
+        this.#sender.acked(from, envelope);
+        return;
+      case 'stateHash':
+        this.#duties.stateHash(from, envelope.index, envelope.hash);
+        return;
+      default:
+        unreachable(envelope, 'envelope');
+    }
+  }
+
+  /** The network knows who sent it; a message in another's name is dropped. */
+  #receiveMessage(from: MemberId, message: Message): void {
+    if (message.from !== from || message.to !== this.#deps.memberId) return;
     this.#driver.input({ kind: 'receive', message });
   }
 
   unreachable(peer: MemberId): void {
     this.#silent.add(peer);
-    this.#forwarding.unreachable(peer, outcomes.indeterminate(`the connection to ${peer} broke`));
+    this.#mutations.unreachable(peer);
+    this.#sender.unreachable(peer);
     this.#driver.input({ kind: 'unreachable', peer });
   }
 
-  transferLeadership(to: MemberId): boolean {
-    if (this.#raft.role !== 'leader' || !this.#raft.status().configuration.voters.includes(to)) return false;
-    this.#driver.input({ kind: 'transferLeadership', to });
-    return true;
+  /** See `MemberPort.transferLeadership`. */
+  transferLeadership(to: MemberId | null): Promise<TransferOutcome> {
+    const target = to ?? this.successor();
+    if (this.#stopped || target === null || this.#raft.role !== 'leader') return Promise.resolve('refused');
+    return new Promise((resolve) => {
+      this.#transferring.push(resolve);
+      this.#driver.input({ kind: 'transferLeadership', to: target });
+    });
   }
 
-  // ------------------------------------------------------------------------------------------ mutations
+  // ------------------------------------------------------------------------------------------ mutations and reads
 
   /** See `MemberPort.mutate`; `forwardable` is false for a mutation that another member passed on. */
   mutate(request: MutationRequest, deadlineMs: number, forwardable: boolean): Promise<MutationOutcome> {
     if (this.#stopped) return Promise.resolve(outcomes.shuttingDown());
-    if (this.#raft.role === 'leader') return this.#propose(request, deadlineMs);
+    if (this.#raft.role === 'leader') return this.#mutations.propose(request, deadlineMs);
     const leader = this.#raft.leader;
     if (leader === null || leader === this.#deps.memberId) return Promise.resolve(outcomes.noLeader());
     if (!forwardable) return Promise.resolve(outcomes.notLeader(leader));
     if (this.#silent.has(leader)) return Promise.resolve(outcomes.noLeader());
-    return this.#forward(leader, request, deadlineMs);
+    return this.#mutations.forward(leader, request, deadlineMs);
   }
 
-  forwardAnswered(from: MemberId, requestId: number, outcome: MutationOutcome): void {
-    this.#forwarding.answered(from, requestId, outcome);
-  }
-
-  #propose(request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
-    const payload = encodeCommand({ timeMs: this.#time.now(), ...request });
-    if (payload.length > COMMAND_BYTES_MAX) {
-      return Promise.resolve(outcomes.tooLarge(payload.length, COMMAND_BYTES_MAX));
-    }
-    // What every replica will have to read is read here first: an entry that cannot be decoded would stop them all.
-    // The gateway lets no such command pass, so it is a bug of a caller in this process.
-    const decoded = decodeCommand(payload);
-    if (!decoded.ok) return Promise.reject(new InvariantError(`a command that cannot be read back: ${decoded.error}`));
-    this.#decoded.set(payload, decoded.value);
-    if (!this.#admission.tryAdmit(payload.length)) {
-      return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
-    }
-    const startedMs = this.#deps.clock.monotonicMs();
-    return new Promise((resolve) => {
-      const settle = (outcome: MutationOutcome): void => {
-        this.#admission.release(payload.length, this.#deps.clock.monotonicMs() - startedMs);
-        resolve(outcome);
-      };
-      this.#enqueue(payload, { settle, deadlineMs: startedMs + deadlineMs });
-    });
-  }
-
-  /** Proposals of one turn go to the core together: one persist effect, one append for each follower. */
-  #enqueue(payload: Uint8Array, waiter: { settle: (outcome: MutationOutcome) => void; deadlineMs: number }): void {
-    const proposalId = this.#nextProposalId++;
-    this.#waiters.add(proposalId, waiter);
-    this.#proposals.push({ proposalId, payload });
-    if (this.#proposals.length === 1) this.#deps.clock.defer(() => this.#flushProposals());
-  }
-
-  #flushProposals(): void {
-    if (this.#proposals.length === 0) return;
-    const proposals = this.#proposals;
-    this.#proposals = [];
-    this.#driver.input({ kind: 'propose', proposals });
-  }
-
-  #forward(leader: MemberId, request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
-    const bytes = forwardBytes(request.body);
-    const admission = this.#forwardAdmission;
-    if (!admission.tryAdmit(bytes)) return Promise.resolve(outcomes.overloaded(admission.retryAfterMs()));
-    const startedMs = this.#deps.clock.monotonicMs();
-    return new Promise((resolve) => {
-      const settle = (outcome: MutationOutcome): void => {
-        admission.release(bytes, this.#deps.clock.monotonicMs() - startedMs);
-        resolve(outcome);
-      };
-      const requestId = this.#forwarding.add({ leader, settle, deadlineMs: startedMs + deadlineMs });
-      const sent = this.#deps.network.send(leader, {
-        kind: 'forwardRequest',
-        stream: this.stream,
-        requestId,
-        deadlineMs: Math.max(1, Math.floor(deadlineMs)),
-        request,
-      });
-      // Not taken is certainly not sent (G2).
-      if (!sent) this.#forwarding.answered(leader, requestId, outcomes.overloaded(admission.retryAfterMs()));
-    });
-  }
-
-  /** Time is data: when a timer of the state is due, the leader says so in the log (architecture, decision 4). */
-  #proposeDueTimers(): void {
-    if (this.#raft.role !== 'leader' || this.#timerProposed || this.#stopped) return;
-    const dueMs = this.#machine.nextTimerMs();
-    const nowMs = this.#time.now();
-    if (dueMs === null || dueMs > nowMs) return;
-    this.#timerProposed = true;
-    const body = { kind: 'advanceTime' } as const;
-    this.#enqueue(encodeCommand({ timeMs: nowMs, session: null, caller: '', traceId: '', body }), {
-      settle: () => {
-        this.#timerProposed = false;
-      },
-      deadlineMs: Number.POSITIVE_INFINITY,
-    });
-  }
-
-  // ------------------------------------------------------------------------------------------ reads and watches
-
-  read(deadlineMs: number): Promise<ReadOutcome> {
-    if (this.#stopped) return Promise.resolve(outcomes.shuttingDown());
-    return new Promise((resolve) => {
-      const settle = (answer: ReadAnswer): void => resolve(this.#readOutcome(answer));
-      const read = { settle, deadlineMs: this.#deps.clock.monotonicMs() + deadlineMs };
-      const added = this.#reads.add(read, () => this.#deps.clock.defer(() => this.#flushReads()));
-      if (!added) resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
-    });
-  }
-
-  #flushReads(): void {
-    const requestId = this.#reads.take();
-    if (requestId !== null) this.#driver.input({ kind: 'readIndex', requestId });
-  }
-
-  #readOutcome(answer: ReadAnswer): ReadOutcome {
-    switch (answer) {
-      case 'ready':
-        return { kind: 'ready', view: this.#machine };
-      case 'refused':
-      case 'timed_out':
-        return this.#stopped ? outcomes.shuttingDown() : outcomes.noLeader();
-    }
+  read(deadlineMs: number, consistency: ReadConsistency): Promise<ReadOutcome> {
+    return this.#queries.read(deadlineMs, consistency);
   }
 
   watch(from: Revision): WatchFeed | null {
-    return this.#stopped || this.#watchesClosed ? null : this.#hub.open(from, this.#machine);
+    return this.#queries.watch(from);
   }
 
-  /** Ends every watch, so that its reader goes on at another member; no new one is opened. */
   closeWatches(): void {
-    this.#watchesClosed = true;
-    this.#hub.close();
+    this.#queries.closeWatches();
+  }
+
+  /** An image of everything that was applied at the call, or more. */
+  async openImage(): Promise<StoreImage | null> {
+    await this.#writer.flush();
+    return this.#stopped ? null : this.#deps.store.image(this.stream);
   }
 
   // ------------------------------------------------------------------------------------------ effects
@@ -265,61 +294,88 @@ export class Group {
   #onEffect(effect: OutwardEffect): void {
     switch (effect.kind) {
       case 'proposalAppended':
-        this.#waiters.place(effect.proposalId, effect.index, effect.term, outcomes.displaced());
+        if (!this.#duties.proposalSettled(effect.proposalId, null)) {
+          this.#mutations.appended(effect.proposalId, effect.index, effect.term);
+        }
         return;
-      case 'proposalRefused': {
-        const retryAfterMs = this.#admission.retryAfterMs();
-        this.#waiters.refuse(effect.proposalId, outcomes.refusedByCore(effect.reason, effect.leader, retryAfterMs));
+      case 'proposalRefused':
+        if (!this.#duties.proposalSettled(effect.proposalId, effect.reason)) {
+          this.#mutations.refused(effect.proposalId, effect.reason, effect.leader);
+        }
         return;
-      }
       case 'readReady':
-        this.#reads.confirmed(effect.requestId, effect.index, this.#machine.appliedIndex);
+        this.#queries.confirmed(effect.requestId, effect.index);
         return;
       case 'readRefused':
-        this.#reads.refused(effect.requestId);
+        this.#queries.refused(effect.requestId);
         return;
       case 'roleChanged':
         if (effect.role === 'leader') this.#time.take(this.#machine.timeMs);
+        else this.#sender.stopAll();
+        this.#duties.roleChanged();
         this.#deps.onRole?.(this.stream, effect);
         return;
       case 'transferEnded':
+        this.#transferEnded(effect.outcome);
+        return;
+      case 'sendSnapshot':
+        this.#sender.start(effect.to);
+        return;
+      case 'snapshotRefused':
+        this.#receiver.refused();
         return;
       default:
-        unreachable(effect, 'effect');
+        this.#duties.effect(effect);
     }
   }
 
+  #transferEnded(outcome: TransferOutcome): void {
+    const waiting = this.#transferring;
+    this.#transferring = [];
+    for (const resolve of waiting) resolve(outcome);
+  }
+
   #applyAll(entries: readonly Entry[]): void {
-    for (const entry of entries) this.#applyOne(entry);
-    this.#reads.applied(this.#machine.appliedIndex);
-    this.#writer.touch();
+    let bytes = 0;
+    for (const entry of entries) {
+      this.#applyOne(entry);
+      bytes += entry.payload.length;
+    }
+    this.#queries.applied();
+    this.#writer.touch(bytes);
   }
 
   #applyOne(entry: Entry): void {
-    const command = entry.kind === 'command' ? this.#decode(entry) : null;
-    // The entry stays in the log's cache for followers that lag; the command is not needed again.
-    this.#decoded.delete(entry.payload);
-    const { result, replayed, events } = this.#machine.apply({ index: entry.index, term: entry.term, command });
-    if (events.length > 0) this.#hub.publish(events);
+    const { index, term, kind } = entry;
+    const command = kind === 'command' ? this.#mutations.commandOf(entry) : null;
+    const applied = this.#machine.apply({ index, term, command });
+    const configuration: PlacedConfiguration =
+      kind === 'configuration'
+        ? { index, configuration: decodeConfiguration(entry.payload) }
+        : this.#mark.configuration;
+    this.#mark = { index, term, configuration };
+    this.#queries.publish(applied.events);
     this.#deps.onApplied?.(this.stream, entry, this.#machine);
-    this.#waiters.applied(
-      entry.index,
-      entry.term,
-      () => {
-        assert(result !== null, 'who waits, waits for a command');
-        return { kind: 'applied', index: entry.index, term: entry.term, replayed, result };
-      },
-      outcomes.lost(),
-    );
+    this.#duties.applied(index, command);
+    this.#mutations.applied(entry, applied);
   }
 
-  /** An entry that this version cannot read must stop the member: skipping it would make its state another one. */
-  #decode(entry: Entry): Command {
-    const known = this.#decoded.get(entry.payload);
-    if (known !== undefined) return known;
-    const decoded = decodeCommand(entry.payload);
-    assert(decoded.ok, `entry ${entry.index} can be decoded${decoded.ok ? '' : `: ${decoded.error}`}`);
-    return decoded.value;
+  // ------------------------------------------------------------------------------------------ images
+
+  async #restore(mark: SnapshotMark, keepEntries: boolean): Promise<void> {
+    await this.#writer.hold();
+    await this.#receiver.install(mark, keepEntries);
+  }
+
+  #onRestored(mark: SnapshotMark): void {
+    this.#machine = this.#receiver.takeOver(mark.index);
+    this.#mark = mark;
+    this.#writer.resume(mark.index);
+    this.#queries.replaced();
+    this.#mutations.skipped(mark.index);
+    this.#deps.onRestored?.(this.stream, mark, this.#machine);
+    this.#deps.onNotice?.({ kind: 'snapshotInstalled', index: mark.index });
+    this.#duties.restored();
   }
 
   // ------------------------------------------------------------------------------------------ end
@@ -328,6 +384,7 @@ export class Group {
   async stop(): Promise<void> {
     this.#end();
     await this.#driver.stop();
+    await this.#receiver.stop();
     await this.#writer.stop();
   }
 
@@ -342,13 +399,10 @@ export class Group {
   #end(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    for (const { proposalId } of this.#proposals) this.#waiters.refuse(proposalId, outcomes.shuttingDown());
-    this.#proposals = [];
-    const unknown = outcomes.indeterminate('the member stopped');
-    this.#waiters.settleAll(unknown);
-    this.#forwarding.settleAll(unknown);
-    this.#reads.settleAll('refused');
-    this.closeWatches();
+    this.#mutations.end();
+    this.#queries.end();
+    this.#transferEnded('refused');
+    this.#sender.stopAll();
   }
 
   /** Whom to hand leadership to: the active voter that is furthest; null when there is none. */

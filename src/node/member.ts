@@ -2,25 +2,32 @@
  * A member: hosts the streams, owns the only scheduler, and passes envelopes between the network and the streams.
  * Everything that touches the world comes in through `MemberDeps`.
  */
-import type { MachineView } from '../machine/api.ts';
-import { createMachine } from '../machine/machine.ts';
+import { decodeConfiguration, encodeConfiguration } from '../codec/configuration.ts';
+import type { MachineView, ReplicatedMachine } from '../machine/api.ts';
+import { createMachine, startLoading } from '../machine/machine.ts';
 import type { NetworkHandler } from '../ports/network.ts';
 import { Raft } from '../raft/raft.ts';
-import type { RaftOptions } from '../raft/types.ts';
-import { assert, must, unreachable } from '../types/assert.ts';
+import type { RaftOptions, SnapshotMark } from '../raft/types.ts';
+import { loadImage } from '../snapshot/load.ts';
+import type { StoreImage } from '../store/types.ts';
+import { assert, must } from '../types/assert.ts';
 import { logIndex, type MemberId, type Revision, type StreamId, term } from '../types/ids.ts';
 import * as limits from '../types/limits.ts';
 import type { RecoveredStream } from '../wal/types.ts';
 import { Group } from './group.ts';
+import { levelTooHigh } from './group-duties.ts';
 import type { MemberDeps, MemberSettings } from './options.ts';
 import * as outcomes from './outcomes.ts';
+import { emptyMark } from './store-writer.ts';
 import type {
   Envelope,
   MemberPort,
   MemberStatus,
   MutationOutcome,
   MutationRequest,
+  ReadConsistency,
   ReadOutcome,
+  TransferOutcome,
   WatchFeed,
 } from './types.ts';
 
@@ -51,6 +58,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   start(): void {
     assert(!this.#started, 'a member is started once');
     this.#started = true;
+    for (const group of this.#groups.values()) group.start();
     this.#tick();
   }
 
@@ -60,20 +68,11 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
     const group = this.#groups.get(envelope.stream);
     if (group === undefined || !this.#started || this.#fault !== null) return;
     switch (envelope.kind) {
-      case 'raft':
-        // The network knows who sent it; a message in another's name is dropped.
-        if (envelope.message.from === from && envelope.message.to === this.#deps.memberId) {
-          group.receive(envelope.message);
-        }
-        return;
       case 'forwardRequest':
         this.#receiveForward(group, from, envelope);
         return;
-      case 'forwardResponse':
-        group.forwardAnswered(from, envelope.requestId, envelope.outcome);
-        return;
       default:
-        unreachable(envelope, 'envelope');
+        group.receive(from, envelope);
     }
   }
 
@@ -100,9 +99,9 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
     return this.#group(stream).mutate(request, Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS), true);
   }
 
-  read(stream: StreamId, deadlineMs: number): Promise<ReadOutcome> {
+  read(stream: StreamId, deadlineMs: number, consistency: ReadConsistency): Promise<ReadOutcome> {
     if (this.#retiring !== null || this.#fault !== null) return Promise.resolve(outcomes.shuttingDown());
-    return this.#group(stream).read(Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS));
+    return this.#group(stream).read(Math.min(deadlineMs, limits.CALL_DEADLINE_MAX_MS), consistency);
   }
 
   local(stream: StreamId): MachineView {
@@ -113,8 +112,13 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
     return this.#group(stream).watch(from);
   }
 
-  transferLeadership(stream: StreamId, to: MemberId): boolean {
+  transferLeadership(stream: StreamId, to: MemberId | null): Promise<TransferOutcome> {
     return this.#group(stream).transferLeadership(to);
+  }
+
+  async openImage(stream: StreamId): Promise<StoreImage | null> {
+    if (this.#retiring !== null || this.#fault !== null) return null;
+    return this.#group(stream).openImage();
   }
 
   status(stream: StreamId): MemberStatus {
@@ -129,6 +133,12 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
       sessions: group.machine.sessionCount(),
       waitingProposals: group.waitingProposals,
       watches: group.watches,
+      alarms: group.duties.alarms(),
+      transfers: group.transfers,
+      storedIndex: group.storedIndex,
+      featureLevel: group.machine.featureLevel().level,
+      featureLevels: new Map([...this.#deps.peerFeatureLevels(), [this.#deps.memberId, this.#deps.featureLevelMax]]),
+      removed: group.duties.removed,
       fault: this.#fault,
     };
   }
@@ -180,7 +190,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
     const { electionTicks, tickMs } = this.#deps.settings;
     for (const group of this.#groups.values()) {
       const successor = group.successor();
-      if (successor !== null) group.transferLeadership(successor);
+      if (successor !== null) void group.transferLeadership(successor);
     }
     for (let waited = 0; waited < electionTicks && this.#leadsWithPeers(); waited += 1) {
       await new Promise<void>((resolve) => {
@@ -203,34 +213,56 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
 }
 
 async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
-  const recovered = deps.wal.streams.find((candidate) => candidate.stream === stream);
-  const log = recovered ?? emptyStream(stream, deps);
-  const stored = await deps.store.load(stream);
-  // Before anything is written: a log that is started here would hide that one is missing.
-  if (stored.appliedIndex > log.lastIndex) {
+  const { mark, installing } = await deps.store.state(stream);
+  assert(!installing, 'what was being installed is complete (storage/open-storage.ts)');
+  if (!deps.wal.streams.some((candidate) => candidate.stream === stream)) {
+    assert(mark === null, 'a state without a log was dealt with before (storage/open-storage.ts)');
+    await deps.wal.bootstrap(stream, deps.initialConfiguration);
+  }
+  const log = deps.wal.streams.find((candidate) => candidate.stream === stream) ?? emptyStream(stream, deps);
+  const { machine, stored } = await loadMachine(deps, stream);
+  const base = log.firstIndex - 1;
+  if (machine.appliedIndex < base && !deps.recovering) {
     throw new Error(
-      `the store has applied entry ${stored.appliedIndex} of stream ${stream} but the log ends at ${log.lastIndex}: ` +
-        'the log folder was removed or replaced. Put the log back that belongs to this store. The member does not start ' +
-        'without it, because only the log knows its votes and acknowledgements',
+      `the tables end at entry ${machine.appliedIndex} of stream ${stream} and the log begins after ${base}: they do not ` +
+        'belong together',
     );
   }
-  if (recovered === undefined) await deps.wal.bootstrap(stream, deps.initialConfiguration);
-  const machine = createMachine();
-  machine.load(stored.appliedIndex, stored.rows);
+  const { level } = machine.featureLevel();
+  if (level > deps.featureLevelMax) throw levelTooHigh(level, deps.featureLevelMax);
   const trace = deps.onTrace;
   const raft = new Raft(
-    raftOptions(deps, log, stored.appliedIndex),
+    raftOptions(deps, log, machine.appliedIndex),
     deps.random,
     trace === undefined ? undefined : (event) => trace(stream, event),
   );
-  return new Group(deps, stream, raft, machine);
+  const first = must(log.configurations[0], 'a log has a configuration');
+  return new Group(deps, stream, { raft, machine, mark: stored ?? emptyMark(first) });
+}
+
+/** The state that the store has, built page by page; a new one when it has none. */
+async function loadMachine(
+  deps: MemberDeps,
+  stream: StreamId,
+): Promise<{ readonly machine: ReplicatedMachine; readonly stored: SnapshotMark | null }> {
+  const image = await deps.store.image(stream);
+  if (image === null) return { machine: createMachine(), stored: null };
+  try {
+    const yieldNow = (): Promise<void> => new Promise((resolve) => deps.clock.defer(resolve));
+    const read: StoreImage['read'] = (after, bytesMax) => image.read(after, bytesMax);
+    const machine = await loadImage(read, startLoading(), image.mark.index, yieldNow);
+    return { machine, stored: image.mark };
+  } finally {
+    await image.close();
+  }
 }
 
 function emptyStream(stream: StreamId, deps: MemberDeps): RecoveredStream {
   return {
     stream,
     hardState: { term: term(0), votedFor: null },
-    configuration: deps.initialConfiguration,
+    configurations: [{ index: logIndex(0), configuration: deps.initialConfiguration }],
+    baseTerm: term(0),
     firstIndex: logIndex(1),
     lastIndex: logIndex(0),
     spans: [],
@@ -241,18 +273,23 @@ function raftOptions(deps: MemberDeps, log: RecoveredStream, applied: RaftOption
   const settings: MemberSettings = deps.settings;
   return {
     id: deps.memberId,
-    configuration: log.configuration,
+    configurations: log.configurations,
+    encodeConfiguration,
+    decodeConfiguration,
+    recovering: deps.recovering,
     hardState: log.hardState,
     log: {
       firstIndex: log.firstIndex,
       lastIndex: log.lastIndex,
       baseIndex: logIndex(log.firstIndex - 1),
-      baseTerm: term(0),
+      baseTerm: log.baseTerm,
       spans: log.spans,
     },
     appliedIndex: applied,
     electionTicks: settings.electionTicks,
     heartbeatTicks: settings.heartbeatTicks,
+    leaseTicks: settings.leaseTicks,
+    leaseMs: settings.leaseMs,
     limits: {
       appendBytesMax: limits.APPEND_BYTES_MAX,
       appendEntriesMax: limits.APPEND_ENTRIES_MAX,

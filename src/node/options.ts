@@ -77,7 +77,7 @@ export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
 export type Notice =
   | { readonly kind: 'snapshotSent'; readonly to: MemberId; readonly index: LogIndex; readonly bytes: number }
   | { readonly kind: 'snapshotFailed'; readonly to: MemberId; readonly why: string }
-  | { readonly kind: 'snapshotInstalled'; readonly index: LogIndex; readonly durationMs: number }
+  | { readonly kind: 'snapshotInstalled'; readonly index: LogIndex }
   | { readonly kind: 'snapshotBad'; readonly from: MemberId; readonly why: string }
   | { readonly kind: 'compacted'; readonly firstIndex: LogIndex }
   | { readonly kind: 'noSpace'; readonly since: 'log' | 'store' }

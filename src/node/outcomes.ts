@@ -79,6 +79,20 @@ export function displaced(): MutationOutcome {
   return indeterminate('leadership changed before the command was committed');
 }
 
+/** How long it may take until room that was made is noticed. */
+const NO_SPACE_RETRY_MS = 1_000;
+
+export function noSpace(leader: MemberId | null): Refused {
+  return {
+    kind: 'refused',
+    reason: 'NO_SPACE',
+    leader,
+    retryAfterMs: NO_SPACE_RETRY_MS,
+    message:
+      'the disk of the leader is full: nothing is written until there is room; free space there, or hand leadership to a member that has some (reads go on)',
+  };
+}
+
 export function refusedByCore(reason: RefusalReason, leader: MemberId | null, retryAfterMs: number): Refused {
   switch (reason) {
     case 'not_leader':
@@ -87,6 +101,12 @@ export function refusedByCore(reason: RefusalReason, leader: MemberId | null, re
       return overloaded(retryAfterMs);
     case 'transferring':
     case 'not_ready':
+      return noLeader();
+    case 'storage_full':
+      return noSpace(leader);
+    case 'configuration_pending':
+    case 'configuration_invalid':
+      // Only the reconciler of the membership proposes configurations, and it looks at the reason itself.
       return noLeader();
   }
 }

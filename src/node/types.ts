@@ -25,7 +25,7 @@ export type MutationOutcome =
   /** Certainly not carried out, and never will be. */
   | {
       readonly kind: 'refused';
-      readonly reason: 'NOT_LEADER' | 'OVERLOADED' | 'NO_QUORUM' | 'SHUTTING_DOWN' | 'TOO_LARGE';
+      readonly reason: 'NOT_LEADER' | 'OVERLOADED' | 'NO_QUORUM' | 'SHUTTING_DOWN' | 'TOO_LARGE' | 'NO_SPACE';
       readonly leader: MemberId | null;
       /** When to try again, milliseconds; null: another member, or never. */
       readonly retryAfterMs: number | null;

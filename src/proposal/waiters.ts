@@ -76,6 +76,15 @@ export class Waiters<T> {
     }
   }
 
+  /** The entries up to `index` were taken over as a whole: what became of each of them is not known. */
+  settleUpTo(index: number, outcome: T): void {
+    for (const [at, placed] of this.#placed) {
+      if (at > index) continue;
+      this.#placed.delete(at);
+      placed.waiter.settle(outcome);
+    }
+  }
+
   /** Settles everybody: the member stops. */
   settleAll(outcome: T): void {
     this.expire(Number.POSITIVE_INFINITY, outcome);

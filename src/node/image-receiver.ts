@@ -1,0 +1,149 @@
+/**
+ * An image that comes in (R4): staged beside the tables piece by piece, checked as a whole, loaded, and only then offered to
+ * the core, which decides. Taking it over is three durable steps, each of which a restart can go on from (store/types.ts).
+ *
+ * IR1  Pieces are handled one after the other; those of another transfer start over.
+ * IR2  Nothing that is served changes before the core has decided and the image is durable.
+ */
+import type { MachineLoader, ReplicatedMachine } from '../machine/api.ts';
+import type { SnapshotMark } from '../raft/types.ts';
+import { loadImage } from '../snapshot/load.ts';
+import { SnapshotReceiver } from '../snapshot/receiver.ts';
+import type { Staging, Store } from '../store/types.ts';
+import { must } from '../types/assert.ts';
+import type { LogIndex, MemberId, StreamId, Term } from '../types/ids.ts';
+import type { Wal } from '../wal/types.ts';
+import type { SnapshotAck, SnapshotChunk } from './types.ts';
+
+/** Pieces that wait to be staged; a sender has fewer in flight. */
+const QUEUED_MAX = 16;
+
+export interface ImageReceiverOptions {
+  readonly stream: StreamId;
+  readonly store: Store;
+  readonly wal: Wal;
+  readonly startLoading: () => MachineLoader;
+  /** Lets other work run. */
+  readonly yieldNow: () => Promise<void>;
+  /** Term and leader as the core knows them. */
+  readonly office: () => { readonly term: Term; readonly leader: MemberId | null };
+  readonly ack: (to: MemberId, ack: SnapshotAck) => void;
+  /** The whole image lies ready: the core decides. */
+  readonly onReady: (from: MemberId, term: Term, mark: SnapshotMark) => void;
+  readonly onBad: (from: MemberId, why: string) => void;
+}
+
+interface Ready {
+  readonly from: MemberId;
+  readonly transferId: number;
+  readonly next: number;
+  readonly mark: SnapshotMark;
+  readonly machine: ReplicatedMachine;
+  readonly staging: Staging;
+}
+
+export class ImageReceiver {
+  readonly #options: ImageReceiverOptions;
+  readonly #receiver: SnapshotReceiver;
+  #ready: Ready | null = null;
+  #queued = 0;
+  #tail: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: ImageReceiverOptions) {
+    this.#options = options;
+    this.#receiver = new SnapshotReceiver(options.store, options.stream);
+  }
+
+  receive(from: MemberId, chunk: SnapshotChunk): void {
+    const { term, leader } = this.#options.office();
+    const { transferId, sequence } = chunk;
+    if (chunk.term < term) {
+      this.#options.ack(from, { transferId, next: sequence, outcome: 'refused' });
+      return;
+    }
+    // Of a leader that was not heard of yet: it sends again.
+    if (chunk.term !== term || leader !== from || this.#stopped || this.#queued >= QUEUED_MAX) return;
+    this.#queued += 1;
+    this.#tail = this.#tail.then(async () => {
+      this.#queued -= 1;
+      await this.#take(from, chunk);
+    });
+  }
+
+  async #take(from: MemberId, chunk: SnapshotChunk): Promise<void> {
+    if (this.#stopped) return;
+    const { transferId } = chunk;
+    // It is with the core, which will answer for it.
+    if (this.#ready?.transferId === transferId) return;
+    this.#ready = null;
+    try {
+      const outcome = await this.#receiver.accept(chunk);
+      if (outcome.kind === 'bad') {
+        this.#bad(from, transferId, outcome.why);
+        return;
+      }
+      if (outcome.kind === 'complete') await this.#load(from, chunk, outcome.staging);
+      else this.#options.ack(from, { transferId, next: outcome.next, outcome: 'continue' });
+    } catch (error) {
+      this.#bad(from, transferId, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  async #load(from: MemberId, chunk: SnapshotChunk, staging: Staging): Promise<void> {
+    const { startLoading, yieldNow, onReady, ack } = this.#options;
+    const { mark, transferId } = chunk;
+    const next = chunk.sequence + 1;
+    ack(from, { transferId, next, outcome: 'continue' });
+    const machine = await loadImage(
+      (after, bytesMax) => staging.read(after, bytesMax),
+      startLoading(),
+      mark.index,
+      yieldNow,
+    );
+    if (this.#stopped) return;
+    this.#ready = { from, transferId, next, mark, machine, staging };
+    onReady(from, chunk.term, mark);
+  }
+
+  #bad(from: MemberId, transferId: number, why: string): void {
+    this.#options.onBad(from, why);
+    this.#options.ack(from, { transferId, next: 0, outcome: 'refused' });
+    void this.#receiver.discard().catch(() => undefined);
+  }
+
+  /** `restore` effect, first half: on disk. Rejects with the error of the store or the log; then the member stops. */
+  async install(mark: SnapshotMark, keepEntries: boolean): Promise<void> {
+    const { store, wal, stream } = this.#options;
+    const ready = must(this.#ready, 'an image lies ready');
+    await ready.staging.install(mark);
+    await wal.reset(stream, mark, keepEntries);
+    await store.installed(stream);
+  }
+
+  /** Second half: the state to go on with. The sender is told. */
+  takeOver(index: LogIndex): ReplicatedMachine {
+    const { from, transferId, next, machine, mark } = must(this.#ready, 'an image lies ready');
+    this.#ready = null;
+    this.#receiver.installed();
+    must(mark.index === index ? mark : null, 'the image that the core decided on');
+    this.#options.ack(from, { transferId, next, outcome: 'installed' });
+    return machine;
+  }
+
+  /** `snapshotRefused` effect. */
+  refused(): void {
+    const ready = this.#ready;
+    if (ready === null) return;
+    this.#ready = null;
+    const { from, transferId, next } = ready;
+    this.#options.ack(from, { transferId, next, outcome: 'refused' });
+    this.#tail = this.#tail.then(() => this.#receiver.discard()).catch(() => undefined);
+  }
+
+  /** Resolves when nothing is being staged any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#tail;
+  }
+}

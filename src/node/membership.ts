@@ -1,0 +1,106 @@
+/**
+ * Brings the configuration to what the member table wants (R2): a pure function of both, looked at by the leader again and
+ * again. So a change that was begun goes on under the next leader, and nothing has to remember how far it came.
+ *
+ * MB1  A new member is a learner first, and becomes a voter when it was close behind for an election timeout without a break.
+ * MB2  All that can be changed at once is changed at once, by one joint change; learners come first, alone.
+ * MB3  No change is begun that the members heard of lately cannot carry through: it would stay joint.
+ */
+import type { MemberRow } from '../machine/rows.ts';
+import type { RaftStatus } from '../raft/types.ts';
+import type { MemberId } from '../types/ids.ts';
+import { MEMBERS_MAX } from '../types/limits.ts';
+
+export interface ConfigurationStep {
+  readonly voters: readonly MemberId[];
+  readonly learners: readonly MemberId[];
+}
+
+/** The next change to ask the core for, or null when there is nothing to do now. */
+export function nextStep(
+  status: RaftStatus,
+  rows: readonly MemberRow[],
+  ready: (learner: MemberId) => boolean,
+): ConfigurationStep | null {
+  const { configuration, configurationIndex, commitIndex } = status;
+  if (status.role !== 'leader' || configuration.votersOutgoing.length > 0 || configurationIndex > commitIndex)
+    return null;
+  const added = withNewLearners(status, rows);
+  if (added !== null) return added;
+  const voters = new Set(configuration.voters);
+  const learners = new Set(configuration.learners);
+  for (const row of rows) {
+    if (row.wanted !== 'voter' || !learners.has(row.member) || !ready(row.member)) continue;
+    learners.delete(row.member);
+    voters.add(row.member);
+  }
+  const going = goneMembers(rows, voters);
+  for (const member of going) {
+    voters.delete(member);
+    learners.delete(member);
+  }
+  const step = { voters: [...voters].sort(), learners: [...learners].sort() };
+  if (same(step.voters, configuration.voters) && same(step.learners, configuration.learners)) return null;
+  return canComplete(status, step.voters) ? step : null;
+}
+
+/** MB2: those that are wanted and not there yet. They do not count, so this needs nobody's consent but the present voters'. */
+function withNewLearners(status: RaftStatus, rows: readonly MemberRow[]): ConfigurationStep | null {
+  const { voters, learners } = status.configuration;
+  const known = new Set([...voters, ...learners]);
+  const gone = goneMembers(rows, new Set(voters));
+  const fresh = rows
+    .filter((row) => row.wanted !== 'removed' && !known.has(row.member) && !gone.has(row.member))
+    .map((row) => row.member)
+    .slice(0, Math.max(0, MEMBERS_MAX - known.size));
+  return fresh.length === 0 ? null : { voters, learners: [...learners, ...fresh].sort() };
+}
+
+/** Members that are to go, or whose successor is a voter (or becomes one in this step). */
+export function goneMembers(rows: readonly MemberRow[], voters: ReadonlySet<MemberId>): ReadonlySet<MemberId> {
+  const gone = new Set<MemberId>();
+  for (const row of rows) {
+    if (row.wanted === 'removed') gone.add(row.member);
+    else if (row.replaces !== '' && row.wanted === 'voter' && voters.has(row.member)) gone.add(row.replaces);
+  }
+  return gone;
+}
+
+/** MB3. The old majority is active, else this member would not lead; the new one has to be as well. */
+function canComplete(status: RaftStatus, voters: readonly MemberId[]): boolean {
+  const active = voters.filter(
+    (voter) => voter === status.id || status.peers.some((peer) => peer.id === voter && peer.active),
+  );
+  return active.length >= Math.floor(voters.length / 2) + 1;
+}
+
+function same(a: readonly MemberId[], b: readonly MemberId[]): boolean {
+  return a.length === b.length && a.every((member, i) => member === b[i]);
+}
+
+/** MB1: follows how long each learner has been close behind. */
+export class LearnerWatch {
+  readonly #close = new Map<MemberId, number>();
+
+  observe(status: RaftStatus, lagEntries: number, nowMs: number): void {
+    const close = status.peers.filter(
+      (peer) =>
+        status.configuration.learners.includes(peer.id) &&
+        peer.active &&
+        peer.state === 'replicate' &&
+        status.lastIndex - peer.matchIndex <= lagEntries,
+    );
+    const ids = new Set(close.map((peer) => peer.id));
+    for (const member of [...this.#close.keys()]) if (!ids.has(member)) this.#close.delete(member);
+    for (const member of ids) if (!this.#close.has(member)) this.#close.set(member, nowMs);
+  }
+
+  ready(learner: MemberId, nowMs: number, forMs: number): boolean {
+    const since = this.#close.get(learner);
+    return since !== undefined && nowMs - since >= forMs;
+  }
+
+  clear(): void {
+    this.#close.clear();
+  }
+}
