@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { DEFAULT_MEMBER_SETTINGS } from '../node/options.ts';
+import { isAddress } from '../types/address.ts';
 import { isName } from '../types/ids.ts';
 import {
   COMMAND_BYTES_MAX,
@@ -20,14 +21,6 @@ const GiB = 1024 * MiB;
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export const LOG_FORMATS = ['json', 'pretty'] as const;
-
-/** `host:port`, or `[address]:port` for IPv6. */
-const ADDRESS = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?):(\d{1,5})$/;
-
-function isAddress(value: string): boolean {
-  const port = Number(ADDRESS.exec(value)?.[1] ?? '0');
-  return port >= 1 && port <= 65_535;
-}
 
 function whole(min: number, max: number) {
   const error = `must be a whole number from ${min} to ${max}`;

@@ -11,16 +11,15 @@ import { admitPeer, type Greeting, type HelloReader, helloFrame, readHello } fro
 
 export interface InboundEvents {
   /** The hello was accepted. Called before the first `received`. */
-  accepted(stream: InboundStream, from: MemberId): void;
+  accepted(stream: InboundStream, greeting: Greeting): void;
   received(from: MemberId, envelope: Envelope): void;
   /** This member ended the stream because of what came in. */
   refused(peerAddress: string, from: MemberId | null, why: string): void;
-  /** The stream is over, for whatever reason. Called once. */
-  closed(stream: InboundStream, from: MemberId | null): void;
+  /** The stream is over, for whatever reason. Called once. `byPeer`: it broke, or the peer ended it. */
+  closed(stream: InboundStream, from: MemberId | null, byPeer: boolean): void;
 }
 
 export interface InboundOptions extends HelloReader {
-  readonly peers: ReadonlyMap<MemberId, unknown>;
   readonly helloTimeoutMs: number;
   readonly events: InboundEvents;
 }
@@ -51,22 +50,22 @@ export class InboundStream {
 
   /** Ends the stream from this side. */
   close(error: StatusError): void {
-    if (!this.#over()) return;
+    if (!this.#over(false)) return;
     // How grpc-js ends a server stream with a status; the stream has a listener of its own for it.
     this.#call.emit('error', error);
   }
 
   /** The peer ended it. */
   #finish(): void {
-    if (this.#over()) this.#call.end();
+    if (this.#over(true)) this.#call.end();
   }
 
   /** False when it was over before. */
-  #over(): boolean {
+  #over(byPeer: boolean): boolean {
     if (this.#closed) return false;
     this.#closed = true;
     clearTimeout(this.#helloTimer);
-    this.#options.events.closed(this, this.#from);
+    this.#options.events.closed(this, this.#from, byPeer);
     return true;
   }
 
@@ -90,7 +89,7 @@ export class InboundStream {
   }
 
   #onHello(frame: PeerFrame): void {
-    const hello = readHello(frame, this.#options, this.#options.peers);
+    const hello = readHello(frame, this.#options);
     if (!hello.ok) {
       this.#refuse(hello.error);
       return;
@@ -111,7 +110,7 @@ export class InboundStream {
     clearTimeout(this.#helloTimer);
     const { from } = greeting;
     this.#from = from;
-    events.accepted(this, from);
+    events.accepted(this, greeting);
     this.#call.write(helloFrame({ clusterId, from: memberId, to: from, identity }));
     this.#call.resume();
   }

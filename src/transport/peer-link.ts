@@ -27,6 +27,8 @@ export interface PeerLinkEvents {
   lost(why: string): void;
   /** An attempt to connect failed, or the peer refused the hello; it will be tried again. */
   failed(why: string): void;
+  /** The peer says that this member was removed from the cluster. `failed` follows. */
+  removed(why: string): void;
 }
 
 export interface PeerLinkOptions extends HelloReader {
@@ -82,6 +84,21 @@ export class PeerLink {
   start(): void {
     if (this.#started) return;
     this.#started = true;
+    this.#connect();
+  }
+
+  get address(): string {
+    return this.#options.address;
+  }
+
+  /**
+   * The peer was heard of: if this link waits before it tries again, it tries now. A failover must not wait for the end of
+   * a pause that began when the peer was really away (A4).
+   */
+  wake(): void {
+    if (this.#reconnectTimer === null) return;
+    clearTimeout(this.#reconnectTimer);
+    this.#reconnectTimer = null;
     this.#connect();
   }
 
@@ -178,6 +195,7 @@ export class PeerLink {
     const { reason, message } = parseStatus(status);
     // The peer understood the hello and does not want it: that seldom changes within milliseconds.
     if (reason !== '') this.#backoffMs = this.#options.limits.reconnectMaxMs;
+    if (reason === 'REMOVED' && this.#attempt === attempt) this.#options.events.removed(message);
     this.#end(attempt, message);
   }
 
@@ -274,8 +292,10 @@ export class PeerLink {
 /** The peer's greeting, or what is wrong with it. */
 function readAnswer(bytes: Buffer, self: HelloReader, peer: MemberId): Result<Greeting, string> {
   try {
-    const hello = readHello(decodeMessage(PeerFrameSchema, bytes), self, new Map([[peer, null]]));
-    return hello.ok ? hello : err(hello.error.details);
+    const hello = readHello(decodeMessage(PeerFrameSchema, bytes), self);
+    if (!hello.ok) return err(hello.error.details);
+    const { from } = hello.value;
+    return from === peer ? hello : err(`the answer is that of ${from}, not of ${peer}: check the peer addresses`);
   } catch {
     return err('the answer is no peer frame: is this the address of a peer port?');
   }

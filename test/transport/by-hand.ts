@@ -26,6 +26,8 @@ export function futureHello(): Buffer {
       featureLevel: 1,
       incarnation: identityOf('b').incarnation,
       membersDigest: identityOf('b').membersDigest,
+      peerAddress: '',
+      clientAddress: '',
     },
     envelopes: [],
   });
@@ -43,7 +45,12 @@ export function frameOf(bodies: readonly Body[]): Buffer {
 }
 
 export function heartbeatMessage(from: string, to: string, readSequence = 1n): Body {
-  const value = { $typeName: 'quorate.internal.v1.HeartbeatRequest', leaderCommit: 0n, readSequence } as const;
+  const value = {
+    $typeName: 'quorate.internal.v1.HeartbeatRequest',
+    leaderCommit: 0n,
+    readSequence,
+    sentMs: 0,
+  } as const;
   return {
     case: 'raft',
     value: {

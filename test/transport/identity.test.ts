@@ -1,7 +1,7 @@
 /** Who is let in: the same list of members, and the data folder that a peer always had. */
 import { Client, status as Code, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import type { PeerIdentity } from '../../src/transport/hello.ts';
+import type { AdmissionRefusal, PeerIdentity } from '../../src/transport/hello.ts';
 import type { MemberId } from '../../src/types/ids.ts';
 import { err, ok, type Result } from '../../src/types/result.ts';
 import { exchange, frameOf, heartbeatMessage, hello } from './by-hand.ts';
@@ -49,17 +49,20 @@ function client(of: TestMember): Client {
 function memory(): Pick<PeerIdentity, 'admit'> {
   const known = new Map<MemberId, string>();
   return {
-    admit: async (peer, incarnation) => {
-      const first = known.get(peer) ?? incarnation;
-      known.set(peer, first);
-      return first === incarnation ? ok(undefined) : err(`${peer} lost its folder`);
+    admit: async ({ from, incarnation }) => {
+      const first = known.get(from) ?? incarnation;
+      known.set(from, first);
+      if (first === incarnation) return ok(undefined);
+      return err({ reason: 'WRONG_INCARNATION', message: `${from} lost its folder` });
     },
   };
 }
 
 /** An `admit` that a test decides on. */
-function decided(): Pick<PeerIdentity, 'admit'> & { readonly asked: ((outcome: Result<void, string>) => void)[] } {
-  const asked: ((outcome: Result<void, string>) => void)[] = [];
+function decided(): Pick<PeerIdentity, 'admit'> & {
+  readonly asked: ((outcome: Result<void, AdmissionRefusal>) => void)[];
+} {
+  const asked: ((outcome: Result<void, AdmissionRefusal>) => void)[] = [];
   return { asked, admit: () => new Promise((resolve) => asked.push(resolve)) };
 }
 
@@ -79,7 +82,8 @@ describe('another list of members', () => {
     expect(await exchange(client(a), [hello('test', 'b', 'a', { membersDigest: 'other' })])).toMatchObject({
       code: Code.FAILED_PRECONDITION,
       reason: 'WRONG_MEMBERS',
-      message: 'b and a have different lists of members: make the setting members equal on all of them',
+      message:
+        'b and a were started with different lists of members: make the setting members of a new cluster equal on all of them',
     });
     expect([...a.received, ...b.received]).toEqual([]);
     expect(whys(a, 'refused a stream')).toHaveLength(1);
@@ -88,7 +92,7 @@ describe('another list of members', () => {
   it('is noticed before the data folder is: its owner can still correct it', async () => {
     const admit = vi.fn(async () => ok(undefined));
     const a = await alone({ identity: { admit } });
-    expect((await exchange(client(a), [hello('test', 'b', 'a', { membersDigest: '' })])).reason).toBe('WRONG_MEMBERS');
+    expect((await exchange(client(a), [hello('test', 'b', 'a', { membersDigest: 'x' })])).reason).toBe('WRONG_MEMBERS');
     expect(admit).not.toHaveBeenCalled();
   });
 });
@@ -96,7 +100,13 @@ describe('another list of members', () => {
 describe('another data folder', () => {
   it('is refused both ways: the member that lost its own neither hears nor is heard', async () => {
     const remembers = memory();
-    await remembers.admit('b' as MemberId, identityOf('b').incarnation);
+    await remembers.admit({
+      from: 'b' as MemberId,
+      featureLevel: 2,
+      incarnation: identityOf('b').incarnation,
+      peerAddress: '',
+      clientAddress: '',
+    });
     const [a, b] = await pair({ identity: remembers }, { identity: { incarnation: WIPED } });
     // It is told why, and so are its peers.
     await vi.waitFor(() => expect(whys(b, 'cannot reach peer')).toContain('b lost its folder'), WAIT);
@@ -196,7 +206,7 @@ describe('while the data folder of a peer is written down', () => {
 
   it('a failing disk refuses the peer, which comes again', async () => {
     let broken = true;
-    const admit = async (): Promise<Result<void, string>> => {
+    const admit = async (): Promise<Result<void, AdmissionRefusal>> => {
       if (broken) throw new Error('the disk is full');
       return ok(undefined);
     };

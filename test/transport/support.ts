@@ -8,7 +8,7 @@ import type { TransportLimits } from '../../src/transport/options.ts';
 import { PeerTransport } from '../../src/transport/peer-transport.ts';
 import { must } from '../../src/types/assert.ts';
 import { clusterId, DATA_STREAM, logIndex, type MemberId, memberId, term } from '../../src/types/ids.ts';
-import { ok } from '../../src/types/result.ts';
+import { err, ok } from '../../src/types/result.ts';
 
 /** Short waits, so that a reconnect takes milliseconds. */
 export const FAST: Partial<TransportLimits> = { reconnectMinMs: 5, reconnectMaxMs: 50, helloTimeoutMs: 500 };
@@ -62,13 +62,34 @@ export interface MemberInit {
   readonly limits?: Partial<TransportLimits>;
   /** What differs from {@link identityOf}. */
   readonly identity?: Partial<PeerIdentity>;
+  /** Whom it lets in; default: those in `peers`. */
+  readonly admits?: readonly string[];
+  readonly onRemoved?: (by: MemberId, why: string) => void;
   readonly onReceive?: (received: Received) => void;
+}
+
+/** Admits those whom a member knows, as the server does. */
+function knows(init: MemberInit): Pick<PeerIdentity, 'admit'> {
+  const known = new Set(init.admits ?? Object.keys(init.peers));
+  return {
+    admit: async ({ from }) =>
+      known.has(from) ? ok(undefined) : err({ reason: 'UNKNOWN_MEMBER', message: `${from} is no member` }),
+  };
 }
 
 /** Of a member that has its first data folder; it admits everybody. */
 export function identityOf(id: string): PeerIdentity {
   const incarnation = Buffer.from(id).toString('hex').padStart(32, '0');
-  return { incarnation, membersDigest: 'abc', admit: async () => ok(undefined) };
+  return {
+    incarnation,
+    membersDigest: 'abc',
+    peerAddress: '',
+    clientAddress: '',
+    featureLevel: 2,
+    version: '9.9.9',
+    joining: () => false,
+    admit: async () => ok(undefined),
+  };
 }
 
 export async function startMember(init: MemberInit): Promise<TestMember> {
@@ -87,7 +108,8 @@ export async function startMember(init: MemberInit): Promise<TestMember> {
       unreachable: (peer) => void unreachable.push(peer),
     },
     logger: captureLogger(log),
-    identity: { ...identityOf(init.id), ...init.identity },
+    identity: { ...identityOf(init.id), ...knows(init), ...init.identity },
+    ...(init.onRemoved === undefined ? {} : { onRemoved: init.onRemoved }),
     limits: { ...FAST, ...init.limits },
   });
   const server = new Server();
@@ -110,6 +132,7 @@ export function heartbeat(from: MemberId, to: MemberId, readSequence: number): E
     term: term(1),
     leaderCommit: logIndex(0),
     readSequence,
+    sentMs: 0,
   };
   return { kind: 'raft', stream: DATA_STREAM, message };
 }
