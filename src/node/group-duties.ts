@@ -119,10 +119,6 @@ export class GroupDuties {
     this.membersChanged();
   }
 
-  stored(): void {
-    // The log may be cut now; the period bounds how often it is looked at.
-  }
-
   /** Addresses and names may have changed. */
   membersChanged(): void {
     const { deps, machine, raft } = this.#options;

@@ -14,6 +14,7 @@ import { CoreDriver, type OutwardEffect } from './core-driver.ts';
 import { GroupDuties } from './group-duties.ts';
 import { ImageReceiver } from './image-receiver.ts';
 import { ImageSender } from './image-sender.ts';
+import { successorOf } from './membership.ts';
 import { Mutations } from './mutations.ts';
 import type { MemberDeps } from './options.ts';
 import * as outcomes from './outcomes.ts';
@@ -130,7 +131,6 @@ export class Group {
       machine: () => this.#machine,
       mark: () => this.#mark,
       durableIndex: () => this.#raft.durableIndex,
-      onFlushed: () => this.#duties.stored(),
       onError: (error) => this.#fail(error),
     });
   }
@@ -405,14 +405,8 @@ export class Group {
     this.#sender.stopAll();
   }
 
-  /** Whom to hand leadership to: the active voter that is furthest; null when there is none. */
+  /** Whom to hand leadership to; null when there is none. */
   successor(): MemberId | null {
-    const { peers, configuration } = this.#raft.status();
-    let best: { id: MemberId; matchIndex: LogIndex } | null = null;
-    for (const peer of peers) {
-      if (!peer.active || !configuration.voters.includes(peer.id) || peer.id === this.#deps.memberId) continue;
-      if (best === null || peer.matchIndex > best.matchIndex) best = peer;
-    }
-    return best?.id ?? null;
+    return successorOf(this.#raft.status());
   }
 }

@@ -104,3 +104,13 @@ export class LearnerWatch {
     this.#close.clear();
   }
 }
+
+/** Whom to hand leadership to: the active voter that is furthest; null when there is none. */
+export function successorOf({ id, peers, configuration }: RaftStatus): MemberId | null {
+  let best: RaftStatus['peers'][number] | null = null;
+  for (const peer of peers) {
+    if (!peer.active || !configuration.voters.includes(peer.id) || peer.id === id) continue;
+    if (best === null || peer.matchIndex > best.matchIndex) best = peer;
+  }
+  return best?.id ?? null;
+}

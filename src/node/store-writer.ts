@@ -29,7 +29,6 @@ export interface StoreWriterOptions {
   /** What the machine has applied, as it will stand in the store. */
   readonly mark: () => SnapshotMark;
   readonly durableIndex: () => LogIndex;
-  readonly onFlushed: () => void;
   readonly onError: (error: Error) => void;
 }
 
@@ -130,7 +129,7 @@ export class StoreWriter {
   }
 
   async #write(batch: Batch): Promise<void> {
-    const { store, stream, onError, onFlushed } = this.#options;
+    const { store, stream, onError } = this.#options;
     try {
       await store.write(stream, batch.mark, batch.changes);
     } catch (error) {
@@ -146,7 +145,6 @@ export class StoreWriter {
     this.#writing = null;
     this.#refused = null;
     this.#storedIndex = batch.mark.index;
-    onFlushed();
     if (this.#options.machine().appliedIndex > this.#storedIndex) this.touch(0);
   }
 
