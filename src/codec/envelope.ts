@@ -124,7 +124,8 @@ function forwardResponseFrom(stream: StreamId, message: ForwardResponse): Result
 type OutcomeMessage = ForwardResponse['outcome'];
 type Refusal = Extract<MutationOutcome, { kind: 'refused' }>;
 
-const REFUSAL_REASONS: Readonly<Record<Refusal['reason'], true>> = {
+/** On the wire; NO_SPACE came later and travels as OVERLOADED with a mark, so that older members take it (R9). */
+const REFUSAL_REASONS: Readonly<Record<Exclude<Refusal['reason'], 'NO_SPACE'>, true>> = {
   NOT_LEADER: true,
   OVERLOADED: true,
   NO_QUORUM: true,
@@ -150,7 +151,8 @@ function outcomeToMessage(outcome: MutationOutcome): OutcomeMessage {
         case: 'refused',
         value: {
           $typeName: `${NS}.ForwardRefused`,
-          reason: outcome.reason,
+          reason: outcome.reason === 'NO_SPACE' ? 'OVERLOADED' : outcome.reason,
+          noSpace: outcome.reason === 'NO_SPACE',
           leader: outcome.leader ?? '',
           message: outcome.message,
           ...(outcome.retryAfterMs === null ? {} : { retryAfterMs: toUint64(Math.ceil(outcome.retryAfterMs)) }),
@@ -184,12 +186,12 @@ function outcomeFromMessage(outcome: OutcomeMessage, faults: DecodeFaults): Muta
       };
     }
     case 'refused': {
-      const { reason, leader, retryAfterMs, message } = outcome.value;
+      const { reason, noSpace, leader, retryAfterMs, message } = outcome.value;
       if (!Object.hasOwn(REFUSAL_REASONS, reason)) faults.report('forward_response.refused.reason is unknown');
       if (leader !== '' && !isName(leader)) faults.report('forward_response.refused.leader is no member id');
       return {
         kind: 'refused',
-        reason: reason as Refusal['reason'],
+        reason: noSpace ? 'NO_SPACE' : (reason as Refusal['reason']),
         leader: leader === '' ? null : (leader as MemberId),
         retryAfterMs:
           retryAfterMs === undefined ? null : faults.number('forward_response.refused.retry_after_ms', retryAfterMs),

@@ -246,7 +246,7 @@ const outcome: fc.Arbitrary<MutationOutcome> = fc.oneof(
   }),
   fc.record({
     kind: of('refused'),
-    reason: fc.constantFrom('NOT_LEADER', 'OVERLOADED', 'NO_QUORUM', 'SHUTTING_DOWN', 'TOO_LARGE'),
+    reason: fc.constantFrom('NOT_LEADER', 'OVERLOADED', 'NO_QUORUM', 'SHUTTING_DOWN', 'TOO_LARGE', 'NO_SPACE'),
     leader: fc.option(member),
     retryAfterMs: fc.option(count),
     message: text,

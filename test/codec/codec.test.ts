@@ -391,6 +391,7 @@ function refusedWith(fields: Fields<'refused'>): ForwardOutcome {
     reason: 'NOT_LEADER',
     leader: '',
     message: '',
+    noSpace: false,
   } as const;
   return { case: 'refused', value: { ...base, ...fields } };
 }

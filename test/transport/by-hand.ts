@@ -68,10 +68,10 @@ export function exchange(
   client: Client,
   frames: readonly Buffer[],
   stayOpen = frames.length === 0,
-): Promise<ParsedStatus> & { answered: boolean } {
+): Promise<ParsedStatus> & { answered: boolean; readonly cancel: () => void } {
   const call = client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
   const done = new Promise<ParsedStatus>((resolve) => call.on('status', (status) => resolve(parseStatus(status))));
-  const result = Object.assign(done, { answered: false });
+  const result = Object.assign(done, { answered: false, cancel: () => call.cancel() });
   call.on('data', () => {
     result.answered = true;
   });

@@ -66,6 +66,7 @@ export interface MemberInit {
   readonly admits?: readonly string[];
   readonly onRemoved?: (by: MemberId, why: string) => void;
   readonly onReceive?: (received: Received) => void;
+  readonly onUnreachable?: (peer: MemberId) => void;
 }
 
 /** Admits those whom a member knows, as the server does. */
@@ -105,7 +106,10 @@ export async function startMember(init: MemberInit): Promise<TestMember> {
         received.push({ from, envelope });
         init.onReceive?.({ from, envelope });
       },
-      unreachable: (peer) => void unreachable.push(peer),
+      unreachable: (peer) => {
+        unreachable.push(peer);
+        init.onUnreachable?.(peer);
+      },
     },
     logger: captureLogger(log),
     identity: { ...identityOf(init.id), ...knows(init), ...init.identity },

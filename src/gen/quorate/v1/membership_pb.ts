@@ -208,7 +208,7 @@ export type ChangeMembersRequest = Message<"quorate.v1.ChangeMembersRequest"> & 
   header?: RequestHeader | undefined;
 
   /**
-   * All or none of them; at most 7.
+   * All or none of them; at most 14.
    *
    * @generated from field: repeated quorate.v1.MemberChange changes = 2;
    */
