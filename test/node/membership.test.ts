@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest';
+import type { MemberRow } from '../../src/machine/rows.ts';
+import { LearnerWatch, nextStep, successorOf } from '../../src/node/membership.ts';
+import type { PeerStatus, RaftStatus } from '../../src/raft/types.ts';
+import { logIndex, type MemberId, memberId, revision, term } from '../../src/types/ids.ts';
+
+const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((id) => memberId(id)) as [
+  MemberId,
+  MemberId,
+  MemberId,
+  MemberId,
+  MemberId,
+];
+
+function peer(id: MemberId, some: Partial<PeerStatus> = {}): PeerStatus {
+  const nextIndex = logIndex(101);
+  return { id, matchIndex: logIndex(100), nextIndex, state: 'replicate', inflightMessages: 0, active: true, ...some };
+}
+
+function status(some: Partial<RaftStatus> = {}): RaftStatus {
+  return {
+    id: a,
+    role: 'leader',
+    term: term(3),
+    votedFor: a,
+    leader: a,
+    lastIndex: logIndex(100),
+    lastTerm: term(3),
+    durableIndex: logIndex(100),
+    commitIndex: logIndex(100),
+    appliedIndex: logIndex(100),
+    configuration: { voters: [a, b, c], votersOutgoing: [], learners: [] },
+    configurationIndex: logIndex(50),
+    firstIndex: logIndex(1),
+    recovering: false,
+    peers: [peer(b), peer(c)],
+    ...some,
+  };
+}
+
+function row(member: MemberId, some: Partial<MemberRow> = {}): MemberRow {
+  const peerAddress = `${member}:1`;
+  const clientAddress = `${member}:2`;
+  const none = { incarnation: '', wanted: 'voter', replaces: '' } as const;
+  return { member, peerAddress, clientAddress, ...none, changedRevision: revision(9), ...some };
+}
+
+const all = (): boolean => true;
+const none = (): boolean => false;
+
+describe('R2: the next step towards the membership that is wanted', () => {
+  it('is nothing without wishes, and for one who does not lead', () => {
+    expect(nextStep(status(), [], all)).toBeNull();
+    expect(nextStep(status({ role: 'follower' }), [row(d)], all)).toBeNull();
+  });
+
+  it('takes new members in as learners first, all of them at once', () => {
+    const step = nextStep(status(), [row(d), row(e, { wanted: 'learner' })], all);
+    expect(step).toEqual({ voters: [a, b, c], learners: [d, e] });
+  });
+
+  it('makes those voters that are ready, together, and leaves who shall stay a learner', () => {
+    const configuration = { voters: [a, b, c], votersOutgoing: [], learners: [d, e] };
+    const peers = [peer(b), peer(c), peer(d), peer(e)];
+    const rows = [row(d), row(e)];
+    expect(nextStep(status({ configuration, peers }), rows, none)).toBeNull();
+    expect(nextStep(status({ configuration, peers }), rows, (id) => id === d)).toEqual({
+      voters: [a, b, c, d],
+      learners: [e],
+    });
+    expect(nextStep(status({ configuration, peers }), [row(d), row(e, { wanted: 'learner' })], all)).toEqual({
+      voters: [a, b, c, d],
+      learners: [e],
+    });
+  });
+
+  it('replaces a dead member in the change in which its successor becomes a voter', () => {
+    const configuration = { voters: [a, b, c], votersOutgoing: [], learners: [d] };
+    const peers = [peer(b), peer(c, { active: false }), peer(d)];
+    const rows = [row(d, { replaces: c })];
+    expect(nextStep(status({ configuration, peers }), rows, all)).toEqual({ voters: [a, b, d], learners: [] });
+    // Afterwards the old one is not taken in again, although it may have had a row of its own.
+    const after = status({ configuration: { voters: [a, b, d], votersOutgoing: [], learners: [] }, peers });
+    expect(nextStep(after, [row(c), ...rows], all)).toBeNull();
+  });
+
+  it('removes several at once, the leader among them', () => {
+    const rows = [row(a, { wanted: 'removed' }), row(b, { wanted: 'removed' })];
+    expect(nextStep(status(), rows, all)).toEqual({ voters: [c], learners: [] });
+  });
+
+  it('begins nothing that would stay joint: a majority of the new voters must be active', () => {
+    const peers = [peer(b), peer(c, { active: false })];
+    expect(nextStep(status({ peers }), [row(b, { wanted: 'removed' })], all)).toBeNull();
+    expect(nextStep(status({ peers }), [row(c, { wanted: 'removed' })], all)).toEqual({ voters: [a, b], learners: [] });
+  });
+
+  it('never asks for a configuration without voters', () => {
+    const rows = [a, b, c].map((member) => row(member, { wanted: 'removed' }));
+    expect(nextStep(status(), rows, all)).toBeNull();
+  });
+
+  it('waits while a change is under way', () => {
+    const joint = { voters: [a, b], votersOutgoing: [a, b, c], learners: [] };
+    expect(nextStep(status({ configuration: joint }), [row(d)], all)).toBeNull();
+    expect(nextStep(status({ configurationIndex: logIndex(101) }), [row(d)], all)).toBeNull();
+  });
+});
+
+describe('R2: a learner is ready', () => {
+  const configuration = { voters: [a, b, c], votersOutgoing: [], learners: [d] };
+  const at = (matchIndex: number, some: Partial<PeerStatus> = {}): RaftStatus =>
+    status({ configuration, peers: [peer(b), peer(c), peer(d, { matchIndex: logIndex(matchIndex), ...some })] });
+
+  it('when it was close behind for long enough without a break', () => {
+    const watch = new LearnerWatch();
+    watch.observe(at(95), 10, 1_000);
+    expect(watch.ready(d, 1_399, 400)).toBe(false);
+    expect(watch.ready(d, 1_400, 400)).toBe(true);
+    watch.observe(at(80), 10, 1_500);
+    expect(watch.ready(d, 2_000, 400)).toBe(false);
+    watch.observe(at(99), 10, 2_000);
+    expect(watch.ready(d, 2_100, 400)).toBe(false);
+    expect(watch.ready(d, 2_400, 400)).toBe(true);
+  });
+
+  it('not while it cannot be reached or is being sent an image', () => {
+    const watch = new LearnerWatch();
+    watch.observe(at(100, { active: false }), 10, 0);
+    watch.observe(at(100, { state: 'snapshot' }), 10, 10);
+    expect(watch.ready(d, 1_000, 400)).toBe(false);
+  });
+});
+
+describe('A4: leadership goes to', () => {
+  it('the active voter that is furthest, or to nobody', () => {
+    const behind = peer(b, { matchIndex: logIndex(90) });
+    expect(successorOf(status({ peers: [behind, peer(c)] }))).toBe(c);
+    expect(successorOf(status({ peers: [behind, peer(c, { active: false })] }))).toBe(b);
+    expect(successorOf(status({ peers: [peer(d)] }))).toBeNull();
+  });
+});
