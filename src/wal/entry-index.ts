@@ -2,6 +2,7 @@
  * Log index → place of the record that holds it, for one stream. Dense, 16 bytes for each record: a million
  * single-entry records take 16 MB and a lookup is a binary search.
  * EI1  firstIndex rises strictly from row to row; row i holds the entries up to firstIndex of row i + 1, exclusive.
+ * EI2  a row keeps its number when earlier ones are dropped.
  */
 import { assert } from '../types/assert.ts';
 import type { LogIndex } from '../types/ids.ts';
@@ -19,14 +20,16 @@ export class EntryIndex {
   #segment = new Uint32Array(ROWS_INITIAL);
   #offset = new Uint32Array(ROWS_INITIAL);
   #rows = 0;
+  /** Number of the first row that is left (EI2). */
+  #dropped = 0;
 
-  /** Rows, one for each record. */
+  /** One past the number of the last row. */
   get size(): number {
-    return this.#rows;
+    return this.#dropped + this.#rows;
   }
 
   push(first: LogIndex, segment: number, offset: number): void {
-    assert(this.#rows === 0 || first > this.firstIndexOf(this.#rows - 1), 'EI1');
+    assert(this.#rows === 0 || first > this.#firstAt(this.#rows - 1), 'EI1');
     if (this.#rows === this.#offset.length) this.#grow();
     this.#firstIndex[this.#rows] = first;
     this.#segment[this.#rows] = segment;
@@ -36,29 +39,54 @@ export class EntryIndex {
 
   /** Forgets the entries from `from` on; a record that holds earlier ones too stays. */
   truncate(from: LogIndex): void {
-    while (this.#rows > 0 && this.firstIndexOf(this.#rows - 1) >= from) this.#rows -= 1;
+    while (this.#rows > 0 && this.#firstAt(this.#rows - 1) >= from) this.#rows -= 1;
   }
 
-  /** The row whose record holds `index`, or -1. */
+  /** Forgets the rows that hold only entries before `first`. */
+  compact(first: LogIndex): void {
+    const gone = this.find(first) - this.#dropped;
+    if (gone <= 0) return;
+    this.#firstIndex.copyWithin(0, gone, this.#rows);
+    this.#segment.copyWithin(0, gone, this.#rows);
+    this.#offset.copyWithin(0, gone, this.#rows);
+    this.#rows -= gone;
+    this.#dropped += gone;
+  }
+
+  clear(): void {
+    this.#dropped += this.#rows;
+    this.#rows = 0;
+  }
+
+  /** The row whose record holds `index`, or one before the first row. */
   find(index: LogIndex): number {
     let low = 0;
     let high = this.#rows;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.firstIndexOf(middle) <= index) low = middle + 1;
+      if (this.#firstAt(middle) <= index) low = middle + 1;
       else high = middle;
     }
-    return low - 1;
+    return this.#dropped + low - 1;
   }
 
   firstIndexOf(row: number): number {
-    assert(row >= 0 && row < this.#rows, 'a row of the index');
-    return this.#firstIndex[row] ?? 0;
+    return this.#firstAt(this.#at(row));
   }
 
   address(row: number): RecordAddress {
-    assert(row >= 0 && row < this.#rows, 'a row of the index');
-    return { segment: this.#segment[row] ?? 0, offset: this.#offset[row] ?? 0 };
+    const at = this.#at(row);
+    return { segment: this.#segment[at] ?? 0, offset: this.#offset[at] ?? 0 };
+  }
+
+  #at(row: number): number {
+    const at = row - this.#dropped;
+    assert(at >= 0 && at < this.#rows, 'a row of the index');
+    return at;
+  }
+
+  #firstAt(at: number): number {
+    return this.#firstIndex[at] ?? 0;
   }
 
   #grow(): void {

@@ -63,7 +63,8 @@ export class WalReader {
       const row = state.index.find(next as LogIndex);
       const { segment: sequence, offset } = state.index.address(row);
       const first = state.index.firstIndexOf(row);
-      const segment = must(this.#segments[sequence - 1], 'the index names a segment that is there');
+      const oldest = this.#segments[0]?.sequence ?? 0;
+      const segment = must(this.#segments[sequence - oldest], 'the index names a segment that is there');
       const found: { chunk: Chunk; record: ScannedRecord } = await this.#record(
         segment,
         offset,
@@ -83,6 +84,14 @@ export class WalReader {
       }
     }
     return entries;
+  }
+
+  /** The segment is about to go; nobody reads it any more. */
+  async forget(segment: Segment): Promise<void> {
+    const handle = this.#handles.get(segment.path);
+    if (handle === undefined) return;
+    this.#handles.delete(segment.path);
+    await (await handle.file).close();
   }
 
   async close(): Promise<void> {

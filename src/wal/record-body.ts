@@ -1,6 +1,6 @@
 /** Bodies of the record types: domain values ⇄ drafts. Pure. */
 import { compressSync, uncompressSync } from 'lz4-napi';
-import type { Configuration, Entry, EntryKind, HardState } from '../raft/types.ts';
+import type { Configuration, Entry, EntryKind, HardState, SnapshotMark } from '../raft/types.ts';
 import { assert } from '../types/assert.ts';
 import { isName, type LogIndex, logIndex, type MemberId, type StreamId, type Term, term } from '../types/ids.ts';
 import { WAL_RECORD_BYTES_MAX, WAL_RECORD_BYTES_SPLIT } from '../types/limits.ts';
@@ -19,6 +19,8 @@ const EMPTY = new Uint8Array(0);
 const ENTRY_HEADER_BYTES = 4;
 const KINDS: readonly EntryKind[] = ['noop', 'command', 'configuration'];
 const LZ4_PREFIX_BYTES = 4;
+/** Of a snapshot mark: index of the configuration, and whether entries stay. */
+const MARK_BODY_HEAD_BYTES = 9;
 
 function draft(type: RecordType, fields: Partial<RecordDraft>): RecordDraft {
   return { type, flags: 0, stream: 0, term: 0, firstIndex: 0, count: 0, rawLength: 0, body: EMPTY, ...fields };
@@ -134,6 +136,32 @@ export function positionDraft(stream: StreamId, next: LogIndex, lastTerm: Term):
   return draft(RECORD_TYPE.position, { stream, firstIndex: next, term: lastTerm });
 }
 
+/** An image covers everything up to the mark; `keepEntries`: what follows it stays. */
+export function snapshotMarkDraft(stream: StreamId, mark: SnapshotMark, keepEntries: boolean): RecordDraft {
+  const { index, configuration } = mark.configuration;
+  const text = Buffer.from(membershipText(configuration), 'latin1');
+  const body = Buffer.alloc(MARK_BODY_HEAD_BYTES + text.length);
+  body.writeUInt32LE(index % 2 ** 32, 0);
+  body.writeUInt32LE(Math.floor(index / 2 ** 32), 4);
+  body.writeUInt8(keepEntries ? 1 : 0, 8);
+  body.set(text, MARK_BODY_HEAD_BYTES);
+  return draft(RECORD_TYPE.snapshotMark, { stream, term: mark.term, firstIndex: mark.index, body });
+}
+
+export function decodeSnapshotMark(
+  record: ScannedRecord,
+): { readonly mark: SnapshotMark; readonly keepEntries: boolean } | null {
+  const body = record.buffer.subarray(record.bodyStart, record.bodyEnd);
+  if (body.length < MARK_BODY_HEAD_BYTES) return null;
+  const configuration = membershipFrom(body.toString('latin1', MARK_BODY_HEAD_BYTES));
+  const index = body.readUInt32LE(0) + body.readUInt32LE(4) * 2 ** 32;
+  const keep = body.readUInt8(8);
+  if (configuration === null || keep > 1 || !Number.isSafeInteger(index)) return null;
+  const placed = { index: logIndex(index), configuration };
+  const mark = { index: logIndex(record.firstIndex), term: term(record.term), configuration: placed };
+  return { mark, keepEntries: keep === 1 };
+}
+
 /** Everything before it is durable. */
 export function syncMarkDraft(): RecordDraft {
   return draft(RECORD_TYPE.syncMark, {});
@@ -145,9 +173,12 @@ const NAME_SEPARATOR = ' ';
 
 /** `index`: of the entry that holds the configuration, 0 for the one that the operator gave. */
 export function membershipDraft(stream: StreamId, index: LogIndex, configuration: Configuration): RecordDraft {
-  const lists = [configuration.voters, configuration.votersOutgoing, configuration.learners];
-  const text = lists.map((names) => names.join(NAME_SEPARATOR)).join(LIST_SEPARATOR);
-  return draft(RECORD_TYPE.membership, { stream, firstIndex: index, body: Buffer.from(text, 'latin1') });
+  const body = Buffer.from(membershipText(configuration), 'latin1');
+  return draft(RECORD_TYPE.membership, { stream, firstIndex: index, body });
+}
+
+function membershipText({ voters, votersOutgoing, learners }: Configuration): string {
+  return [voters, votersOutgoing, learners].map((names) => names.join(NAME_SEPARATOR)).join(LIST_SEPARATOR);
 }
 
 function sortedNames(text: string): MemberId[] | null {
@@ -157,7 +188,11 @@ function sortedNames(text: string): MemberId[] | null {
 }
 
 export function decodeMembership(record: ScannedRecord): Configuration | null {
-  const lists = record.buffer.toString('latin1', record.bodyStart, record.bodyEnd).split(LIST_SEPARATOR);
+  return membershipFrom(record.buffer.toString('latin1', record.bodyStart, record.bodyEnd));
+}
+
+function membershipFrom(text: string): Configuration | null {
+  const lists = text.split(LIST_SEPARATOR);
   const [voters, votersOutgoing, learners] = lists.map(sortedNames);
   if (lists.length !== 3 || !voters || !votersOutgoing || !learners) return null;
   return { voters, votersOutgoing, learners };

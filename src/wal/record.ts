@@ -9,7 +9,9 @@ import { assert } from '../types/assert.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WAL_RECORD_BYTES_MAX } from '../types/limits.ts';
 
+/** Of segments that are made new; recycled ones have version 2. */
 export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION_RECYCLED = 2;
 /** One sector, so that a header is old or new and never half. The same in every version. */
 export const SEGMENT_HEADER_BYTES = 512;
 export const RECORD_HEADER_BYTES = 48;
@@ -18,6 +20,8 @@ const RECORD_ALIGN_BYTES = 8;
 const MAGIC = 'QUORWAL\n';
 const HEADER_CRC_AT = SEGMENT_HEADER_BYTES - 4;
 const NAME_BYTES_MAX = 64;
+const HEADER_FLAGS_AT = 12;
+const HEADER_FLAG_RECYCLED = 1;
 const CLUSTER_AT = 32;
 const MEMBER_AT = CLUSTER_AT + 1 + NAME_BYTES_MAX;
 const PREPARED_AT = 168;
@@ -53,6 +57,8 @@ export interface SegmentHeader {
   readonly preparedBytes: number;
   /** Everything in the segment before, below this offset, was durable when this one was prepared; 0 in the first. */
   readonly previousDurable: number;
+  /** The file held another segment before, and still holds its bytes. Format version 2. */
+  readonly recycled: boolean;
 }
 
 /** A record before it has a place. */
@@ -135,7 +141,8 @@ function readName(source: Buffer, at: number): string {
 export function encodeSegmentHeader(header: SegmentHeader): { readonly bytes: Buffer; readonly tag: number } {
   const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
   bytes.write(MAGIC, 0, 'latin1');
-  bytes.writeUInt32LE(FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(header.recycled ? FORMAT_VERSION_RECYCLED : FORMAT_VERSION, 8);
+  bytes.writeUInt32LE(header.recycled ? HEADER_FLAG_RECYCLED : 0, HEADER_FLAGS_AT);
   writeU64(bytes, header.sequence, 16);
   writeU64(bytes, header.createdMs, 24);
   writeName(bytes, header.clusterId, CLUSTER_AT);
@@ -160,7 +167,9 @@ export function decodeSegmentHeader(source: Uint8Array): HeaderOutcome {
   const tag = checksum(bytes.subarray(0, HEADER_CRC_AT), 0);
   if (tag !== bytes.readUInt32LE(HEADER_CRC_AT)) return { kind: 'bad', reason: 'the CRC of its header is wrong' };
   const version = bytes.readUInt32LE(8);
-  if (version !== FORMAT_VERSION) return { kind: 'version', version };
+  const flags = bytes.readUInt32LE(HEADER_FLAGS_AT);
+  if (version !== FORMAT_VERSION && version !== FORMAT_VERSION_RECYCLED) return { kind: 'version', version };
+  if ((flags & ~HEADER_FLAG_RECYCLED) !== 0) return { kind: 'version', version };
   const header: SegmentHeader = {
     clusterId: readName(bytes, CLUSTER_AT) as ClusterId,
     memberId: readName(bytes, MEMBER_AT) as MemberId,
@@ -168,6 +177,7 @@ export function decodeSegmentHeader(source: Uint8Array): HeaderOutcome {
     createdMs: readU64(bytes, 24),
     preparedBytes: readU64(bytes, PREPARED_AT),
     previousDurable: bytes.readUInt32LE(PREVIOUS_DURABLE_AT),
+    recycled: (flags & HEADER_FLAG_RECYCLED) !== 0,
   };
   return { kind: 'good', header, tag };
 }

@@ -8,15 +8,8 @@ import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
 import type { SegmentLink } from './record-body.ts';
 import { Replay } from './replay.ts';
 import { type Scan, scanSegment } from './scan.ts';
-import {
-  createSegment,
-  isTemporary,
-  LOG_FOLDER,
-  labelOf,
-  type Segment,
-  segmentPath,
-  segmentSequence,
-} from './segment.ts';
+import { isTemporary, LOG_FOLDER, labelOf, newSegment, type Segment, segmentPath, segmentSequence } from './segment.ts';
+import { SegmentPool } from './segment-pool.ts';
 import type { StreamState } from './stream-state.ts';
 import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
 import { keepTorn } from './torn-copy.ts';
@@ -47,6 +40,7 @@ export interface RecoveredLog {
   /** Prepared ahead; its sequence follows. */
   readonly spare: Segment | null;
   readonly position: WritePosition;
+  readonly pool: SegmentPool;
 }
 
 /** Rejects with WalError or with the disk's error; changes nothing on the disk before all of it was found sound. */
@@ -61,9 +55,10 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   for (const name of names) if (isTemporary(name)) await disk.remove(name);
   // A segment may have got its name, and the folder lost power before it was told to keep it.
   await disk.syncFolder(LOG_FOLDER);
+  const pool = new SegmentPool(disk, options);
   if (segments.length === 0) {
     const plan = { sequence: 1, createdMs: Math.floor(clock.wallMs()), previousDurable: 0 };
-    segments.push(await createSegment(disk, options, { ...plan, preparedBytes: options.segmentBytes }));
+    segments.push(await pool.create({ ...plan, preparedBytes: options.segmentBytes }));
   }
   const activeAt = Math.max(
     0,
@@ -79,14 +74,15 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   for (const { label, size, preparedBytes } of segments) {
     if (size < preparedBytes) options.observe?.({ kind: 'shortFile', file: label, bytes: size, preparedBytes });
   }
-  return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position };
+  return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position, pool };
 }
 
-/** Sequence numbers in the folder: from 1, without a gap. */
+/** Sequence numbers in the folder: without a gap. The oldest may be gone: their entries were not needed any more. */
 function sequencesOf(disk: Disk, names: readonly string[]): readonly number[] {
   const sequences = names.flatMap((name) => segmentSequence(name) ?? []).sort((a, b) => a - b);
+  const first = sequences[0] ?? 1;
   for (const [i, sequence] of sequences.entries()) {
-    if (sequence !== i + 1) throw corrupt(labelOf(disk, segmentPath(i + 1)), 0, 'this segment is missing');
+    if (sequence !== first + i) throw corrupt(labelOf(disk, segmentPath(first + i)), 0, 'this segment is missing');
   }
   return sequences;
 }
@@ -102,8 +98,7 @@ async function readHeader(disk: Disk, identity: WalIdentity, sequence: number): 
     const { header, tag } = outcome;
     refuseForeign(label, header, identity);
     if (header.sequence !== sequence) throw corrupt(label, 0, `it is segment ${header.sequence} under another name`);
-    const { preparedBytes, previousDurable } = header;
-    return { sequence, path, label, tag, size: await file.size(), preparedBytes, previousDurable, ranges: new Map() };
+    return newSegment({ ...header, path, label, tag, size: await file.size() });
   } finally {
     await file.close();
   }
@@ -125,7 +120,8 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
   const scans: Scan[] = [];
   for (const [i, segment] of segments.entries()) {
     const before = scans[i - 1];
-    replay.enter(segment, { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 });
+    const oldest = before === undefined && segment.sequence > 1;
+    replay.enter(segment, oldest ? null : { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 });
     const file = await disk.open(segment.path, { create: false });
     try {
       const scan = await scanSegment(file, segment.label, segment.tag, segment.size, (batch) => replay.batch(batch));
@@ -140,7 +136,11 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
 
 /** A segment is written to only after all of the one before it was durable, and prepared only after something was. */
 function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined, next: Segment, scan: Scan): void {
-  if (previous === undefined || before === undefined) return;
+  if (previous === undefined || before === undefined) {
+    const begun = next.sequence === 1 || scan.batches > 0;
+    if (!begun) throw corrupt(next.label, scan.end, 'it is the oldest segment, and its beginning is not intact');
+    return;
+  }
   if (before.batches === 0) throw corrupt(previous.label, before.end, `it is empty, but ${next.label} follows it`);
   if (before.end < next.previousDurable) {
     const proof = `${next.label} was prepared when ${next.previousDurable} bytes of it were durable`;

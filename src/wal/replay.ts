@@ -2,6 +2,7 @@
 import type { Configuration, HardState } from '../raft/types.ts';
 import { must } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId, streamId, term } from '../types/ids.ts';
+import { noteReset, noteTruncation } from './compaction.ts';
 import { corrupt, newerVersion } from './failure.ts';
 import { FLAG_CONFIGURATION, FLAG_LAST_OF_BATCH, FLAG_LZ4, RECORD_TYPE, type ScannedRecord } from './record.ts';
 import {
@@ -9,10 +10,11 @@ import {
   decodeHardState,
   decodeMembership,
   decodeSegmentStart,
+  decodeSnapshotMark,
   type SegmentLink,
 } from './record-body.ts';
-import { noteRange, type Segment } from './segment.ts';
-import { hardStateProblem, StreamState } from './stream-state.ts';
+import { noteStarts, type Segment } from './segment.ts';
+import { hardStateProblem, resetProblem, StreamState } from './stream-state.ts';
 import type { WalOptions } from './types.ts';
 
 const FLAGS_KNOWN = FLAG_LZ4 | FLAG_LAST_OF_BATCH | FLAG_CONFIGURATION;
@@ -28,21 +30,25 @@ export class Replay {
   /** Streams whose description has begun in this batch. */
   readonly #described = new Map<StreamId, Description>();
   #segment: Segment | null = null;
-  #link: SegmentLink = { previousEnd: 0, previousChain: 0 };
+  #link: SegmentLink | null = null;
+  /** Those entered so far. */
+  readonly #segments: Segment[] = [];
   #started = false;
 
   constructor(decodeConfiguration: WalOptions['decodeConfiguration']) {
     this.#decodeConfiguration = decodeConfiguration;
   }
 
-  /** What comes next is from `segment`; the one before it ended as `link` says. */
-  enter(segment: Segment, link: SegmentLink): void {
+  /** What comes next is from `segment`; the one before it ended as `link` says. null: it is not here any more. */
+  enter(segment: Segment, link: SegmentLink | null): void {
     this.#segment = segment;
+    this.#segments.push(segment);
     this.#link = link;
     this.#started = false;
   }
 
   batch(records: readonly ScannedRecord[]): void {
+    const begins = !this.#started;
     for (const record of records) {
       const problem = this.#record(record);
       if (problem !== null) throw corrupt(this.#label(), record.offset, problem);
@@ -51,10 +57,20 @@ export class Replay {
     const first = records[0];
     if (this.#described.size > 0)
       throw corrupt(this.#label(), first?.offset ?? 0, 'a stream is described only in part');
+    if (begins) this.#noteStarts();
+  }
+
+  #noteStarts(): void {
+    const starts = [...this.streams.values()].map((s) => [s.stream, logIndex(s.shape.lastIndex + 1)] as const);
+    noteStarts(this.#current(), new Map(starts));
+  }
+
+  #current(): Segment {
+    return must(this.#segment, 'a segment was entered');
   }
 
   #label(): string {
-    return must(this.#segment, 'a segment was entered').label;
+    return this.#current().label;
   }
 
   /** null, or why the record is impossible here. */
@@ -69,6 +85,8 @@ export class Replay {
         return this.#hardState(record);
       case RECORD_TYPE.truncation:
         return this.#truncation(record);
+      case RECORD_TYPE.snapshotMark:
+        return this.#snapshotMark(record);
       case RECORD_TYPE.membership:
         return this.#membership(record);
       case RECORD_TYPE.position:
@@ -85,6 +103,7 @@ export class Replay {
   #segmentStart(record: ScannedRecord): string | null {
     const link = record.type === RECORD_TYPE.segmentStart ? decodeSegmentStart(record) : null;
     if (link === null) return 'the segment does not start with its start record';
+    if (this.#link === null) return null;
     const { previousEnd, previousChain } = this.#link;
     if (link.previousEnd !== previousEnd || link.previousChain !== previousChain) {
       return `the segment before ended at ${link.previousEnd}, but its records end at ${previousEnd}`;
@@ -129,8 +148,11 @@ export class Replay {
     const { hardState, membership } = this.#describe(record);
     this.#described.delete(stream);
     if (hardState === null || membership === null) return `the start of stream ${stream} is not complete`;
-    if (record.firstIndex !== 1 || membership.index !== 0) return `the beginning of stream ${stream} is missing`;
-    this.streams.set(stream, new StreamState(stream, hardState, membership.configuration));
+    const base = record.firstIndex - 1;
+    if (base < membership.index) return `stream ${stream} starts before the entry that brought its configuration`;
+    if (record.term > hardState.term) return `stream ${stream} goes on in term ${record.term} of ${hardState.term}`;
+    const mark = { index: logIndex(base), term: term(record.term), configuration: membership };
+    this.streams.set(stream, new StreamState(stream, hardState, mark));
     return null;
   }
 
@@ -145,8 +167,24 @@ export class Replay {
     const state = this.streams.get(streamId(record.stream));
     if (state === undefined) return `stream ${record.stream} was never started`;
     const problem = state.shape.truncationProblem(record.firstIndex);
-    if (problem === null) state.truncate(logIndex(record.firstIndex));
-    return problem;
+    if (problem !== null) return problem;
+    state.truncate(logIndex(record.firstIndex));
+    noteTruncation(this.#current(), state.stream, record.firstIndex);
+    return null;
+  }
+
+  #snapshotMark(record: ScannedRecord): string | null {
+    const state = this.streams.get(streamId(record.stream));
+    if (state === undefined) return `stream ${record.stream} was never started`;
+    const found = decodeSnapshotMark(record);
+    if (found === null) return 'the snapshot mark is unreadable';
+    const { mark, keepEntries } = found;
+    if (mark.term > state.hardState.term) return `an image of term ${mark.term} in term ${state.hardState.term}`;
+    const problem = resetProblem(state.shape, mark, keepEntries);
+    if (problem !== null) return problem;
+    state.reset(mark, keepEntries);
+    noteReset(this.#segments, state.stream, logIndex(mark.index + 1), keepEntries);
+    return null;
   }
 
   #entries(record: ScannedRecord): string | null {
@@ -157,9 +195,7 @@ export class Replay {
     const problem = state.shape.appendProblem(firstIndex, count, record.term);
     if (problem !== null) return problem;
     if (record.term > state.hardState.term) return `an entry of term ${record.term} in term ${state.hardState.term}`;
-    const segment = must(this.#segment, 'a segment was entered');
-    state.append(logIndex(firstIndex), count, term(record.term), segment.sequence, record.offset);
-    noteRange(segment, stream, firstIndex, firstIndex + count - 1);
+    state.append(logIndex(firstIndex), count, term(record.term), this.#current().sequence, record.offset);
     return (record.flags & FLAG_CONFIGURATION) === 0 ? null : this.#configurations(state, record);
   }
 
@@ -169,8 +205,22 @@ export class Replay {
     const entries = decodeEntries(record);
     if (entries === null) return 'the entries are unreadable';
     for (const entry of entries) {
-      if (entry.kind === 'configuration') state.configure(entry.index, decode(entry.payload));
+      if (entry.kind !== 'configuration') continue;
+      const configuration = attemptDecode(decode, entry.payload);
+      if (configuration === null) return `the configuration of entry ${entry.index} is unreadable`;
+      state.configure(entry.index, configuration);
     }
+    return null;
+  }
+}
+
+function attemptDecode(
+  decode: NonNullable<WalOptions['decodeConfiguration']>,
+  payload: Uint8Array,
+): Configuration | null {
+  try {
+    return decode(payload);
+  } catch {
     return null;
   }
 }

@@ -2,7 +2,7 @@
 import type { Disk } from '../ports/disk.ts';
 import { DiskError } from '../ports/disk.ts';
 import { assert } from '../types/assert.ts';
-import type { StreamId } from '../types/ids.ts';
+import type { LogIndex, StreamId } from '../types/ids.ts';
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader } from './record.ts';
 import type { WalIdentity } from './types.ts';
 
@@ -15,12 +15,7 @@ const SUFFIX = '.wal';
 const TEMPORARY_SUFFIX = '.tmp';
 const SEQUENCE_DIGITS = 12;
 
-export interface IndexRange {
-  readonly first: number;
-  readonly last: number;
-}
-
-/** One segment. Compaction will drop those whose ranges are covered by a snapshot. */
+/** One segment. What compaction needs to know of it: see `compaction.ts`. */
 export interface Segment {
   readonly sequence: number;
   readonly path: string;
@@ -34,8 +29,32 @@ export interface Segment {
   readonly preparedBytes: number;
   /** What the segment before it held durably at least, as an offset in that one. */
   readonly previousDurable: number;
-  /** Indexes that some record in it holds, by stream; entries that were replaced later included. */
-  readonly ranges: Map<StreamId, IndexRange>;
+  /** Format version 2: what lies behind its records may be left from an earlier life of the file. */
+  readonly recycled: boolean;
+  /** Next index of each stream where the segment begins; null until its first batch is durable. */
+  starts: ReadonlyMap<StreamId, LogIndex> | null;
+  /** First index of each stream if the log began here: as in `starts`, but for resets since. */
+  readonly bases: Map<StreamId, LogIndex>;
+  /** Lowest index from which a record in it replaces entries, by stream. */
+  readonly floors: Map<StreamId, number>;
+}
+
+/** What is known of a segment before its records are. */
+export function newSegment(
+  found: Pick<
+    Segment,
+    'sequence' | 'path' | 'label' | 'tag' | 'size' | 'preparedBytes' | 'previousDurable' | 'recycled'
+  >,
+): Segment {
+  const { sequence, path, label, tag, size, preparedBytes, previousDurable, recycled } = found;
+  const known = { sequence, path, label, tag, size, preparedBytes, previousDurable, recycled };
+  return { ...known, starts: null, bases: new Map(), floors: new Map() };
+}
+
+/** The first batch of the segment is durable. */
+export function noteStarts(segment: Segment, starts: ReadonlyMap<StreamId, LogIndex>): void {
+  segment.starts = starts;
+  for (const [stream, next] of starts) segment.bases.set(stream, next);
 }
 
 export function segmentPath(sequence: number): string {
@@ -57,25 +76,17 @@ export function isTemporary(name: string): boolean {
   return name.endsWith(SUFFIX + TEMPORARY_SUFFIX);
 }
 
-export function noteRange(segment: Segment, stream: StreamId, first: number, last: number): void {
-  const known = segment.ranges.get(stream);
-  if (known === undefined) segment.ranges.set(stream, { first, last });
-  else if (first < known.first || last > known.last) {
-    segment.ranges.set(stream, { first: Math.min(first, known.first), last: Math.max(last, known.last) });
-  }
-}
-
 /**
  * Prepares an empty segment: preallocated and with its header under a temporary name, made durable, and only then
  * given its name, so that a segment that can be seen is whole. Rejects with the disk's error and leaves no file.
  */
 export async function createSegment(disk: Disk, identity: WalIdentity, plan: SegmentPlan): Promise<Segment> {
-  const { sequence, preparedBytes, previousDurable } = plan;
+  const { sequence, preparedBytes } = plan;
   assert(preparedBytes > SEGMENT_HEADER_BYTES, 'a segment has room for records');
   const path = segmentPath(sequence);
   const temporary = path + TEMPORARY_SUFFIX;
   const { clusterId, memberId } = identity;
-  const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, ...plan });
+  const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, ...plan, recycled: false });
   await removeIfThere(disk, temporary);
   const file = await disk.open(temporary, { create: true });
   try {
@@ -90,7 +101,7 @@ export async function createSegment(disk: Disk, identity: WalIdentity, plan: Seg
   await disk.rename(temporary, path);
   await disk.syncFolder(LOG_FOLDER);
   const label = labelOf(disk, path);
-  return { sequence, path, label, tag, size: preparedBytes, preparedBytes, previousDurable, ranges: new Map() };
+  return newSegment({ ...plan, path, label, tag, size: preparedBytes, recycled: false });
 }
 
 export async function removeIfThere(disk: Disk, path: string): Promise<void> {

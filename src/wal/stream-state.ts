@@ -2,32 +2,31 @@
  * What the log says about one stream, built by applying its records in order: at recovery from the files, later by
  * the writer as batches become durable. The same rules judge both.
  */
-import type { Configuration, HardState } from '../raft/types.ts';
+import type { Configuration, HardState, PlacedConfiguration, SnapshotMark } from '../raft/types.ts';
 import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId, type Term } from '../types/ids.ts';
 import { EntryIndex } from './entry-index.ts';
 import { LogShape } from './log-shape.ts';
 import type { RecoveredStream } from './types.ts';
 
-/** A configuration and the entry that brought it; 0: given by the operator. */
-interface PlacedConfiguration {
-  readonly index: LogIndex;
-  readonly configuration: Configuration;
-}
-
 export class StreamState {
   readonly stream: StreamId;
-  readonly shape: LogShape;
   readonly index = new EntryIndex();
+  #shape: LogShape;
   #hardState: HardState;
-  /** Oldest first; a truncation goes back to an older one. */
-  readonly #configurations: PlacedConfiguration[];
+  /** Oldest first; a truncation goes back to an older one. The first is the one in force at the base. */
+  #configurations: PlacedConfiguration[];
 
-  constructor(stream: StreamId, hardState: HardState, configuration: Configuration) {
+  /** Without entries; the next one follows `mark`. */
+  constructor(stream: StreamId, hardState: HardState, mark: SnapshotMark) {
     this.stream = stream;
-    this.shape = LogShape.empty();
+    this.#shape = LogShape.after(mark.index, mark.term);
     this.#hardState = hardState;
-    this.#configurations = [{ index: logIndex(0), configuration }];
+    this.#configurations = [mark.configuration];
+  }
+
+  get shape(): LogShape {
+    return this.#shape;
   }
 
   get hardState(): HardState {
@@ -46,13 +45,13 @@ export class StreamState {
   }
 
   truncate(from: LogIndex): void {
-    this.shape.truncate(from);
+    this.#shape.truncate(from);
     this.index.truncate(from);
     while (this.configuration.index >= from) this.#configurations.pop();
   }
 
   append(first: LogIndex, count: number, entryTerm: Term, segment: number, offset: number): void {
-    this.shape.append(first, count, entryTerm);
+    this.#shape.append(first, count, entryTerm);
     this.index.push(first, segment, offset);
   }
 
@@ -61,14 +60,39 @@ export class StreamState {
     this.#configurations.push({ index, configuration });
   }
 
+  /** Entries before `first` are not needed any more. */
+  compact(first: LogIndex): void {
+    if (first <= this.#shape.firstIndex) return;
+    this.#shape.compact(first);
+    if (first > this.#shape.lastIndex) this.index.clear();
+    else this.index.compact(first);
+    const base = this.#configurations.findLastIndex(({ index }) => index < first);
+    this.#configurations = this.#configurations.slice(Math.max(0, base));
+  }
+
+  /** An image covers everything up to the mark. With `keepEntries` what follows it stays. */
+  reset(mark: SnapshotMark, keepEntries: boolean): void {
+    if (!keepEntries) {
+      this.#shape = LogShape.after(mark.index, mark.term);
+      this.index.clear();
+      this.#configurations = [mark.configuration];
+      return;
+    }
+    // Replay from a later segment may begin behind the mark already.
+    if (mark.index < this.#shape.firstIndex) return;
+    this.compact(logIndex(mark.index + 1));
+    this.#configurations = [mark.configuration, ...this.#configurations.filter(({ index }) => index > mark.index)];
+  }
+
   recovered(): RecoveredStream {
     return {
       stream: this.stream,
       hardState: this.#hardState,
-      configuration: this.configuration.configuration,
-      firstIndex: this.shape.firstIndex,
-      lastIndex: this.shape.lastIndex,
-      spans: [...this.shape.spans],
+      configurations: [...this.#configurations],
+      baseTerm: this.#shape.baseTerm,
+      firstIndex: this.#shape.firstIndex,
+      lastIndex: this.#shape.lastIndex,
+      spans: [...this.#shape.spans],
     };
   }
 }
@@ -78,4 +102,12 @@ export function hardStateProblem(previous: HardState, next: HardState): string |
   if (next.term < previous.term) return `term ${next.term} follows term ${previous.term}`;
   const changed = next.term === previous.term && previous.votedFor !== null && next.votedFor !== previous.votedFor;
   return changed ? `the vote of term ${next.term} changes from ${previous.votedFor} to ${next.votedFor}` : null;
+}
+
+/** Why the stream can not be reset to `mark`, or null: entries are only kept behind an entry that is the mark's. */
+export function resetProblem(shape: LogShape, mark: SnapshotMark, keepEntries: boolean): string | null {
+  if (mark.configuration.index > mark.index) return `its configuration is of entry ${mark.configuration.index}`;
+  if (!keepEntries || mark.index < shape.firstIndex - 1) return null;
+  const known = shape.termAt(mark.index);
+  return known === mark.term ? null : `entry ${mark.index} has term ${known} here, not ${mark.term}`;
 }

@@ -2,12 +2,13 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Disk } from '../ports/disk.ts';
 import { DiskError } from '../ports/disk.ts';
-import type { Configuration, Entry, HardState } from '../raft/types.ts';
+import type { Configuration, Entry, HardState, SnapshotMark } from '../raft/types.ts';
 import { assert, must } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId, term } from '../types/ids.ts';
 import { WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_MIN } from '../types/limits.ts';
+import { firstNeeded, noteReset, noteTruncation } from './compaction.ts';
 import { deviceFailure } from './failure.ts';
-import type { LogShape } from './log-shape.ts';
+import { LogShape } from './log-shape.ts';
 import { type ReadRequest, WalReader } from './reader.ts';
 import { RECORD_TYPE, type RecordDraft } from './record.ts';
 import {
@@ -17,12 +18,21 @@ import {
   positionDraft,
   type SegmentLink,
   segmentStartDraft,
+  snapshotMarkDraft,
   truncationDraft,
 } from './record-body.ts';
 import { type RecoveredLog, recover } from './recovery.ts';
-import { noteRange, type Segment } from './segment.ts';
-import { hardStateProblem, StreamState } from './stream-state.ts';
-import { type RecoveredStream, type Wal, type WalAppend, WalError, type WalOptions } from './types.ts';
+import type { Segment } from './segment.ts';
+import type { SegmentPool } from './segment-pool.ts';
+import { hardStateProblem, resetProblem, StreamState } from './stream-state.ts';
+import {
+  type HardStateCopy,
+  type RecoveredStream,
+  type Wal,
+  type WalAppend,
+  WalError,
+  type WalOptions,
+} from './types.ts';
 import { WalWriter } from './writer.ts';
 
 /**
@@ -42,7 +52,7 @@ export async function openWal(disk: Disk, clock: Clock, options: WalOptions): Pr
 
 /** A stream as it will be when everything in the queue is durable: what the next append has to follow. */
 interface QueuedView {
-  readonly shape: LogShape;
+  shape: LogShape;
   hardState: HardState;
   /** First replaced index of each append that is not durable yet, in order. */
   readonly replacing: number[];
@@ -57,7 +67,13 @@ class SegmentedWal implements Wal {
   readonly #writer: WalWriter;
   readonly #reader: WalReader;
   readonly #reads = new Map<ReadRequest, Promise<unknown>>();
+  /** By sequence; shared with the writer and the reader. */
+  readonly #segments: Segment[];
+  readonly #pool: SegmentPool;
+  #compacting: Promise<unknown> = Promise.resolve();
   #lastAppend: Promise<void> = Promise.resolve();
+  /** The last copy of a hard state. They are written in order. */
+  #copied: Promise<void> = Promise.resolve();
   #closing: Promise<void> | null = null;
 
   constructor(disk: Disk, clock: Clock, options: WalOptions, log: RecoveredLog) {
@@ -66,16 +82,68 @@ class SegmentedWal implements Wal {
     const states = sortedStates(log.streams);
     for (const state of states) this.#queued.set(state.stream, viewOf(state));
     this.streams = states.map((state) => state.recovered());
+    this.#segments = log.segments;
+    this.#pool = log.pool;
     this.#writer = new WalWriter(disk, clock, options, log, (link) => this.#startRecords(link));
     this.#reader = new WalReader(disk, log.segments);
   }
 
-  async bootstrap(stream: StreamId, configuration: Configuration): Promise<void> {
+  get spaceLow(): boolean {
+    return this.#writer.spaceLow;
+  }
+
+  async probeSpace(): Promise<boolean> {
+    this.#refuseWhenClosed();
+    return this.#writer.probeSpace();
+  }
+
+  bootstrap(stream: StreamId, configuration: Configuration): Promise<void> {
+    const placed = { index: logIndex(0), configuration };
+    const mark = { index: logIndex(0), term: term(0), configuration: placed };
+    return this.start(stream, { term: term(0), votedFor: null }, mark);
+  }
+
+  async start(stream: StreamId, hardState: HardState, mark: SnapshotMark): Promise<void> {
     this.#refuseWhenClosed();
     assert(!this.#queued.has(stream), `stream ${stream} is started once`);
-    const state = new StreamState(stream, { term: term(0), votedFor: null }, configuration);
+    assert(mark.term <= hardState.term, `an image of term ${mark.term} in term ${hardState.term}`);
+    assert(mark.configuration.index <= mark.index, 'the configuration was in force at the mark');
+    const state = new StreamState(stream, hardState, mark);
     this.#queued.set(stream, viewOf(state));
-    await this.#submit(describe(state), () => this.#states.set(stream, state));
+    await this.#submit(describe(state), () => this.#states.set(stream, state), { stream, hardState });
+  }
+
+  async reset(stream: StreamId, mark: SnapshotMark, keepEntries: boolean): Promise<void> {
+    this.#refuseWhenClosed();
+    const queued = must(this.#queued.get(stream), `stream ${stream} was started`);
+    const problem = resetProblem(queued.shape, mark, keepEntries);
+    assert(problem === null, `stream ${stream} is reset to entry ${mark.index}: ${problem}`);
+    assert(mark.term <= queued.hardState.term, `an image of term ${mark.term} in term ${queued.hardState.term}`);
+    if (!keepEntries) {
+      queued.shape = LogShape.after(mark.index, mark.term);
+      queued.replacing.push(logIndex(0));
+      this.#cancelReads(stream, 0);
+    } else if (mark.index >= queued.shape.firstIndex) queued.shape.compact(logIndex(mark.index + 1));
+    const draft = snapshotMarkDraft(stream, mark, keepEntries);
+    await this.#submit([draft], () => this.#commitReset(stream, mark, keepEntries));
+  }
+
+  compact(upTo: ReadonlyMap<StreamId, LogIndex>): Promise<ReadonlyMap<StreamId, LogIndex>> {
+    this.#refuseWhenClosed();
+    const compacted = this.#compacting.then(() => this.#compact(upTo));
+    this.#compacting = compacted.catch(() => undefined);
+    return compacted;
+  }
+
+  bytesAfter(stream: StreamId, index: LogIndex): number {
+    const state = this.#states.get(stream);
+    if (state === undefined || index >= state.shape.lastIndex) return 0;
+    const first = logIndex(Math.max(index + 1, state.shape.firstIndex));
+    const { segment, offset } = state.index.address(state.index.find(first));
+    let bytes = -offset;
+    for (const { sequence, size } of this.#segments) if (sequence >= segment) bytes += size;
+    const active = must(this.#segments.at(-1), 'a log has a segment');
+    return bytes - active.size + this.#writer.end;
   }
 
   async append(append: WalAppend): Promise<void> {
@@ -91,7 +159,7 @@ class SegmentedWal implements Wal {
     if (replacing !== null) drafts.push(truncationDraft(append.stream, replacing));
     drafts.push(...entryDrafts(append.stream, entries, this.#options.compressBytesMin));
     this.#enqueue(queued, append, drafts, replacing);
-    await this.#submit(drafts, (segment, offsets) => this.#commit(append, drafts, segment, offsets));
+    await this.#submit(drafts, (segment, offsets) => this.#commit(append, drafts, segment, offsets), append);
   }
 
   async read(stream: StreamId, from: LogIndex, to: LogIndex, bytesMax: number): Promise<readonly Entry[]> {
@@ -119,8 +187,10 @@ class SegmentedWal implements Wal {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#reads.values());
+    await this.#compacting;
     await this.#writer.close();
     await this.#reader.close();
+    await this.#options.hardStateCopy?.close();
   }
 
   #refuseWhenClosed(): void {
@@ -128,8 +198,21 @@ class SegmentedWal implements Wal {
     if (this.#closing !== null) throw new WalError('closed', '', 0, 'the log is closed: open it again to use it.');
   }
 
-  #submit(drafts: readonly RecordDraft[], commit: (segment: Segment, offsets: readonly number[]) => void) {
-    this.#lastAppend = this.#writer.submit(drafts, commit);
+  /** Resolves when the batch, the copy of its hard state, and both of all earlier ones are durable. */
+  #submit(
+    drafts: readonly RecordDraft[],
+    commit: (segment: Segment, offsets: readonly number[]) => void,
+    vote?: { readonly stream: StreamId; readonly hardState: HardState | null },
+  ): Promise<void> {
+    const copy = this.#options.hardStateCopy;
+    const written = this.#writer.submit(drafts, commit);
+    if (copy === undefined) {
+      this.#lastAppend = written;
+      return written;
+    }
+    const hardState = vote?.hardState ?? null;
+    if (vote !== undefined && hardState !== null) this.#copied = this.#copyHardState(copy, vote.stream, hardState);
+    this.#lastAppend = Promise.all([this.#copied, written]).then(() => undefined);
     return this.#lastAppend;
   }
 
@@ -158,9 +241,7 @@ class SegmentedWal implements Wal {
     if (replacing !== null) {
       queued.shape.truncate(replacing);
       queued.replacing.push(replacing);
-      for (const read of this.#reads.keys()) {
-        if (read.stream === append.stream) read.replacedFrom = Math.min(read.replacedFrom, replacing);
-      }
+      this.#cancelReads(append.stream, replacing);
     }
     for (const { type, firstIndex, count, term: entryTerm } of drafts) {
       if (type === RECORD_TYPE.entries) queued.shape.append(logIndex(firstIndex), count, term(entryTerm));
@@ -175,15 +256,71 @@ class SegmentedWal implements Wal {
     for (const [i, { type, firstIndex, count, term: entryTerm }] of drafts.entries()) {
       if (type === RECORD_TYPE.truncation) {
         state.truncate(logIndex(firstIndex));
+        noteTruncation(segment, stream, firstIndex);
         this.#queued.get(stream)?.replacing.shift();
       } else if (type === RECORD_TYPE.entries) {
         const offset = must(offsets[i], 'a record has a place');
         state.append(logIndex(firstIndex), count, term(entryTerm), segment.sequence, offset);
-        noteRange(segment, stream, firstIndex, firstIndex + count - 1);
       }
     }
     for (const entry of append.entries) {
       if (entry.kind === 'configuration') state.configure(entry.index, this.#decodeConfiguration(entry));
+    }
+  }
+
+  #commitReset(stream: StreamId, mark: SnapshotMark, keepEntries: boolean): void {
+    const state = must(this.#states.get(stream), 'the stream was started before');
+    this.#cancelReads(stream, 0);
+    if (!keepEntries) this.#queued.get(stream)?.replacing.shift();
+    state.reset(mark, keepEntries);
+    noteReset(this.#segments, stream, logIndex(mark.index + 1), keepEntries);
+  }
+
+  /** Reads under way that want entries from `from` on give none of them (they are told when they look next). */
+  #cancelReads(stream: StreamId, from: number): void {
+    for (const read of this.#reads.keys()) {
+      if (read.stream === stream) read.replacedFrom = Math.min(read.replacedFrom, from);
+    }
+  }
+
+  async #compact(upTo: ReadonlyMap<StreamId, LogIndex>): Promise<ReadonlyMap<StreamId, LogIndex>> {
+    const begin = firstNeeded(this.#segments, this.#states, upTo);
+    const gone = this.#segments.splice(0, begin);
+    const oldest = must(this.#segments[0], 'a log has a segment');
+    for (const state of gone.length === 0 ? [] : this.#states.values()) {
+      const first = oldest.bases.get(state.stream);
+      if (first === undefined || first <= state.shape.firstIndex) continue;
+      for (const [read] of this.#reads) if (read.stream === state.stream && read.from < first) read.replacedFrom = 0;
+      state.compact(first);
+      const queued = must(this.#queued.get(state.stream), 'the stream was started');
+      if (first > queued.shape.firstIndex && first <= queued.shape.lastIndex + 1) queued.shape.compact(first);
+    }
+    if (gone.length > 0) await this.#release(gone, oldest.sequence);
+    return new Map([...this.#states.values()].map(({ stream, shape }) => [stream, shape.firstIndex]));
+  }
+
+  /** Oldest first, and each durably before the next: what a crash leaves has no gap. */
+  async #release(gone: readonly Segment[], firstSequence: number): Promise<void> {
+    await Promise.allSettled(this.#reads.values());
+    try {
+      for (const segment of gone) {
+        await this.#reader.forget(segment);
+        await this.#pool.release(segment);
+      }
+    } catch (error) {
+      this.#writer.abort(error);
+      throw this.#writer.failure ?? error;
+    }
+    this.#options.observe?.({ kind: 'compacted', segments: gone.length, firstSequence });
+  }
+
+  /** A copy that can not be written stops the log: what it would acknowledge is not durable in both. */
+  async #copyHardState(copy: HardStateCopy, stream: StreamId, hardState: HardState): Promise<void> {
+    try {
+      await copy.write(stream, hardState);
+    } catch (error) {
+      this.#writer.abort(error);
+      throw this.#writer.failure ?? error;
     }
   }
 

@@ -11,12 +11,15 @@ import type { Clock } from '../ports/clock.ts';
 import type { Disk, DiskFile } from '../ports/disk.ts';
 import { DiskError } from '../ports/disk.ts';
 import { assert, must } from '../types/assert.ts';
+import type { LogIndex, StreamId } from '../types/ids.ts';
+import { logIndex, streamId } from '../types/ids.ts';
 import { WAL_GROUP_BYTES_MAX, WAL_UNSYNCED_BYTES_MAX } from '../types/limits.ts';
 import { deviceFailure } from './failure.ts';
-import { encodeRecord, type RecordDraft, recordBytes, SEGMENT_HEADER_BYTES } from './record.ts';
+import { encodeRecord, RECORD_TYPE, type RecordDraft, recordBytes, SEGMENT_HEADER_BYTES } from './record.ts';
 import type { SegmentLink } from './record-body.ts';
 import type { RecoveredLog } from './recovery.ts';
-import { createSegment, type Segment } from './segment.ts';
+import { noteStarts, type Segment } from './segment.ts';
+import type { SegmentPool } from './segment-pool.ts';
 import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
 import type { WalOptions } from './types.ts';
 
@@ -47,6 +50,7 @@ export class WalWriter {
   readonly #options: WalOptions;
   readonly #startRecords: StartRecords;
   readonly #segments: Segment[];
+  readonly #pool: SegmentPool;
   #active: Segment;
   #file: DiskFile;
   /** End of what was written, and of the mark that is being written. */
@@ -59,9 +63,14 @@ export class WalWriter {
   #marked: boolean;
   #marking: Promise<void> | null = null;
   #spare: Segment | null;
-  #preparing: Promise<void> | null = null;
-  /** The disk had no room for a spare segment: tried again only when it is needed. */
-  #spareRefused = false;
+  #preparing: Promise<unknown> | null = null;
+  /** The disk had no room for another segment: tried again when it is needed, and by `probeSpace`. */
+  #spaceLow = false;
+  /** Woken when there may be room again. */
+  #roomWaiter: (() => void) | null = null;
+  #closing = false;
+  /** Where each stream goes on at the start of the active segment, until that is durable. */
+  #starts: ReadonlyMap<StreamId, LogIndex> = new Map();
   #queue: Batch[] = [];
   #writing: readonly Batch[] = [];
   #unsynced: Batch[] = [];
@@ -76,6 +85,7 @@ export class WalWriter {
     this.#options = options;
     this.#startRecords = startRecords;
     this.#segments = log.segments;
+    this.#pool = log.pool;
     this.#spare = log.spare;
     const { segment, file, end, durable, chain, empty, link, marked } = log.position;
     this.#active = segment;
@@ -90,6 +100,28 @@ export class WalWriter {
 
   get failure(): Error | null {
     return this.#failure;
+  }
+
+  get spaceLow(): boolean {
+    return this.#spaceLow;
+  }
+
+  /** Bytes of the active segment that records take. */
+  get end(): number {
+    return this.#end;
+  }
+
+  /** The first failure is final (WR3). */
+  abort(error: unknown): void {
+    this.#fail(error);
+  }
+
+  /** Tries again to find room for a segment. Resolves with whether it is still missing. */
+  async probeSpace(): Promise<boolean> {
+    if (!this.#spaceLow || this.#failure !== null || this.#closing) return this.#spaceLow;
+    this.#preparing ??= this.#prepareSpare();
+    await this.#preparing;
+    return this.#spaceLow;
   }
 
   /** Queues one batch. Resolves when it is durable and `commit` has run; rejects after a failure (WR3). */
@@ -107,6 +139,8 @@ export class WalWriter {
 
   /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
   async close(): Promise<void> {
+    this.#closing = true;
+    this.#roomWaiter?.();
     await this.#idle();
     if (this.#failure === null) await this.#syncMark().catch((error: unknown) => this.#fail(error));
     await this.#file.close();
@@ -114,7 +148,7 @@ export class WalWriter {
 
   async #idle(): Promise<void> {
     for (;;) {
-      const lane = this.#writeLane ?? this.#syncLane ?? this.#marking ?? this.#preparing;
+      const lane: Promise<unknown> | null = this.#writeLane ?? this.#syncLane ?? this.#marking ?? this.#preparing;
       if (lane === null) return;
       await lane;
     }
@@ -185,6 +219,7 @@ export class WalWriter {
       return offset;
     };
     for (const [i, draft] of start.entries()) put(draft, i === start.length - 1);
+    if (start.length > 0) this.#starts = startsOf(start);
     for (const batch of batches) {
       const last = batch.drafts.length - 1;
       batch.offsets = batch.drafts.map((draft, i) => put(draft, i === last));
@@ -217,6 +252,7 @@ export class WalWriter {
     if (this.#failure !== null) return;
     const durationMs = this.#clock.monotonicMs() - startMs;
     this.#durable = end;
+    if (segment.starts === null) noteStarts(segment, this.#starts);
     let records = 0;
     for (const batch of batches) {
       records += batch.drafts.length;
@@ -267,24 +303,47 @@ export class WalWriter {
   /** Half of the segment is used: prepare the next one, so that the change does not stall the hot path. */
   #prepareAhead(): void {
     if (this.#durable * 2 < this.#active.size || this.#spare !== null) return;
-    if (this.#preparing !== null || this.#spareRefused) return;
+    if (this.#preparing !== null || this.#spaceLow) return;
     this.#preparing = this.#prepareSpare();
   }
 
-  async #prepareSpare(): Promise<void> {
+  /** Resolves with what refused it, if there was no room. */
+  async #prepareSpare(): Promise<unknown> {
+    let refused: unknown = null;
     try {
-      this.#spare = await this.#create();
+      this.#spare ??= await this.#create();
+      this.#noteSpace(false);
     } catch (error) {
-      if (error instanceof DiskError && error.code === 'no_space') this.#spareRefused = true;
+      refused = error;
+      if (noSpace(error)) this.#noteSpace(true);
       else this.#fail(error);
     }
     this.#preparing = null;
+    return refused;
+  }
+
+  #noteSpace(low: boolean): void {
+    if (!low) this.#roomWaiter?.();
+    if (this.#spaceLow === low) return;
+    this.#spaceLow = low;
+    this.#options.observe?.({ kind: 'space', low });
+  }
+
+  /** Resolves when there may be room again. The log is full meanwhile; rejects with `error` when it is being closed. */
+  async #room(error: unknown): Promise<void> {
+    this.#noteSpace(true);
+    if (this.#closing) throw error;
+    await new Promise<void>((resolve) => {
+      this.#roomWaiter = resolve;
+    });
+    this.#roomWaiter = null;
+    if (this.#closing) throw error;
   }
 
   #create(): Promise<Segment> {
     const createdMs = Math.floor(this.#clock.wallMs());
     const plan = { sequence: this.#active.sequence + 1, createdMs, previousDurable: this.#durable };
-    return createSegment(this.#disk, this.#options, { ...plan, preparedBytes: this.#options.segmentBytes });
+    return this.#pool.create({ ...plan, preparedBytes: this.#options.segmentBytes });
   }
 
   /** The next batch does not fit: an empty segment grows, a used one gives way to the next (WR2). */
@@ -299,17 +358,29 @@ export class WalWriter {
   async #grow(): Promise<void> {
     const start = this.#startRecords(this.#link).reduce((sum, draft) => sum + recordBytes(draft), 0);
     const size = this.#end + start + must(this.#queue[0], 'a batch waits').bytes + SYNC_MARK_BYTES;
-    await this.#file.allocate(size);
+    for (;;) {
+      try {
+        await this.#file.allocate(size);
+        break;
+      } catch (error) {
+        if (!noSpace(error)) throw error;
+        await this.#room(error);
+      }
+    }
+    this.#noteSpace(false);
     await this.#file.sync();
     this.#active.size = size;
   }
 
   async #enterNext(): Promise<void> {
-    await this.#preparing;
-    if (this.#failure !== null) return;
-    const next = this.#spare ?? (await this.#create());
+    while (this.#spare === null) {
+      this.#preparing ??= this.#prepareSpare();
+      const refused = await this.#preparing;
+      if (this.#failure !== null) return;
+      if (this.#spare === null) await this.#room(refused);
+    }
+    const next = this.#spare;
     this.#spare = null;
-    this.#spareRefused = false;
     const file = await this.#disk.open(next.path, { create: false });
     await this.#syncMark();
     await this.#file.close();
@@ -338,4 +409,14 @@ export class WalWriter {
     this.#queue = [];
     for (const batch of waiting) batch.reject(failure);
   }
+}
+
+function noSpace(error: unknown): boolean {
+  return error instanceof DiskError && error.code === 'no_space';
+}
+
+/** What the start records of a segment say: where each stream goes on. */
+function startsOf(start: readonly RecordDraft[]): ReadonlyMap<StreamId, LogIndex> {
+  const positions = start.filter(({ type }) => type === RECORD_TYPE.position);
+  return new Map(positions.map(({ stream, firstIndex }) => [streamId(stream), logIndex(firstIndex)]));
 }

@@ -4,6 +4,7 @@ import {
   decodeSegmentHeader,
   encodeSegmentHeader,
   FORMAT_VERSION,
+  FORMAT_VERSION_RECYCLED,
   SEGMENT_HEADER_BYTES,
 } from '../../src/wal/record.ts';
 import { segmentPath } from '../../src/wal/segment.ts';
@@ -165,11 +166,25 @@ describe('W4: damage before acknowledged data is never cut', () => {
 
   it('a missing segment is found', async () => {
     const disk = await longLog();
-    for (const path of [FIRST, SECOND]) {
+    for (const path of [SECOND, THIRD]) {
       const copy = disk.copy();
       copy.delete(path);
       await expectCorrupt(copy, path);
     }
+  });
+
+  it('a missing first segment shows as a log that begins later, for the tables to judge', async () => {
+    const disk = await longLog();
+    disk.delete(FIRST);
+    const [stream] = (await open(disk, SMALL)).streams;
+    expect(stream?.firstIndex).toBeGreaterThan(20);
+    expect(stream?.lastIndex).toBe(250);
+  });
+
+  it('the oldest segment that is left after compaction can not be empty', async () => {
+    const disk = await longLog();
+    for (const path of disk.paths().slice(0, -1)) disk.delete(path);
+    await expectCorrupt(disk, 'only the spare is left');
   });
 
   it('an empty segment before others is found', async () => {
@@ -246,6 +261,7 @@ describe('D4: a record is accepted only where it was written', () => {
       createdMs: 1,
       preparedBytes: SMALL.segmentBytes,
       previousDurable: 0,
+      recycled: false,
     });
     const recycled = old.bytes(FIRST);
     const header = decodeSegmentHeader(recycled);
@@ -298,9 +314,10 @@ describe('identity and version', () => {
       createdMs: 1,
       preparedBytes: SMALL.segmentBytes,
       previousDurable: 0,
+      recycled: false,
     });
     expect(header.readUInt32LE(8)).toBe(FORMAT_VERSION);
-    header.writeUInt32LE(FORMAT_VERSION + 1, 8);
+    header.writeUInt32LE(FORMAT_VERSION_RECYCLED + 1, 8);
     const crc = await import('crc-32');
     header.writeUInt32LE(crc.default.buf(header.subarray(0, 508), 0) >>> 0, 508);
     bytes.set(header);

@@ -236,20 +236,65 @@ describe('a full disk', () => {
     }
   }
 
-  it('stops the log when it needs a new segment, cleanly, and loses nothing', async () => {
+  /** Fills the log until it waits for room. */
+  async function full(disk: MemoryDisk, events: WalEvent[] = []): Promise<{ wal: Wal; done: number[]; all: Promise<unknown> }> {
+    const wal = await open(disk, SMALL, events);
+    await wal.bootstrap(STREAM, CONFIGURATION);
+    await wal.append({ stream: STREAM, hardState: hardState(1), entries: [] });
+    disk.before = failing('allocate', 'no_space');
+    const done: number[] = [];
+    const appends = Array.from({ length: 300 }, (_, i) => append(wal, i + 1).then(() => done.push(i + 1)));
+    const all = Promise.all(appends);
+    all.catch(() => undefined);
+    for (let turn = 0; turn < 200; turn += 1) await flush();
+    expect(done.length).toBeGreaterThan(50);
+    expect(done.length).toBeLessThan(300);
+    return { wal, done, all };
+  }
+
+  it('W5: is said, and what has no room waits until there is some', async () => {
+    const disk = new MemoryDisk();
+    const events: WalEvent[] = [];
+    const { wal, all } = await full(disk, events);
+    expect(wal.spaceLow).toBe(true);
+    expect(events.filter(({ kind }) => kind === 'space')).toEqual([{ kind: 'space', low: true }]);
+    expect(await wal.probeSpace()).toBe(true);
+    expect(show(await wal.read(STREAM, logIndex(1), logIndex(1), 100))).toHaveLength(1);
+    disk.before = () => undefined;
+    expect(await wal.probeSpace()).toBe(false);
+    await all;
+    expect(wal.spaceLow).toBe(false);
+    expect(events.filter(({ kind }) => kind === 'space')).toHaveLength(2);
+    await wal.close();
+    expect((await reopened(disk, SMALL))?.entries).toHaveLength(300);
+  });
+
+  it('W5: is said before the segment in use is full, so that what must go on has room', async () => {
     const disk = new MemoryDisk();
     const wal = await openStarted(disk, SMALL);
     disk.before = failing('allocate', 'no_space');
-    const { acknowledged, error } = await fill(wal);
-    expect(acknowledged).toBeGreaterThan(50);
-    expect(error).toMatchObject({ problem: 'device', message: expect.stringMatching(/disk is full: free space/) });
-    expect(disk.paths()).toHaveLength(1);
+    let index = 1;
+    for (; !wal.spaceLow; index += 1) await append(wal, index).then(flush);
+    for (let inTerm = 2; inTerm < 20; inTerm += 1) {
+      await wal.append({ stream: STREAM, hardState: hardState(inTerm, 'b'), entries: [] });
+    }
+    expect(wal.spaceLow).toBe(true);
+  });
+
+  it('W5: closing does not wait for room, and loses nothing that was acknowledged', async () => {
+    const disk = new MemoryDisk();
+    const { wal, done, all } = await full(disk);
     await wal.close();
+    await expect(all).rejects.toMatchObject({
+      problem: 'device',
+      message: expect.stringMatching(/disk is full: free space/),
+    });
+    expect(disk.paths()).toHaveLength(1);
     disk.before = () => undefined;
     disk.crash(() => false);
     const after = await open(disk, SMALL);
-    expect(after.streams[0]?.lastIndex).toBe(acknowledged);
-    await append(after, acknowledged + 1);
+    expect(after.streams[0]?.lastIndex).toBe(done.length);
+    await append(after, done.length + 1);
     expect(disk.paths()).toHaveLength(2);
   });
 

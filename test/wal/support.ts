@@ -126,7 +126,8 @@ export function show(list: readonly Entry[]): string[] {
 export async function contents(wal: Wal, stream: StreamId = STREAM): Promise<Contents | null> {
   const recovered = wal.streams.find((candidate) => candidate.stream === stream);
   if (recovered === undefined) return null;
-  const { firstIndex, lastIndex, configuration } = recovered;
+  const { firstIndex, lastIndex } = recovered;
+  const configuration = recovered.configurations.at(-1)?.configuration ?? CONFIGURATION;
   const found = await wal.read(stream, firstIndex, ALL_INDEXES, Number.MAX_SAFE_INTEGER);
   if (found.length !== lastIndex - firstIndex + 1) throw new Error(`read ${found.length} of ${lastIndex} entries`);
   return { hardState: recovered.hardState, configuration, entries: show(found) };

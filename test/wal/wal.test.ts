@@ -47,7 +47,8 @@ describe('W1 W2: what is appended is there after a restart', () => {
       {
         stream: STREAM,
         hardState: hardState(4),
-        configuration: CONFIGURATION,
+        configurations: [{ index: 0, configuration: CONFIGURATION }],
+        baseTerm: 0,
         firstIndex: 1,
         lastIndex: 4,
         spans: [
@@ -134,7 +135,7 @@ describe('W1 W2: what is appended is there after a restart', () => {
     await wal.append({ stream: STREAM, hardState: hardState(2), entries: [entry(2, 2, 'x')] });
     await wal.close();
     const after = await open(disk, { decodeConfiguration });
-    expect(after.streams[0]?.configuration.voters).toEqual(['a', 'b']);
+    expect(after.streams[0]?.configurations.at(-1)?.configuration.voters).toEqual(['a', 'b']);
     await expect(open(disk)).rejects.toMatchObject({ problem: 'version' });
   });
 });
