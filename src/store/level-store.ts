@@ -1,37 +1,39 @@
 /**
- * The mirror of the tables in LevelDB, all streams of a member in one database.
+ * The mirror of the tables in LevelDB, all streams of a member in one database. Layout: `FORMAT.md`.
  *
- * Keys: `format` holds the version of this layout; `member` whose store it is; `<stream, 16 digits> index` the applied index; and
- * `<stream, 16 digits> row <table> <key>` a row. The index sorts before the rows, so that one iterator, which is one
- * consistent state, reads both.
+ * Invariants:
+ * L1  What changes the database runs one after the other, in the order of the calls.
+ * L2  The index record of a stream names the generation whose rows belong to it; rows of others are leftovers, removed in the
+ *     background, at the latest after the next open.
+ * L3  A generation is never used twice while rows of it are left.
+ * L4  After a write that failed for want of space, those that were called behind it fail as well: no hole.
  */
-import { Level } from 'level';
-import type { RowChange, StoredRow } from '../machine/types.ts';
+import type { RowChange } from '../machine/types.ts';
+import type { SnapshotMark } from '../raft/types.ts';
 import { assert, InvariantError } from '../types/assert.ts';
-import { type ClusterId, type LogIndex, logIndex, type MemberId, type StreamId } from '../types/ids.ts';
-import type { Store } from './types.ts';
+import { type ClusterId, logIndex, type MemberId, type StreamId, streamId } from '../types/ids.ts';
+import { Database, type Put } from './database.ts';
+import {
+  decodeIndex,
+  encodeIndex,
+  FORMAT_1,
+  FORMAT_2,
+  FORMAT_KEY,
+  generationOf,
+  type IndexRecord,
+  indexKey,
+  MEMBER_KEY,
+  rowKey,
+  rowRange,
+  STREAMS_END,
+  streamRange,
+} from './layout.ts';
+import { LevelImage } from './level-image.ts';
+import { corrupt, foreign, otherFormat, StoreError } from './store-error.ts';
+import type { Staging, Store, StoredState, StoreImage } from './types.ts';
 
-const FORMAT_KEY = 'format';
-const FORMAT = 'quorate-store-1';
-const MEMBER_KEY = 'member';
-/** Rows read from LevelDB at a time. */
-const LOAD_ROWS = 1_000;
-
-export type StoreErrorCode = 'locked' | 'permission' | 'corrupt' | 'format' | 'foreign' | 'io';
-
-/** The store cannot be used; the message says where and what to do. */
-export class StoreError extends Error {
-  override readonly name = 'StoreError';
-  readonly code: StoreErrorCode;
-  readonly path: string;
-  constructor(code: StoreErrorCode, path: string, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-    this.path = path;
-  }
-}
-
-type Database = Level<string, string>;
+/** Leftover rows removed in one go; writes come in between. */
+const REMOVED_ROWS = 1_000;
 
 /** Whose tables the store mirrors. */
 export interface StoreOwner {
@@ -39,100 +41,198 @@ export interface StoreOwner {
   readonly memberId: MemberId;
 }
 
-/** Opens the store in folder `path`, made if absent and then the owner's. Rejects with {@link StoreError}. */
-export async function openLevelStore(path: string, owner: StoreOwner): Promise<Store> {
-  const database: Database = new Level(path, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
-  try {
-    await database.open();
-  } catch (cause) {
-    throw describe(path, cause);
-  }
-  try {
-    await checkOwner(path, database, owner);
-  } catch (cause) {
-    await database.close();
-    throw cause instanceof StoreError ? cause : describe(path, cause);
-  }
-  return new LevelStore(path, database);
+interface Staged extends Staging {
+  readonly generation: number;
 }
 
-async function checkOwner(path: string, database: Database, { clusterId, memberId }: StoreOwner): Promise<void> {
-  const [format, member] = await database.getMany([FORMAT_KEY, MEMBER_KEY]);
-  if (format !== undefined && format !== FORMAT) throw otherFormat(path, format);
+interface StreamState {
+  /** null: nothing was written yet. */
+  record: IndexRecord | null;
+  /** Never used, and above all that were (L3). */
+  nextGeneration: number;
+  staging: Staged | null;
+  /** Counts failures for want of space: a write that was called before the last one is not carried out (L4). */
+  failures: number;
+  failure: StoreError | null;
+}
+
+/** Opens the store in folder `path`, made if absent and then the owner's. Rejects with `StoreError`. */
+export async function openLevelStore(path: string, owner: StoreOwner): Promise<Store> {
+  const database = await Database.open(path);
+  try {
+    const format = await checkOwner(path, database, owner);
+    const store = new LevelStore(path, database, format);
+    await store.recover();
+    return store;
+  } catch (cause) {
+    await database.close();
+    throw cause;
+  }
+}
+
+async function checkOwner(path: string, database: Database, { clusterId, memberId }: StoreOwner): Promise<string> {
+  const [format, member] = [await database.get(FORMAT_KEY), await database.get(MEMBER_KEY)];
+  if (format !== undefined && format !== FORMAT_1 && format !== FORMAT_2) throw otherFormat(path, format, FORMAT_2);
   const own = `member ${memberId} of cluster ${clusterId}`;
   if (member !== undefined && member !== own) throw foreign(path, member, own);
-  if (format !== undefined && member !== undefined) return;
-  await database.batch([
-    { type: 'put', key: FORMAT_KEY, value: FORMAT },
-    { type: 'put', key: MEMBER_KEY, value: own },
+  if (format !== undefined && member !== undefined) return format;
+  await database.write([
+    { key: FORMAT_KEY, value: FORMAT_2 },
+    { key: MEMBER_KEY, value: own },
   ]);
+  return FORMAT_2;
 }
 
 class LevelStore implements Store {
   readonly #path: string;
   readonly #database: Database;
-  /** Last write of each stream, settled or not: the next one waits for it. */
-  readonly #tails = new Map<StreamId, Promise<void>>();
-  /** Index of the last write accepted, once it is known. */
-  readonly #indexes = new Map<StreamId, LogIndex>();
-  /** The first failed write. Later ones would leave a hole, so there are none (W5). */
-  #failure: StoreError | null = null;
+  /** What is in the database; format 1 becomes 2 with the first write. */
+  #format: string;
+  readonly #streams = new Map<StreamId, StreamState>();
+  readonly #images = new Set<LevelImage>();
+  /** Settles, and never rejects, when everything called so far is done (L1). */
+  #tail: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | null = null;
 
-  constructor(path: string, database: Database) {
+  constructor(path: string, database: Database, format: string) {
     this.#path = path;
     this.#database = database;
+    this.#format = format;
   }
 
-  async load(stream: StreamId): Promise<{ readonly appliedIndex: LogIndex; readonly rows: readonly StoredRow[] }> {
-    assert(this.#closing === null, 'the store is open');
-    await this.#tails.get(stream);
-    const prefix = `${streamKey(stream)} `;
-    const iterator = this.#database.iterator({ gt: prefix, lt: `${streamKey(stream)}!` });
-    const rows: StoredRow[] = [];
-    let appliedIndex = logIndex(0);
-    try {
-      for (let page = await iterator.nextv(LOAD_ROWS); page.length > 0; page = await iterator.nextv(LOAD_ROWS)) {
-        for (const [key, value] of page) {
-          if (key === indexKey(stream)) appliedIndex = parseIndex(this.#path, value);
-          else rows.push(parseRow(this.#path, prefix, key, value));
+  /** Reads the index records, and sets about removing what a crash left. */
+  async recover(): Promise<void> {
+    const range = { gt: '', lt: STREAMS_END };
+    for (
+      let key = await this.#database.firstKey(range);
+      key !== undefined;
+      key = await this.#database.firstKey(range)
+    ) {
+      if (!/^\d{16} /.test(key)) throw corrupt(this.#path, `it holds a key that nobody wrote: ${JSON.stringify(key)}`);
+      const stream = streamId(Number(key.slice(0, 16)));
+      await this.#recoverStream(stream);
+      range.gt = streamRange(stream).lt;
+    }
+  }
+
+  async #recoverStream(stream: StreamId): Promise<void> {
+    const text = await this.#database.get(indexKey(stream));
+    const record = text === undefined ? null : decodeIndex(this.#path, text);
+    const range = { ...streamRange(stream) };
+    const generations: number[] = [];
+    for (
+      let key = await this.#database.firstKey(range);
+      key !== undefined;
+      key = await this.#database.firstKey(range)
+    ) {
+      const generation = generationOf(this.#path, key);
+      range.gt = generation === null ? key : rowRange(stream, generation, null).lt;
+      if (generation !== null) generations.push(generation);
+    }
+    // Staged rows have a generation above 0; those of 0 are only ever written together with the index.
+    if (record === null && generations.includes(0)) throw corrupt(this.#path, 'it has rows and no applied index');
+    const nextGeneration = Math.max(0, record?.generation ?? 0, ...generations) + 1;
+    this.#streams.set(stream, { record, nextGeneration, staging: null, failures: 0, failure: null });
+    for (const left of generations) if (left !== (record?.generation ?? 0)) this.#removeInBackground(stream, left);
+  }
+
+  state(stream: StreamId): Promise<StoredState> {
+    return this.#run(() => {
+      const { record } = this.#stream(stream);
+      return { mark: record?.mark ?? null, installing: record?.installing ?? false };
+    });
+  }
+
+  write(stream: StreamId, mark: SnapshotMark, changes: readonly RowChange[]): Promise<void> {
+    const { failures } = this.#stream(stream);
+    return this.#run(async () => {
+      const state = this.#stream(stream);
+      if (state.failures !== failures && state.failure !== null) throw state.failure;
+      const known = state.record?.mark.index ?? logIndex(0);
+      assert(mark.index >= known, `the applied index goes back from ${known} to ${mark.index}`);
+      const generation = state.record?.generation ?? 0;
+      const record = { mark, generation, installing: state.record?.installing ?? false };
+      try {
+        await this.#write(stream, generation, changes, record);
+      } catch (error) {
+        if (error instanceof StoreError && error.code === 'no_space') {
+          state.failures += 1;
+          state.failure = error;
         }
+        throw error;
       }
-    } catch (cause) {
-      throw cause instanceof StoreError ? cause : describe(this.#path, cause);
-    } finally {
-      await iterator.close();
-    }
-    return { appliedIndex, rows };
+      state.record = record;
+    });
   }
 
-  write(stream: StreamId, appliedIndex: LogIndex, changes: readonly RowChange[]): Promise<void> {
-    if (this.#closing !== null) return Promise.reject(new InvariantError('write to a closed store'));
-    const before = this.#tails.get(stream) ?? Promise.resolve();
-    const write = before.then(() => this.#write(stream, appliedIndex, changes));
-    // The tail never rejects: a failure is kept in #failure, where the next write finds it.
-    this.#tails.set(
-      stream,
-      write.catch(() => undefined),
-    );
-    return write;
+  sync(): Promise<void> {
+    return this.#run(() => this.#database.sync());
   }
 
-  async #write(stream: StreamId, appliedIndex: LogIndex, changes: readonly RowChange[]): Promise<void> {
-    if (this.#failure !== null) throw this.#failure;
-    try {
-      const known = this.#indexes.get(stream) ?? (await this.#storedIndex(stream));
-      assert(appliedIndex >= known, `the applied index goes back from ${known} to ${appliedIndex}`);
-      await this.#database.batch([
-        ...changes.map((change) => operation(stream, change)),
-        { type: 'put', key: indexKey(stream), value: String(appliedIndex) },
-      ]);
-      this.#indexes.set(stream, appliedIndex);
-    } catch (cause) {
-      if (cause instanceof InvariantError) throw cause;
-      this.#failure = cause instanceof StoreError ? cause : describe(this.#path, cause);
-      throw this.#failure;
-    }
+  image(stream: StreamId): Promise<StoreImage | null> {
+    return this.#run(() => {
+      const { record } = this.#stream(stream);
+      if (record === null) return null;
+      const image = new LevelImage(this.#path, this.#database, stream, record, (closed) => this.#images.delete(closed));
+      this.#images.add(image);
+      return image;
+    });
+  }
+
+  stage(stream: StreamId): Promise<Staging> {
+    return this.#run(() => {
+      const state = this.#stream(stream);
+      this.#drop(stream, state);
+      const generation = state.nextGeneration;
+      state.nextGeneration += 1;
+      const checked = <T>(action: () => Promise<T>): Promise<T> =>
+        this.#run(() => {
+          assert(state.staging === staging, 'what was staged is installed, discarded, or replaced by another image');
+          return action();
+        });
+      const staging: Staged = {
+        generation,
+        add: (rows) => checked(() => this.#write(stream, generation, rows, null)),
+        install: (mark) => checked(() => this.#install(stream, state, generation, mark)),
+        read: (after, bytesMax) => checked(() => this.#database.page(stream, generation, after, bytesMax, null)),
+        discard: () =>
+          this.#run(() => {
+            if (state.staging === staging) this.#drop(stream, state);
+          }),
+      };
+      state.staging = staging;
+      return staging;
+    });
+  }
+
+  #drop(stream: StreamId, state: StreamState): void {
+    const { staging } = state;
+    state.staging = null;
+    if (staging !== null) this.#removeInBackground(stream, staging.generation);
+  }
+
+  async #install(stream: StreamId, state: StreamState, generation: number, mark: SnapshotMark): Promise<void> {
+    const before = state.record;
+    const known = before?.mark.index ?? logIndex(0);
+    assert(mark.index >= known, `the applied index goes back from ${known} to ${mark.index}`);
+    const record = { mark, generation, installing: true };
+    // The rows first: a record that names rows which a power loss took away would be a damaged store.
+    await this.#database.sync();
+    await this.#write(stream, generation, [], record, true);
+    state.record = record;
+    state.staging = null;
+    if (before !== null) this.#removeInBackground(stream, before.generation);
+  }
+
+  installed(stream: StreamId): Promise<void> {
+    return this.#run(async () => {
+      const state = this.#stream(stream);
+      if (state.record === null || !state.record.installing) return;
+      const record = { ...state.record, installing: false };
+      // Durable before anything is acknowledged: else a restart would reset a log that holds new entries.
+      await this.#write(stream, record.generation, [], record, true);
+      state.record = record;
+    });
   }
 
   close(): Promise<void> {
@@ -141,97 +241,70 @@ class LevelStore implements Store {
   }
 
   async #close(): Promise<void> {
-    await Promise.all(this.#tails.values());
+    // Removing goes on step by step at the end of the queue; it sees that the store closes and stops.
+    for (let tail: Promise<unknown> | null = null; tail !== this.#tail; ) {
+      tail = this.#tail;
+      await tail;
+    }
+    for (const image of [...this.#images]) await image.close();
     await this.#database.close();
   }
 
-  async #storedIndex(stream: StreamId): Promise<LogIndex> {
-    const value = await this.#database.get(indexKey(stream));
-    return value === undefined ? logIndex(0) : parseIndex(this.#path, value);
+  /** Runs `action` after everything that was called before (L1). */
+  #run<T>(action: () => T | Promise<T>): Promise<T> {
+    if (this.#closing !== null) return Promise.reject(new InvariantError('use of a closed store'));
+    return this.#queue(action);
+  }
+
+  #queue<T>(action: () => T | Promise<T>): Promise<T> {
+    const done = this.#tail.then(action);
+    this.#tail = done.catch(() => undefined);
+    return done;
+  }
+
+  #stream(stream: StreamId): StreamState {
+    let state = this.#streams.get(stream);
+    if (state === undefined) {
+      state = { record: null, nextGeneration: 1, staging: null, failures: 0, failure: null };
+      this.#streams.set(stream, state);
+    }
+    return state;
+  }
+
+  async #write(
+    stream: StreamId,
+    generation: number,
+    changes: readonly RowChange[],
+    record: IndexRecord | null,
+    durable = false,
+  ): Promise<void> {
+    await this.#database.write(puts(stream, generation, changes, record, this.#format !== FORMAT_2), durable);
+    this.#format = FORMAT_2;
+  }
+
+  /** What fails here is tried again after the next open. */
+  #removeInBackground(stream: StreamId, generation: number): void {
+    const range = rowRange(stream, generation, null);
+    const step = async (): Promise<void> => {
+      if (this.#closing !== null) return;
+      await this.#database.clear(range, REMOVED_ROWS);
+      if ((await this.#database.firstKey(range)) !== undefined) again();
+    };
+    const again = (): void => {
+      this.#queue(step).catch(() => undefined);
+    };
+    again();
   }
 }
 
-type Operation =
-  | { readonly type: 'put'; readonly key: string; readonly value: string }
-  | { readonly type: 'del'; readonly key: string };
-
-function operation(stream: StreamId, change: RowChange): Operation {
-  const key = `${streamKey(stream)} row ${change.table} ${change.key}`;
-  return change.value === null ? { type: 'del', key } : { type: 'put', key, value: change.value };
-}
-
-function streamKey(stream: StreamId): string {
-  return String(stream).padStart(16, '0');
-}
-
-function indexKey(stream: StreamId): string {
-  return `${streamKey(stream)} index`;
-}
-
-function parseIndex(path: string, value: string): LogIndex {
-  if (/^\d{1,16}$/.test(value) && Number.isSafeInteger(Number(value))) return logIndex(Number(value));
-  throw corrupt(path, `its applied index reads ${JSON.stringify(value.slice(0, 40))}`);
-}
-
-function parseRow(path: string, prefix: string, key: string, value: string): StoredRow {
-  const [kind, table, ...rest] = key.slice(prefix.length).split(' ');
-  if (kind === 'row' && table !== undefined && rest.length > 0) return { table, key: rest.join(' '), value };
-  throw corrupt(path, `it holds a key that nobody wrote: ${JSON.stringify(key.slice(0, 80))}`);
-}
-
-function corrupt(path: string, what: string, cause?: unknown): StoreError {
-  return new StoreError(
-    'corrupt',
-    path,
-    `The store in ${path} is damaged: ${what}. Move the folder away and start again; the member rebuilds it from its log.`,
-    { cause },
-  );
-}
-
-function otherFormat(path: string, format: string): StoreError {
-  return new StoreError(
-    'format',
-    path,
-    `The store in ${path} has format ${JSON.stringify(format.slice(0, 40))}, this version reads ${FORMAT}. Start the version that wrote it, or name another folder.`,
-  );
-}
-
-function foreign(path: string, found: string, own: string): StoreError {
-  return new StoreError(
-    'foreign',
-    path,
-    `The store in ${path} belongs to ${JSON.stringify(found.slice(0, 160))}, but this is ${own}. Put the store back that belongs to this member, or move this one away: it is rebuilt from the log.`,
-  );
-}
-
-/** What LevelDB said, as something to act on. Its reasons are codes and, for the operating system's errors, only text. */
-function describe(path: string, error: unknown): StoreError {
-  const chain: Error[] = [];
-  for (let at: unknown = error; at instanceof Error && chain.length < 8; at = at.cause) chain.push(at);
-  const codes = chain.map((at) => String((at as { code?: unknown }).code ?? ''));
-  const text = chain.map(({ message }) => message).join(': ');
-  if (codes.includes('LEVEL_LOCKED')) {
-    return new StoreError(
-      'locked',
-      path,
-      `The store in ${path} is in use by another process. Stop that process, or give this member a data folder of its own.`,
-      { cause: error },
-    );
-  }
-  if (codes.some((code) => code === 'EACCES' || code === 'EPERM') || /permission denied|EACCES|EPERM/i.test(text)) {
-    return new StoreError(
-      'permission',
-      path,
-      `No permission to use the store in ${path}. Let this process's user read and write the folder.`,
-      { cause: error },
-    );
-  }
-  // LevelDB makes what is missing of a new store; of one that exists, a file that is not there was lost.
-  if (codes.includes('LEVEL_CORRUPTION') || /corruption|No such file/i.test(text)) return corrupt(path, text, error);
-  return new StoreError(
-    'io',
-    path,
-    `The store in ${path} cannot be read or written (${text}). Check the disk and its free space, then start again.`,
-    { cause: error },
-  );
+function* puts(
+  stream: StreamId,
+  generation: number,
+  changes: readonly RowChange[],
+  record: IndexRecord | null,
+  upgrade: boolean,
+): Generator<Put, void, void> {
+  if (upgrade) yield { key: FORMAT_KEY, value: FORMAT_2 };
+  for (const change of changes) yield { key: rowKey(stream, generation, change), value: change.value };
+  if (record !== null) yield { key: indexKey(stream), value: encodeIndex(record) };
 }

@@ -10,7 +10,10 @@ import type { SnapshotMark } from '../raft/types.ts';
 import type { StreamId } from '../types/ids.ts';
 
 export interface StoredState {
-  /** null for a new store. */
+  /**
+   * null for a new store. Term 0 and no voters with an index above 0: the store was written by release 0.1, which kept the
+   * index alone; the log, which that release never cut, has the rest. The next `write` brings it up to date.
+   */
   readonly mark: SnapshotMark | null;
   /**
    * The log has not yet been told that it begins after `mark` (see `install`): the caller resets it, and then calls
@@ -29,8 +32,9 @@ export interface RowPosition {
 export interface StoreImage {
   readonly mark: SnapshotMark;
   /**
-   * Rows after `after` (null: from the start) in (table, key) order, until they pass `bytesMax` (at least one row); `next` is
-   * null at the end. The same call gives the same rows for as long as the image is open.
+   * Rows after `after` (null: from the start) in the order of the code points of (table, key), at most `bytesMax` of them in
+   * UTF-8, but at least one; `next` is null at the end. The same call gives the same rows for as long as the image is open.
+   * Rejects when the store had to reopen itself meanwhile (`no_space`): the image is lost then, and another can be taken.
    */
   read(
     after: RowPosition | null,
@@ -61,7 +65,8 @@ export interface Store {
   /**
    * Writes the changes and the mark in one atomic batch. Need not be durable at once: the log is, and replays what the
    * store missed. `mark.index` never goes back (asserted). Rejects with code `no_space` when the disk is full; the same write
-   * may be tried again then (the store reopens itself if it must), and nothing of it is there before it succeeds.
+   * may be tried again then (the store reopens itself if it must), and nothing of it is there before it succeeds. Writes of the
+   * stream that were called before that was known fail with it. Any other failure is final.
    */
   write(stream: StreamId, mark: SnapshotMark, changes: readonly RowChange[]): Promise<void>;
   /** Resolves when every write that resolved before the call is durable: it survives a power loss. */

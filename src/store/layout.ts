@@ -1,0 +1,139 @@
+/** Keys and values of the database; described in `FORMAT.md`. */
+import type { StoredRow } from '../machine/types.ts';
+import type { SnapshotMark } from '../raft/types.ts';
+import { isName, logIndex, type MemberId, memberId, type StreamId, term } from '../types/ids.ts';
+import { corrupt } from './store-error.ts';
+import type { RowPosition } from './types.ts';
+
+export const FORMAT_KEY = 'format';
+export const FORMAT_1 = 'quorate-store-1';
+export const FORMAT_2 = 'quorate-store-2';
+export const MEMBER_KEY = 'member';
+/** Above every key of a stream, below the two keys of the store itself. */
+export const STREAMS_END = ':';
+
+/** What the index key of a stream holds. */
+export interface IndexRecord {
+  readonly mark: SnapshotMark;
+  /** Of the rows that belong to the mark. */
+  readonly generation: number;
+  readonly installing: boolean;
+}
+
+/** Keys between these two, both excluded, or from the first on. */
+export interface KeyRange {
+  readonly gt: string;
+  readonly lt: string;
+}
+
+const STREAM_DIGITS = 16;
+
+export function streamKey(stream: StreamId): string {
+  return String(stream).padStart(STREAM_DIGITS, '0');
+}
+
+export function indexKey(stream: StreamId): string {
+  return `${streamKey(stream)} index`;
+}
+
+/** Everything of the stream. */
+export function streamRange(stream: StreamId): KeyRange {
+  return { gt: `${streamKey(stream)} `, lt: `${streamKey(stream)}!` };
+}
+
+/** Rows of generation 0 stand where format 1 has them. */
+function rowPrefix(stream: StreamId, generation: number): string {
+  return `${streamKey(stream)} row${generation === 0 ? '' : generation}`;
+}
+
+export function rowKey(stream: StreamId, generation: number, { table, key }: RowPosition): string {
+  return `${rowPrefix(stream, generation)} ${table} ${key}`;
+}
+
+/** The rows of a generation that come after `after`. */
+export function rowRange(stream: StreamId, generation: number, after: RowPosition | null): KeyRange {
+  const prefix = rowPrefix(stream, generation);
+  return { gt: after === null ? `${prefix} ` : rowKey(stream, generation, after), lt: `${prefix}!` };
+}
+
+export function parseRow(path: string, stream: StreamId, generation: number, key: string, value: string): StoredRow {
+  const [table, ...rest] = key.slice(rowPrefix(stream, generation).length + 1).split(' ');
+  if (table !== undefined && rest.length > 0) return { table, key: rest.join(' '), value };
+  throw unknownKey(path, key);
+}
+
+/** The generation that `key` belongs to; null for the index key. */
+export function generationOf(path: string, key: string): number | null {
+  const rest = key.slice(STREAM_DIGITS);
+  if (rest === ' index') return null;
+  const digits = /^ row(|[1-9]\d{0,14}) /.exec(rest)?.[1];
+  if (digits === undefined) throw unknownKey(path, key);
+  return Number(digits);
+}
+
+export function encodeIndex({ mark, generation, installing }: IndexRecord): string {
+  const { index, term: at, configuration } = mark;
+  const { voters, votersOutgoing, learners } = configuration.configuration;
+  return JSON.stringify({
+    index,
+    term: at,
+    configuration: { index: configuration.index, voters, votersOutgoing, learners },
+    generation,
+    installing,
+  });
+}
+
+/** Format 1 had the bare index; see `StoredState.mark`. */
+export function decodeIndex(path: string, text: string): IndexRecord {
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(Number(text))) return legacyIndex(Number(text));
+  const record = parseIndex(text);
+  if (record === null) throw corrupt(path, `its applied index reads ${JSON.stringify(text.slice(0, 80))}`);
+  return record;
+}
+
+function legacyIndex(index: number): IndexRecord {
+  const configuration = { voters: [], votersOutgoing: [], learners: [] };
+  const mark = { index: logIndex(index), term: term(0), configuration: { index: logIndex(0), configuration } };
+  return { mark, generation: 0, installing: false };
+}
+
+function parseIndex(text: string): IndexRecord | null {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const record = asObject(parsed);
+  const placed = asObject(record?.configuration);
+  if (record === null || placed === null || typeof record.installing !== 'boolean') return null;
+  const numbers = [record.index, record.term, record.generation, placed.index].map(asCount);
+  const lists = [placed.voters, placed.votersOutgoing, placed.learners].map(asMembers);
+  const [index, at, generation, configurationIndex] = numbers;
+  const [voters, votersOutgoing, learners] = lists;
+  if (index === undefined || at === undefined || generation === undefined || configurationIndex === undefined)
+    return null;
+  if (index === null || at === null || generation === null || configurationIndex === null) return null;
+  if (voters == null || votersOutgoing == null || learners == null) return null;
+  const configuration = { index: logIndex(configurationIndex), configuration: { voters, votersOutgoing, learners } };
+  return { mark: { index: logIndex(index), term: term(at), configuration }, generation, installing: record.installing };
+}
+
+function asObject(value: unknown): Readonly<Record<string, unknown>> | null {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : null;
+}
+
+function asCount(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+function asMembers(value: unknown): readonly MemberId[] | null {
+  if (!Array.isArray(value)) return null;
+  const names: readonly unknown[] = value;
+  const members = names.flatMap((name) => (typeof name === 'string' && isName(name) ? [memberId(name)] : []));
+  return members.length === names.length ? members : null;
+}
+
+function unknownKey(path: string, key: string): Error {
+  return corrupt(path, `it holds a key that nobody wrote: ${JSON.stringify(key.slice(0, 80))}`);
+}
