@@ -7,7 +7,8 @@ import { assert, must } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId, term } from '../types/ids.ts';
 import { WAL_SEGMENT_BYTES_MAX, WAL_SEGMENT_BYTES_MIN } from '../types/limits.ts';
 import { firstNeeded, noteReset, noteTruncation } from './compaction.ts';
-import { deviceFailure } from './failure.ts';
+import { corrupt, deviceFailure } from './failure.ts';
+import { newerHardState, sameHardState } from './hard-state-copy.ts';
 import { LogShape } from './log-shape.ts';
 import { type ReadRequest, WalReader } from './reader.ts';
 import { RECORD_TYPE, type RecordDraft } from './record.ts';
@@ -22,7 +23,7 @@ import {
   truncationDraft,
 } from './record-body.ts';
 import { type RecoveredLog, recover } from './recovery.ts';
-import type { Segment } from './segment.ts';
+import { LOG_FOLDER, labelOf, type Segment } from './segment.ts';
 import type { SegmentPool } from './segment-pool.ts';
 import { hardStateProblem, resetProblem, StreamState } from './stream-state.ts';
 import {
@@ -44,7 +45,9 @@ export async function openWal(disk: Disk, clock: Clock, options: WalOptions): Pr
   assert(segmentBytes >= WAL_SEGMENT_BYTES_MIN, `a segment has at least ${WAL_SEGMENT_BYTES_MIN} bytes`);
   assert(segmentBytes <= WAL_SEGMENT_BYTES_MAX, `a segment has at most ${WAL_SEGMENT_BYTES_MAX} bytes`);
   try {
-    return new SegmentedWal(disk, clock, options, await recover(disk, clock, options));
+    const wal = new SegmentedWal(disk, clock, options, await recover(disk, clock, options));
+    await wal.reconcile(labelOf(disk, LOG_FOLDER));
+    return wal;
   } catch (error) {
     throw error instanceof DiskError ? deviceFailure(error, error.path, 0) : error;
   }
@@ -59,7 +62,7 @@ interface QueuedView {
 }
 
 class SegmentedWal implements Wal {
-  readonly streams: readonly RecoveredStream[];
+  #recovered: readonly RecoveredStream[] = [];
   readonly #options: WalOptions;
   /** What is durable. */
   readonly #states: Map<StreamId, StreamState>;
@@ -79,13 +82,45 @@ class SegmentedWal implements Wal {
   constructor(disk: Disk, clock: Clock, options: WalOptions, log: RecoveredLog) {
     this.#options = options;
     this.#states = log.streams;
-    const states = sortedStates(log.streams);
-    for (const state of states) this.#queued.set(state.stream, viewOf(state));
-    this.streams = states.map((state) => state.recovered());
+    for (const state of log.streams.values()) this.#queued.set(state.stream, viewOf(state));
     this.#segments = log.segments;
     this.#pool = log.pool;
     this.#writer = new WalWriter(disk, clock, options, log, (link) => this.#startRecords(link));
     this.#reader = new WalReader(disk, log.segments);
+  }
+
+  get streams(): readonly RecoveredStream[] {
+    return this.#recovered;
+  }
+
+  /**
+   * Makes log and copy of hard states say the same: a crash may come between the two, and either may have been lost. The newer
+   * one counts, as either is written before the vote is given. Rejects when they contradict one another.
+   */
+  async reconcile(label: string): Promise<void> {
+    const copy = this.#options.hardStateCopy;
+    const copied = copy?.recovered.kind === 'sound' ? copy.recovered.states : new Map<StreamId, HardState>();
+    for (const [stream, { term: known }] of copied) {
+      if (known === 0 || this.#states.has(stream)) continue;
+      throw await this.#refuse(
+        corrupt(label, 0, `stream ${stream} is gone, but the copy of its hard state is of term ${known}`),
+      );
+    }
+    for (const { stream, hardState } of sortedStates(this.#states)) {
+      const other = copied.get(stream);
+      const newest = other === undefined ? hardState : newerHardState(hardState, other);
+      if (newest === null)
+        throw await this.#refuse(corrupt(label, 0, `stream ${stream} has another vote than its copy`));
+      if (newest !== hardState && !sameHardState(newest, hardState)) {
+        await this.append({ stream, hardState: newest, entries: [] });
+      } else if (other === undefined || !sameHardState(other, hardState)) await copy?.write(stream, hardState);
+    }
+    this.#recovered = sortedStates(this.#states).map((state) => state.recovered());
+  }
+
+  async #refuse(error: WalError): Promise<WalError> {
+    await this.close();
+    return error;
   }
 
   get spaceLow(): boolean {

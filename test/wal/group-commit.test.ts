@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { DiskError } from '../../src/ports/disk.ts';
+import { logIndex } from '../../src/types/ids.ts';
 import type { Wal, WalEvent } from '../../src/wal/types.ts';
 import { WalError } from '../../src/wal/types.ts';
 import { openWal } from '../../src/wal/wal.ts';
 import { failing, MemoryDisk } from './memory-disk.ts';
 import {
+  CONFIGURATION,
   entries,
   entry,
   flush,
@@ -226,18 +228,11 @@ describe('W5: a failed write or sync is final', () => {
 });
 
 describe('a full disk', () => {
-  async function fill(wal: Wal): Promise<{ acknowledged: number; error: unknown }> {
-    for (let index = 1; ; index += 1) {
-      try {
-        await append(wal, index);
-      } catch (error) {
-        return { acknowledged: index - 1, error };
-      }
-    }
-  }
-
   /** Fills the log until it waits for room. */
-  async function full(disk: MemoryDisk, events: WalEvent[] = []): Promise<{ wal: Wal; done: number[]; all: Promise<unknown> }> {
+  async function full(
+    disk: MemoryDisk,
+    events: WalEvent[] = [],
+  ): Promise<{ wal: Wal; done: number[]; all: Promise<unknown> }> {
     const wal = await open(disk, SMALL, events);
     await wal.bootstrap(STREAM, CONFIGURATION);
     await wal.append({ stream: STREAM, hardState: hardState(1), entries: [] });
