@@ -1,10 +1,11 @@
 /** ClusterService: what the asked member knows of itself and of the others. */
-import { ClusterService, type Member, type StreamStatus } from '../gen/quorate/v1/cluster_pb.ts';
+import { ClusterService, type StreamStatus } from '../gen/quorate/v1/cluster_pb.ts';
 import type { MemberStatus } from '../node/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import { ok } from '../types/result.ts';
-import type { ApiContext, ApiMember } from './context.ts';
+import type { ApiContext } from './context.ts';
+import { memberMessages } from './members.ts';
 import { type RawUnaryHandler, unary } from './unary.ts';
 
 type Handlers = { readonly [Name in keyof RawDefinition<ServiceShape<typeof ClusterService>>]: RawUnaryHandler };
@@ -18,29 +19,15 @@ export function clusterHandlers(context: ApiContext): Handlers {
         clusterId: context.clusterId,
         memberId: context.memberId,
         version: context.version,
-        members: context.members.map((member) => memberMessage(member, status)),
+        members: memberMessages(context, status, context.member.local(DATA_STREAM)),
         streams: [streamMessage(context, status)],
         fault: status.fault ?? '',
+        featureLevel: status.featureLevel,
+        alarms: [...status.alarms],
+        removed: status.removed,
+        waitsToJoin: !status.removed && status.raft.configuration.voters.length === 0,
       });
     }),
-  };
-}
-
-function memberMessage(member: ApiMember, { raft }: MemberStatus): Member {
-  const { id, clientAddress, peerAddress } = member;
-  const { voters, votersOutgoing } = raft.configuration;
-  const peer = raft.peers.find((one) => one.id === id);
-  const leads = raft.role === 'leader' && raft.id === id;
-  return {
-    $typeName: 'quorate.v1.Member',
-    memberId: id,
-    clientAddress,
-    peerAddress,
-    voter: voters.includes(id) || votersOutgoing.includes(id),
-    leader: raft.leader === id,
-    // A leader is no peer of its own: what it holds itself is what is durable there.
-    matchIndex: BigInt(leads ? raft.durableIndex : (peer?.matchIndex ?? 0)),
-    active: leads || (peer?.active ?? false),
   };
 }
 
@@ -62,5 +49,10 @@ function streamMessage({ member, addressOf }: ApiContext, status: MemberStatus):
     waitingProposals: BigInt(status.waitingProposals),
     watches: BigInt(status.watches),
     firstEventRevision: BigInt(member.local(status.stream).firstEventRevision()),
+    firstLogIndex: BigInt(raft.firstIndex),
+    storedIndex: BigInt(status.storedIndex),
+    configurationIndex: BigInt(raft.configurationIndex),
+    joint: raft.configuration.votersOutgoing.length > 0,
+    recovering: raft.recovering,
   };
 }

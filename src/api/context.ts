@@ -2,9 +2,10 @@
 import type { Logger } from 'pino';
 import type { ResponseHeader } from '../gen/quorate/v1/common_pb.ts';
 import type { MemberPort } from '../node/types.ts';
-import type { ClusterId, LogIndex, MemberId, Revision, Term } from '../types/ids.ts';
+import { type ClusterId, DATA_STREAM, type LogIndex, type MemberId, type Revision, type Term } from '../types/ids.ts';
+import type { Result } from '../types/result.ts';
 
-/** A member as the configuration names it. */
+/** A member as the settings name it. */
 export interface ApiMember {
   readonly id: MemberId;
   /** host:port */
@@ -12,18 +13,43 @@ export interface ApiMember {
   readonly peerAddress: string;
 }
 
+/** Who answers on the peer port of an address. */
+export interface IdentifiedMember {
+  readonly clusterId: string;
+  readonly memberId: string;
+  /** Of its data folder, 32 hexadecimal digits. */
+  readonly incarnation: string;
+  readonly version: string;
+  readonly featureLevel: number;
+  /** It has taken part in nothing yet, and waits to be added to a cluster. */
+  readonly joining: boolean;
+}
+
+/** Asks the peer port at `peerAddress`, for at most `deadlineMs` milliseconds. The error is a sentence. Never rejects. */
+export type Identify = (peerAddress: string, deadlineMs: number) => Promise<Result<IdentifiedMember, string>>;
+
 export interface ApiContext {
   readonly member: MemberPort;
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
-  /** Sorted by id. */
+  /** As the settings name them, sorted by id; what the replicated state says of a member goes before. */
   readonly members: readonly ApiMember[];
+  readonly identify: Identify;
   /** Client address of a member, '' when it is not known. */
   readonly addressOf: (member: MemberId) => string;
   readonly version: string;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds. */
   readonly watchProgressMs: number;
+}
+
+/** What the replicated state says goes before the settings: these are of the time when the member was started. */
+export function clientAddressOf({ member, members }: Pick<ApiContext, 'member' | 'members'>, id: MemberId): string {
+  const row = member
+    .local(DATA_STREAM)
+    .members()
+    .find((one) => one.member === id);
+  return row?.clientAddress || (members.find((one) => one.id === id)?.clientAddress ?? '');
 }
 
 export function responseHeader(

@@ -7,10 +7,23 @@ import type { MemberId } from '../types/ids.ts';
 
 type Refusal = Extract<MutationOutcome, { kind: 'refused' }>;
 
+/** Refusals of a change of members, before anything is put on record. */
+export type MembershipReason =
+  | 'MEMBER_UNREACHABLE'
+  | 'MEMBER_MISMATCH'
+  | 'MEMBER_NOT_LEARNER'
+  | 'MEMBER_NOT_VOTER'
+  | 'QUORUM_AT_RISK'
+  | 'TRANSFER_FAILED';
+
 /** Reasons that a program can switch on: google.rpc.ErrorInfo.reason, domain "quorate". */
 export type ApiReason =
   | RejectReason
   | Refusal['reason']
+  | MembershipReason
+  | 'FEATURE_LEVEL_UNSUPPORTED'
+  | 'BACKUP_FAILED'
+  | 'MEMBER_REMOVED'
   | 'INDETERMINATE'
   | 'DEADLINE_EXPIRED'
   | 'ROUND_NOT_FOUND'
@@ -49,6 +62,17 @@ export const ERRORS: Readonly<Record<ApiReason, Mapping>> = {
   PHASE_RUNNING: { code: Code.ABORTED },
   ATTEMPT_MISMATCH: { code: Code.ABORTED },
   STALE_FENCE: { code: Code.ABORTED },
+  MEMBER_NOT_FOUND: { code: Code.NOT_FOUND },
+  MEMBER_EXISTS: { code: Code.ALREADY_EXISTS },
+  MEMBER_UNREACHABLE: { code: Code.FAILED_PRECONDITION },
+  MEMBER_MISMATCH: { code: Code.FAILED_PRECONDITION },
+  MEMBER_NOT_LEARNER: { code: Code.FAILED_PRECONDITION },
+  MEMBER_NOT_VOTER: { code: Code.FAILED_PRECONDITION },
+  QUORUM_AT_RISK: { code: Code.FAILED_PRECONDITION },
+  TRANSFER_FAILED: { code: Code.ABORTED },
+  FEATURE_LEVEL_TOO_LOW: { code: Code.FAILED_PRECONDITION },
+  FEATURE_LEVEL_IN_USE: { code: Code.FAILED_PRECONDITION },
+  FEATURE_LEVEL_UNSUPPORTED: { code: Code.FAILED_PRECONDITION },
   PLAN_NOT_FOUND: { code: Code.NOT_FOUND },
   LOOP_NOT_FOUND: { code: Code.NOT_FOUND },
   PHASE_UNKNOWN: { code: Code.NOT_FOUND },
@@ -58,6 +82,9 @@ export const ERRORS: Readonly<Record<ApiReason, Mapping>> = {
   NOT_LEADER: { code: Code.UNAVAILABLE, retryAfterMs: 50 },
   NO_QUORUM: { code: Code.UNAVAILABLE, retryAfterMs: 500 },
   SHUTTING_DOWN: { code: Code.UNAVAILABLE, retryAfterMs: 500 },
+  NO_SPACE: { code: Code.UNAVAILABLE, retryAfterMs: 1_000 },
+  MEMBER_REMOVED: { code: Code.UNAVAILABLE },
+  BACKUP_FAILED: { code: Code.ABORTED },
   INDETERMINATE: { code: Code.DEADLINE_EXCEEDED },
   DEADLINE_EXPIRED: { code: Code.DEADLINE_EXCEEDED },
   COMPACTED: { code: Code.OUT_OF_RANGE },
@@ -99,4 +126,9 @@ export function refused(refusal: Refusal, addressOf: (member: MemberId) => strin
   const { reason, leader, retryAfterMs, message } = refusal;
   const metadata = leader === null ? undefined : { leader, leader_address: addressOf(leader) };
   return failure(reason, message, { metadata, retryAfterMs: retryAfterMs ?? undefined });
+}
+
+/** Of a member that was taken out of the cluster: another one can answer. */
+export function memberRemoved(memberId: MemberId): StatusError {
+  return failure('MEMBER_REMOVED', `member ${memberId} was removed from the cluster; ask another member`);
 }

@@ -4,14 +4,15 @@ import type { RequestHeader, ResponseHeader } from '../gen/quorate/v1/common_pb.
 import type { CommandBody, CommandValue, SessionRef } from '../machine/types.ts';
 import type { MutationOutcome, MutationRequest } from '../node/types.ts';
 import type { RequestOf, ResponseOf } from '../rpc/service.ts';
+import type { StatusError } from '../rpc/status.ts';
 import { assert, unreachable } from '../types/assert.ts';
 import type { SessionId } from '../types/ids.ts';
-import { err, ok } from '../types/result.ts';
+import { err, ok, type Result } from '../types/result.ts';
 import { Check } from './check.ts';
 import { type ApiContext, responseHeader } from './context.ts';
 import { failure, refused, rejected } from './errors.ts';
 import { streamOfCommand } from './routing.ts';
-import { type Answer, type RawUnaryHandler, unary } from './unary.ts';
+import { type Answer, type CallScope, type RawUnaryHandler, unary } from './unary.ts';
 
 /**
  * `optional`: 0 means none. `required`: the call is about the session; its sequence may be 0. `ignored`: what the
@@ -23,6 +24,12 @@ export interface MutationSpec<Method, Kind extends CommandValue['kind']> {
   readonly session: SessionUse;
   /** The command; reports to `check` what is wrong with the request. */
   readonly body: (request: RequestOf<Method>, check: Check) => CommandBody;
+  /** Completes the command, or refuses it, by what can be found out only now. */
+  readonly prepare?: (
+    body: CommandBody,
+    request: RequestOf<Method>,
+    scope: CallScope,
+  ) => Promise<Result<CommandBody, StatusError>>;
   /** The answer that the command gives when it is carried out. */
   readonly kind: Kind;
   readonly answer: (header: ResponseHeader, value: Extract<CommandValue, { kind: Kind }>) => ResponseOf<Method>;
@@ -33,10 +40,11 @@ export function mutation<Method extends DescMethodUnary, Kind extends CommandVal
   method: Method,
   spec: MutationSpec<Method, Kind>,
 ): RawUnaryHandler {
-  return unary(context, method, 'INDETERMINATE', async (request, { deadlineMs }) => {
+  return unary(context, method, 'INDETERMINATE', async (request, scope) => {
     const check = new Check();
     const { header } = request as { readonly header?: RequestHeader };
-    const mutationRequest: MutationRequest = {
+    const startedMs = performance.now();
+    const checked: MutationRequest = {
       session: sessionOf(header, spec.session, check),
       caller: check.label('header.caller', header?.caller ?? ''),
       traceId: check.label('header.trace_id', header?.traceId ?? ''),
@@ -44,6 +52,11 @@ export function mutation<Method extends DescMethodUnary, Kind extends CommandVal
     };
     const invalid = check.failure();
     if (invalid !== null) return err(invalid);
+    const prepared = spec.prepare === undefined ? ok(checked.body) : await spec.prepare(checked.body, request, scope);
+    if (!prepared.ok) return prepared;
+    const deadlineMs = scope.deadlineMs - (spec.prepare === undefined ? 0 : performance.now() - startedMs);
+    if (deadlineMs <= 0) return err(failure('DEADLINE_EXPIRED', 'the deadline passed before anything was proposed'));
+    const mutationRequest = { ...checked, body: prepared.value };
     const stream = streamOfCommand(mutationRequest.body);
     return translate(context, spec, await context.member.mutate(stream, mutationRequest, deadlineMs));
   });

@@ -2,6 +2,7 @@
 import type { DescMethodUnary } from '@bufbuild/protobuf';
 import { ReadConsistency } from '../gen/quorate/v1/common_pb.ts';
 import type { MachineView, Page } from '../machine/api.ts';
+import type { ReadConsistency as Consistency } from '../node/types.ts';
 import type { RequestOf, ResponseOf } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { must } from '../types/assert.ts';
@@ -10,7 +11,7 @@ import { PAGE_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
 import { Check } from './check.ts';
 import type { ApiContext } from './context.ts';
-import { failure, refused } from './errors.ts';
+import { failure, memberRemoved, refused } from './errors.ts';
 import { pageToken } from './page-token.ts';
 import { streamOfLoop } from './routing.ts';
 import { type Answer, type CallScope, type RawUnaryHandler, unary } from './unary.ts';
@@ -31,8 +32,7 @@ export function read<Method extends DescMethodUnary, Params>(
 ): RawUnaryHandler {
   return unary(context, method, 'INTERNAL', async (request, scope) => {
     const check = new Check();
-    const { consistency } = request as { readonly consistency?: ReadConsistency };
-    checkConsistency(consistency, check);
+    const consistency = consistencyOf(request, check);
     const params = spec.params(request, check);
     const invalid = check.failure();
     if (invalid !== null) return err(invalid);
@@ -42,22 +42,47 @@ export function read<Method extends DescMethodUnary, Params>(
   });
 }
 
-const CONSISTENCIES: ReadonlySet<number> = new Set(Object.values(ReadConsistency));
-
-function checkConsistency(consistency: ReadConsistency | undefined, check: Check): void {
-  if (consistency === undefined || CONSISTENCIES.has(consistency)) return;
-  check.report('consistency', `is ${consistency}; send 1 (linearizable) or 2 (stale), or 0 for linearizable`);
+/** How fresh; null: whatever the member has applied. */
+function consistencyOf(request: object, check: Check): Consistency | null {
+  const { consistency, maxStalenessMs = 0n } = request as {
+    readonly consistency?: ReadConsistency;
+    readonly maxStalenessMs?: bigint;
+  };
+  if (maxStalenessMs !== 0n && consistency !== ReadConsistency.STALE) {
+    check.report('max_staleness_ms', `is ${maxStalenessMs}; send it with consistency 2 (stale) only`);
+  }
+  switch (consistency) {
+    case undefined:
+    case ReadConsistency.UNSPECIFIED:
+    case ReadConsistency.LINEARIZABLE:
+      return { kind: 'linearizable' };
+    case ReadConsistency.LEASE:
+      return { kind: 'lease' };
+    case ReadConsistency.STALE:
+      if (maxStalenessMs === 0n) return null;
+      return { kind: 'bounded', maxStalenessMs: check.number('max_staleness_ms', maxStalenessMs, 1) };
+    default:
+      check.report(
+        'consistency',
+        `is ${consistency as number}; send 1 (linearizable), 2 (stale) or 3 (lease), or 0 for linearizable`,
+      );
+      return null;
+  }
 }
 
 async function viewFor(
   context: ApiContext,
   stream: StreamId,
-  consistency: ReadConsistency | undefined,
+  consistency: Consistency | null,
   scope: CallScope,
 ): Promise<Result<MachineView, StatusError>> {
   const { member, addressOf } = context;
-  if (consistency === ReadConsistency.STALE) return ok(member.local(stream));
-  const outcome = await member.read(stream, scope.deadlineMs);
+  if (consistency === null) {
+    // It hears of nothing any more: its state would be older and older for ever.
+    if (member.status(stream).removed) return err(memberRemoved(context.memberId));
+    return ok(member.local(stream));
+  }
+  const outcome = await member.read(stream, scope.deadlineMs, consistency);
   if (outcome.kind === 'refused') return err(refused(outcome, addressOf));
   // No sense in building an answer that nobody takes.
   if (scope.cancelled()) return err(failure('DEADLINE_EXPIRED', 'the caller has gone'));

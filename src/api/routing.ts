@@ -23,6 +23,9 @@ export function streamOfCommand(body: CommandBody): StreamId {
     case 'keepAliveSession':
     case 'closeSession':
     case 'registerPlan':
+    // Members are members of all streams, and levels are the cluster's.
+    case 'changeMembers':
+    case 'setFeatureLevel':
       return DATA_STREAM;
     default:
       return unreachable(body, 'command');

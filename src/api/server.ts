@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
 import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
+import { file_quorate_v1_maintenance, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
+import { file_quorate_v1_membership, MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { file_quorate_v1_phase, PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import { file_quorate_v1_session, SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { file_quorate_v1_watch, WatchService } from '../gen/quorate/v1/watch_pb.ts';
@@ -12,8 +14,10 @@ import { rawDefinition } from '../rpc/service.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WATCH_PROGRESS_MS } from '../types/limits.ts';
 import { clusterHandlers } from './cluster-service.ts';
-import type { ApiContext, ApiMember } from './context.ts';
+import { type ApiContext, type ApiMember, clientAddressOf, type Identify } from './context.ts';
 import { Health } from './health.ts';
+import { maintenanceHandlers } from './maintenance-service.ts';
+import { membershipHandlers } from './membership-service.ts';
 import { phaseHandlers } from './phase-service.ts';
 import { addReflection } from './reflection.ts';
 import { sessionHandlers } from './session-service.ts';
@@ -23,8 +27,10 @@ export interface ApiOptions {
   readonly member: MemberPort;
   readonly clusterId: ClusterId;
   readonly memberId: MemberId;
-  /** Every member of the cluster, this one included. */
+  /** Every member that the settings name, this one included. */
   readonly members: readonly ApiMember[];
+  /** Asks a new member who it is, on its peer port. */
+  readonly identify: Identify;
   readonly version: string;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
@@ -38,13 +44,22 @@ export interface Api {
   setServing(serving: boolean): void;
 }
 
-const SERVICES = [PhaseService, SessionService, WatchService, ClusterService] as const;
+const SERVICES = [
+  PhaseService,
+  SessionService,
+  WatchService,
+  ClusterService,
+  MembershipService,
+  MaintenanceService,
+] as const;
 
 const FILES = [
   file_quorate_v1_phase,
   file_quorate_v1_session,
   file_quorate_v1_watch,
   file_quorate_v1_cluster,
+  file_quorate_v1_membership,
+  file_quorate_v1_maintenance,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
@@ -52,14 +67,14 @@ const FILES = [
 
 export function createApi(options: ApiOptions): Api {
   const members = [...options.members].sort((a, b) => (a.id < b.id ? -1 : 1));
-  const addresses = new Map(members.map(({ id, clientAddress }) => [id, clientAddress]));
   const { member, clusterId, memberId, version, logger } = options;
   const context: ApiContext = {
     member,
     clusterId,
     memberId,
     members,
-    addressOf: (id) => addresses.get(id) ?? '',
+    identify: options.identify,
+    addressOf: (id) => clientAddressOf({ member, members }, id),
     version,
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
@@ -70,6 +85,8 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(PhaseService), { ...phaseHandlers(context) });
       server.addService(rawDefinition(SessionService), { ...sessionHandlers(context) });
       server.addService(rawDefinition(ClusterService), { ...clusterHandlers(context) });
+      server.addService(rawDefinition(MembershipService), { ...membershipHandlers(context) });
+      server.addService(rawDefinition(MaintenanceService), { ...maintenanceHandlers(context) });
       server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
       health.addTo(server);
       addReflection(server, FILES);

@@ -18,7 +18,7 @@ import { err, ok, type Result } from '../types/result.ts';
 import { Check } from './check.ts';
 import type { ApiContext } from './context.ts';
 import { eventBytes, eventMessage } from './convert.ts';
-import { failure } from './errors.ts';
+import { failure, memberRemoved } from './errors.ts';
 import { checkMetadata, decodeRequest } from './unary.ts';
 
 type Call = ServerWritableStream<Buffer, Buffer>;
@@ -36,7 +36,7 @@ export function watchHandlers(context: ApiContext): WatchHandlers {
         call.emit('error', opened.error);
         return;
       }
-      const stream = new WatchStream(call, opened.value, context.watchProgressMs);
+      const stream = new WatchStream(context, call, opened.value);
       stream.run().catch((error: unknown) => {
         context.logger.error({ err: error, method: 'Watch' }, 'a handler failed: this is a bug');
         stream.end(failure('INTERNAL', `an internal error; the log of member ${context.memberId} has it`));
@@ -73,6 +73,7 @@ function open({ member, memberId }: ApiContext, call: Call): Result<OpenWatch, S
 }
 
 class WatchStream {
+  readonly #context: ApiContext;
   readonly #call: Call;
   readonly #feed: WatchFeed;
   readonly #loop: string;
@@ -85,12 +86,13 @@ class WatchStream {
   /** Wakes `#drained` when the client can take more, or has gone. */
   #wake: (() => void) | null = null;
 
-  constructor(call: Call, { feed, loop, delivered }: OpenWatch, progressMs: number) {
+  constructor(context: ApiContext, call: Call, { feed, loop, delivered }: OpenWatch) {
+    this.#context = context;
     this.#call = call;
     this.#feed = feed;
     this.#loop = loop;
     this.#delivered = delivered;
-    this.#progressTimer = setInterval(() => this.#onProgressTimer(), progressMs / 2);
+    this.#progressTimer = setInterval(() => this.#onProgressTimer(), context.watchProgressMs / 2);
     call.on('cancelled', () => this.#finish());
     call.on('drain', () => this.#wake?.());
   }
@@ -188,6 +190,12 @@ class WatchStream {
 
   /** Goes off twice in the longest silence. A client that does not even take what it was sent gets no notice on top. */
   #onProgressTimer(): void {
+    const { member, memberId } = this.#context;
+    if (member.status(DATA_STREAM).removed) {
+      // No event will ever come here: the client goes on at another member, from where it is.
+      this.end(memberRemoved(memberId));
+      return;
+    }
     if (this.#silent && !this.#call.writableNeedDrain) this.#write([], this.#delivered);
     this.#silent = true;
   }

@@ -11,6 +11,8 @@ export interface Call<I extends DescMessage, O extends DescMessage> {
   readonly request: () => MessageInitShape<I>;
   readonly safety: Safety;
   readonly deadlineMs: number;
+  /** Every member answers it by itself: they are asked in turn. */
+  readonly inTurn?: boolean;
   readonly signal?: AbortSignal | undefined;
   /** An earlier call of the same request ended with an unknown outcome. */
   readonly doubt?: boolean;
@@ -64,7 +66,7 @@ export class Caller {
     let last: QuorateError | null = null;
     let tryMs = call.safety === 'unprotected' ? call.deadlineMs : TRY_MS;
     for (let tries = 0; ; tries++) {
-      const address = await router.pick();
+      const address = call.inTurn === true ? router.pickInTurn() : await router.pick();
       const leftMs = endMs - nowMs();
       const certain = last !== null && !doubt && doubtMatters(call.safety);
       const over = leftMs <= (certain ? LAST_TRY_MIN_MS : 0);

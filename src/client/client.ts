@@ -11,32 +11,43 @@
  */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { ClusterService } from '../gen/quorate/v1/cluster_pb.ts';
+import { MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
+import { MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import { SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { must } from '../types/assert.ts';
 import { CALL_DEADLINE_DEFAULT_MS, PAGE_SIZE_MAX, SESSION_TTL_DEFAULT_MS } from '../types/limits.ts';
+import { backupPieces } from './backup.ts';
 import { Caller } from './caller.ts';
 import { Channels } from './channels.ts';
 import {
   fromConsistency,
   fromRef,
+  isLocal,
   toAttempt,
+  toFacts,
   toLoop,
+  toMemberInfo,
   toMemberStatus,
   toNumber,
   toPhaseRun,
   toPlan,
   toSubStep,
 } from './convert.ts';
+import type { ClusterFacts } from './endpoints.ts';
 import { QuorateError } from './errors.ts';
 import { type HeaderInit, Mutations } from './mutations.ts';
 import { Router } from './router.ts';
 import { Session } from './session.ts';
 import type {
   Attempt,
+  BackupOptions,
+  BackupPiece,
   CallOptions,
   EndpointStatus,
+  FeatureLevel,
   Loop,
+  MemberList,
   MemberStatus,
   MutationOptions,
   PhaseRef,
@@ -120,7 +131,7 @@ export class QuorateClient implements AsyncDisposable {
     this.#deadlineMs = options.deadlineMs ?? CALL_DEADLINE_DEFAULT_MS;
     const nowMs = (): number => performance.now();
     const random = Math.random;
-    this.#router = new Router(this.#endpoints, { askLeader: (address) => this.#askLeader(address), nowMs, random });
+    this.#router = new Router(this.#endpoints, { ask: (address) => this.#askFacts(address), nowMs, random });
     this.#caller = new Caller({ channels: this.#channels, router: this.#router, nowMs, random });
     this.withoutSession = new Sessionless(this.#caller, this.#callerName, this.#deadlineMs);
   }
@@ -165,7 +176,7 @@ export class QuorateClient implements AsyncDisposable {
   }
 
   async getLoop(loop: string, options?: ReadOptions): Promise<{ readonly loop: Loop; readonly plan: Plan }> {
-    const request = { loop, consistency: fromConsistency(options) };
+    const request = { loop, ...fromConsistency(options) };
     const response = await this.#read(PhaseService.method.getLoop, request, options);
     return {
       loop: toLoop(must(response.loop, 'GetLoop answered without a loop')),
@@ -177,7 +188,7 @@ export class QuorateClient implements AsyncDisposable {
     ref: PhaseRef,
     options?: ReadOptions,
   ): Promise<{ readonly run: PhaseRun; readonly attempts: readonly Attempt[] }> {
-    const request = { ref: fromRef(ref), consistency: fromConsistency(options) };
+    const request = { ref: fromRef(ref), ...fromConsistency(options) };
     const response = await this.#read(PhaseService.method.getPhaseRun, request, options);
     const run = toPhaseRun(must(response.run, 'GetPhaseRun answered without a run'));
     return { run, attempts: response.attempts.map(toAttempt) };
@@ -186,7 +197,7 @@ export class QuorateClient implements AsyncDisposable {
   /** All loops, page by page. */
   async *listLoops(options?: ReadOptions): AsyncGenerator<Loop, void, undefined> {
     yield* this.#pages(async (page) => {
-      const request = { ...page, consistency: fromConsistency(options) };
+      const request = { ...page, ...fromConsistency(options) };
       const response = await this.#read(PhaseService.method.listLoops, request, options);
       return { rows: response.loops.map(toLoop), next: response.nextPageToken };
     });
@@ -194,7 +205,7 @@ export class QuorateClient implements AsyncDisposable {
 
   async *listPlans(options?: ReadOptions): AsyncGenerator<Plan, void, undefined> {
     yield* this.#pages(async (page) => {
-      const request = { ...page, consistency: fromConsistency(options) };
+      const request = { ...page, ...fromConsistency(options) };
       const response = await this.#read(PhaseService.method.listPlans, request, options);
       return { rows: response.plans.map(toPlan), next: response.nextPageToken };
     });
@@ -203,7 +214,7 @@ export class QuorateClient implements AsyncDisposable {
   /** The recorded sub-steps of a run, by id. */
   async *listSubSteps(ref: PhaseRef, options?: ReadOptions): AsyncGenerator<SubStep, void, undefined> {
     yield* this.#pages(async (page) => {
-      const request = { ...page, ref: fromRef(ref), consistency: fromConsistency(options) };
+      const request = { ...page, ref: fromRef(ref), ...fromConsistency(options) };
       const response = await this.#read(PhaseService.method.listSubSteps, request, options);
       return { rows: response.subSteps.map(toSubStep), next: response.nextPageToken };
     });
@@ -235,6 +246,50 @@ export class QuorateClient implements AsyncDisposable {
         }
       }),
     );
+  }
+
+  /** Who the members are, and how far a change is; the leader knows most. */
+  async members(options?: ReadOptions): Promise<MemberList> {
+    const response = await this.#read(MembershipService.method.listMembers, fromConsistency(options), options);
+    return {
+      members: response.members.map(toMemberInfo),
+      joint: response.joint,
+      settled: response.settled,
+      configurationIndex: toNumber(response.configurationIndex),
+    };
+  }
+
+  /** Resolves when `to` leads (left out: the voter that is furthest), with the leader's id as far as it is known. */
+  async transferLeadership(to?: string, options?: CallOptions): Promise<string | null> {
+    const { leaderId } = await this.#caller.call({
+      method: MembershipService.method.transferLeadership,
+      request: () => ({ to: to ?? '' }),
+      // Whoever leads already says so.
+      safety: 'repeatable',
+      deadlineMs: options?.deadlineMs ?? this.#deadlineMs,
+      signal: options?.signal,
+    });
+    return leaderId === '' ? null : leaderId;
+  }
+
+  async featureLevel(options?: ReadOptions): Promise<FeatureLevel> {
+    const method = MaintenanceService.method.getFeatureLevel;
+    const { level, used, pinned, supported } = await this.#read(method, fromConsistency(options), options);
+    return { level, used, pinned, supported };
+  }
+
+  /**
+   * The state of the cluster as the pieces of a file, in order, while work goes on. The file is complete only when the
+   * iteration ends without an error: after one, throw away what came. A slow reader slows the member's reading, nothing else.
+   */
+  backup(options: BackupOptions = {}): AsyncGenerator<BackupPiece, void, undefined> {
+    const deps = {
+      channels: this.#channels,
+      router: this.#router,
+      nowMs: () => performance.now(),
+      random: Math.random,
+    };
+    return backupPieces({ ...deps, deadlineMs: options.deadlineMs ?? this.#deadlineMs }, options.signal);
   }
 
   /** Closes the sessions and the connections. Calls under way fail. Idempotent. */
@@ -270,20 +325,20 @@ export class QuorateClient implements AsyncDisposable {
     return toMemberStatus(answer.value);
   }
 
-  async #askLeader(address: string): Promise<string | null> {
-    const { streams } = await this.#askStatus(address, ASK_LEADER_MS);
-    return streams.find((stream) => stream.leaderClientAddress !== null)?.leaderClientAddress ?? null;
+  async #askFacts(address: string): Promise<ClusterFacts> {
+    return toFacts(await this.#askStatus(address, ASK_LEADER_MS));
   }
 
   #read<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
-    options: CallOptions | undefined,
+    options: ReadOptions | undefined,
   ): Promise<MessageShape<O>> {
     return this.#caller.call({
       method,
       request: () => request,
       safety: 'read',
+      inTurn: isLocal(options),
       deadlineMs: options?.deadlineMs ?? this.#deadlineMs,
       signal: options?.signal,
     });

@@ -1,15 +1,18 @@
 /** Generated messages to plain objects and back. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { GetStatusResponse } from '../gen/quorate/v1/cluster_pb.ts';
+import type { GetStatusResponse, Member, TransferProgress } from '../gen/quorate/v1/cluster_pb.ts';
 import {
   type VectorClock as ProtoVectorClock,
   ReadConsistency,
   type ResponseHeader,
   VectorClockSchema,
 } from '../gen/quorate/v1/common_pb.ts';
+import type { BackupInfo } from '../gen/quorate/v1/maintenance_pb.ts';
+import type { MemberChangeSchema } from '../gen/quorate/v1/membership_pb.ts';
 import * as phase from '../gen/quorate/v1/phase_pb.ts';
 import type { Event } from '../gen/quorate/v1/watch_pb.ts';
 import { assert, must } from '../types/assert.ts';
+import type { ClusterFacts } from './endpoints.ts';
 import type * as plain from './types.ts';
 
 export function toNumber(value: bigint): number {
@@ -47,8 +50,28 @@ function toRef(ref: phase.PhaseRef | undefined): plain.PhaseRef {
   return { loop, g: toNumber(g), phase: name };
 }
 
-export function fromConsistency(options: plain.ReadOptions | undefined): ReadConsistency {
-  return options?.stale === true ? ReadConsistency.STALE : ReadConsistency.LINEARIZABLE;
+/** The two fields of a read. A bound of 0 would mean none, so it is the least that there is: 1 ms. */
+export function fromConsistency(options: plain.ReadOptions | undefined): {
+  readonly consistency: ReadConsistency;
+  readonly maxStalenessMs: bigint;
+} {
+  const wanted = options?.consistency ?? (options?.stale === true ? 'stale' : 'linearizable');
+  if (typeof wanted === 'object') {
+    const maxStalenessMs = BigInt(Math.max(1, Math.round(wanted.maxStalenessMs)));
+    return { consistency: ReadConsistency.STALE, maxStalenessMs };
+  }
+  return { consistency: CONSISTENCIES[wanted], maxStalenessMs: 0n };
+}
+
+const CONSISTENCIES = {
+  linearizable: ReadConsistency.LINEARIZABLE,
+  lease: ReadConsistency.LEASE,
+  stale: ReadConsistency.STALE,
+} as const;
+
+/** Whether any member may answer by itself. */
+export function isLocal(options: plain.ReadOptions | undefined): boolean {
+  return fromConsistency(options).consistency === ReadConsistency.STALE;
 }
 
 export function toAnswer(header: ResponseHeader | undefined): plain.MutationAnswer {
@@ -158,15 +181,7 @@ export function toMemberStatus(response: GetStatusResponse): plain.MemberStatus 
     clusterId: response.clusterId,
     memberId: response.memberId,
     version: response.version,
-    members: response.members.map((member) => ({
-      memberId: member.memberId,
-      clientAddress: member.clientAddress,
-      peerAddress: member.peerAddress,
-      voter: member.voter,
-      leader: member.leader,
-      matchIndex: toNumber(member.matchIndex),
-      active: member.active,
-    })),
+    members: response.members.map(toMemberInfo),
     streams: response.streams.map((stream) => ({
       streamId: stream.streamId,
       role: stream.role,
@@ -182,7 +197,84 @@ export function toMemberStatus(response: GetStatusResponse): plain.MemberStatus 
       waitingProposals: toNumber(stream.waitingProposals),
       watches: toNumber(stream.watches),
       firstEventRevision: toNumber(stream.firstEventRevision),
+      firstLogIndex: toNumber(stream.firstLogIndex),
+      storedIndex: toNumber(stream.storedIndex),
+      configurationIndex: toNumber(stream.configurationIndex),
+      joint: stream.joint,
+      recovering: stream.recovering,
     })),
     fault: toText(response.fault),
+    featureLevel: response.featureLevel,
+    alarms: response.alarms,
+    removed: response.removed,
+    waitsToJoin: response.waitsToJoin,
+  };
+}
+
+const ROLES: ReadonlySet<string> = new Set(['voter', 'learner', 'outgoing']);
+const WISHES: ReadonlySet<string> = new Set(['voter', 'learner', 'removed']);
+
+export function toMemberInfo(member: Member): plain.MemberInfo {
+  const { role, wanted, transfer, voter } = member;
+  return {
+    memberId: member.memberId,
+    clientAddress: member.clientAddress,
+    peerAddress: member.peerAddress,
+    voter,
+    leader: member.leader,
+    matchIndex: toNumber(member.matchIndex),
+    active: member.active,
+    // A member of an older release says `voter` only.
+    role: ROLES.has(role) ? (role as plain.MemberInfo['role']) : voter ? 'voter' : null,
+    wanted: WISHES.has(wanted) ? (wanted as plain.MemberInfo['wanted']) : null,
+    replaces: toText(member.replaces),
+    lagEntries: toNumber(member.lagEntries),
+    featureLevel: member.featureLevel === 0 ? null : member.featureLevel,
+    recovering: member.recovering,
+    transfer: transfer === undefined ? null : toTransfer(transfer),
+  };
+}
+
+function toTransfer({ index, chunksAcked, bytesSent, resumed }: TransferProgress): plain.TransferProgress {
+  return {
+    index: toNumber(index),
+    chunksAcked: toNumber(chunksAcked),
+    bytesSent: toNumber(bytesSent),
+    resumed: toNumber(resumed),
+  };
+}
+
+export function fromMemberChange(change: plain.MemberChange): MessageInitShape<typeof MemberChangeSchema> {
+  if ('remove' in change) return { change: { case: 'remove', value: { memberId: change.remove } } };
+  if ('promote' in change) return { change: { case: 'promote', value: { memberId: change.promote } } };
+  const { add: memberId, peerAddress, clientAddress, learner = false, replaces = '' } = change;
+  return { change: { case: 'add', value: { memberId, peerAddress, clientAddress, learner, replaces } } };
+}
+
+export function toBackupInfo(info: BackupInfo): plain.BackupInfo {
+  const { clusterId, memberId, featureLevel, version } = info;
+  return {
+    clusterId,
+    memberId,
+    index: toNumber(info.index),
+    term: toNumber(info.term),
+    featureLevel,
+    version,
+    createdAtMs: toNumber(info.createdAtMs),
+    estimatedBytes: info.estimatedBytes === 0n ? null : toNumber(info.estimatedBytes),
+  };
+}
+
+/** What a member says of the cluster, for the search for a leader. */
+export function toFacts(status: plain.MemberStatus): ClusterFacts {
+  const { memberId, members, streams, removed } = status;
+  return {
+    memberId,
+    leaderAddress: streams.find((stream) => stream.leaderClientAddress !== null)?.leaderClientAddress ?? null,
+    configurationIndex: Math.max(0, ...streams.map((stream) => stream.configurationIndex)),
+    members: members
+      .filter((member) => member.role !== null)
+      .map((member) => ({ memberId: member.memberId, address: member.clientAddress })),
+    removed,
   };
 }

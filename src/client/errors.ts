@@ -23,6 +23,10 @@ export const STATE_REASONS = [
   'ATTEMPT_MISMATCH',
   'STALE_FENCE',
   'ROUND_NOT_FOUND',
+  'MEMBER_EXISTS',
+  'MEMBER_NOT_FOUND',
+  'FEATURE_LEVEL_TOO_LOW',
+  'FEATURE_LEVEL_IN_USE',
 ] as const;
 
 /** Refusals by the member that was asked: certainly not carried out, and worth another try. */
@@ -33,21 +37,47 @@ export const MEMBER_REASONS = [
   'SHUTTING_DOWN',
   'WATCH_TOO_SLOW',
   'DEADLINE_EXPIRED',
+  'NO_SPACE',
+  'MEMBER_REMOVED',
+] as const;
+
+/**
+ * Refusals by the leader before anything was put on record. They may be refusals of a second try only, so they say
+ * nothing of a first one whose outcome is unknown.
+ */
+export const OPERATION_REASONS = [
+  'MEMBER_UNREACHABLE',
+  'MEMBER_MISMATCH',
+  'MEMBER_NOT_LEARNER',
+  'MEMBER_NOT_VOTER',
+  'QUORUM_AT_RISK',
+  'TRANSFER_FAILED',
+  'FEATURE_LEVEL_UNSUPPORTED',
+  'BACKUP_FAILED',
 ] as const;
 
 export type StateReason = (typeof STATE_REASONS)[number];
 export type MemberReason = (typeof MEMBER_REASONS)[number];
+export type OperationReason = (typeof OPERATION_REASONS)[number];
 
 /**
  * Why a call was refused; a program can switch on it.
  * UNAVAILABLE: no member could be reached before the deadline. TOO_LARGE: the request is over a size limit.
  * INTERNAL: the member has a bug; its log says more. UNKNOWN: a reason that this client does not know; `details.reason` has it.
  */
-export type QuorateReason = StateReason | MemberReason | 'TOO_LARGE' | 'INTERNAL' | 'UNAVAILABLE' | 'UNKNOWN';
+export type QuorateReason =
+  | StateReason
+  | MemberReason
+  | OperationReason
+  | 'TOO_LARGE'
+  | 'INTERNAL'
+  | 'UNAVAILABLE'
+  | 'UNKNOWN';
 
 const REASONS: ReadonlySet<string> = new Set<QuorateReason>([
   ...STATE_REASONS,
   ...MEMBER_REASONS,
+  ...OPERATION_REASONS,
   'TOO_LARGE',
   'INTERNAL',
   'UNAVAILABLE',

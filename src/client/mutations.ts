@@ -1,11 +1,15 @@
 /** The mutations, one typed method each. How they are sent is the business of whoever extends this. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { RequestHeaderSchema } from '../gen/quorate/v1/common_pb.ts';
+import { MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
+import { MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
-import { fromRef, fromVectorClock, toAnswer, toNumber, toVectorClock } from './convert.ts';
+import { fromMemberChange, fromRef, fromVectorClock, toAnswer, toNumber, toVectorClock } from './convert.ts';
 import type {
   BeginPhaseOptions,
+  ChangeMembersOptions,
   LoopCreated,
+  MemberChange,
   MutationAnswer,
   MutationOptions,
   PhaseBegun,
@@ -98,6 +102,32 @@ export abstract class Mutations {
       subStepsRecorded: toNumber(response.subStepsRecorded),
       subStepsKnown: response.subStepsKnown,
     };
+  }
+
+  /**
+   * Members come and go: what is wanted is on record when this resolves, and the leader works towards it; `members()` shows
+   * how far it is. A new member must run and wait to be added.
+   */
+  async changeMembers(changes: readonly MemberChange[], options?: ChangeMembersOptions): Promise<MutationAnswer> {
+    const response = await this.send(
+      MembershipService.method.changeMembers,
+      (header) => ({ header, changes: changes.map(fromMemberChange), force: options?.force ?? false }),
+      options,
+    );
+    return toAnswer(response.header);
+  }
+
+  /** `pinned`: the level is not raised by itself from now on. */
+  async setFeatureLevel(
+    level: number,
+    options?: MutationOptions & { readonly pinned?: boolean },
+  ): Promise<MutationAnswer> {
+    const response = await this.send(
+      MaintenanceService.method.setFeatureLevel,
+      (header) => ({ header, level, pinned: options?.pinned ?? false }),
+      options,
+    );
+    return toAnswer(response.header);
   }
 
   /** Ends the run as CLEAN_EXIT. */

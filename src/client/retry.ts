@@ -66,7 +66,12 @@ export const BACK_OFF_MAX_MS = 250;
  * Refusals whose time hint is obeyed: waiting helps. Where one member has no leader or no quorum, another may have one
  * already, so that asking around early is what ends the outage for this caller.
  */
-const HINTED: ReadonlySet<QuorateReason> = new Set<QuorateReason>(['OVERLOADED', 'WATCH_TOO_SLOW', 'LIMIT_EXCEEDED']);
+const HINTED: ReadonlySet<QuorateReason> = new Set<QuorateReason>([
+  'OVERLOADED',
+  'NO_SPACE',
+  'WATCH_TOO_SLOW',
+  'LIMIT_EXCEEDED',
+]);
 
 /**
  * How long to wait before try `tries` + 1, milliseconds: full jitter below an exponential cap; a hint is a lower

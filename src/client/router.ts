@@ -1,4 +1,5 @@
 /** Which member to ask: the leader while it is known, otherwise whoever answers (a follower passes mutations on). */
+import { type ClusterFacts, Endpoints } from './endpoints.ts';
 import type { Failure } from './retry.ts';
 
 /** A member that could not be reached is left alone for this long, doubling up to the maximum, milliseconds. */
@@ -11,6 +12,8 @@ const PENALTY_MAX_MS = 2_000;
 const ELECTION_PATIENCE_MS = 2_000;
 /** Shortest time between two searches for the leader, milliseconds. */
 const SEARCH_PAUSE_MS = 50;
+/** The leader is asked who the members are this often, milliseconds; a lost leader makes it sooner. */
+const LEARN_MS = 10_000;
 
 interface Penalty {
   readonly untilMs: number;
@@ -18,33 +21,38 @@ interface Penalty {
 }
 
 export interface RouterDeps {
-  /** Asks one member who leads: the leader's client address, or null when it does not know. Rejects when unreachable. */
-  readonly askLeader: (address: string) => Promise<string | null>;
+  /** Asks one member who leads and who the members are. Rejects when unreachable. */
+  readonly ask: (address: string) => Promise<ClusterFacts>;
   readonly nowMs: () => number;
   readonly random: () => number;
 }
 
 export class Router {
-  readonly #endpoints: readonly string[];
+  readonly #endpoints: Endpoints;
   readonly #deps: RouterDeps;
   readonly #penalties = new Map<string, Penalty>();
   #leader: string | null = null;
   #next: number;
+  #learnedAtMs: number;
   #search: Promise<void> | null = null;
   #searchedAtMs = Number.NEGATIVE_INFINITY;
   /** The leader that was lost last, and when for the first time since it last answered. */
   #lost: { readonly address: string; readonly atMs: number } | null = null;
 
   constructor(endpoints: readonly string[], deps: RouterDeps) {
-    this.#endpoints = endpoints;
+    this.#endpoints = new Endpoints(endpoints);
     this.#deps = deps;
+    this.#learnedAtMs = deps.nowMs();
     this.#next = Math.floor(deps.random() * endpoints.length);
   }
 
   /** The address to ask next; null while a new leader is being elected: wait a little, then pick again. */
   async pick(): Promise<string | null> {
     if (this.#leader === null) await this.#findLeader();
-    if (this.#leader !== null) return this.#leader;
+    if (this.#leader !== null) {
+      this.#learn(this.#leader);
+      return this.#leader;
+    }
     const electing = this.#lost !== null && this.#deps.nowMs() - this.#lost.atMs < ELECTION_PATIENCE_MS;
     return electing ? null : this.#anyone();
   }
@@ -55,20 +63,27 @@ export class Router {
     return this.#leader ?? this.#anyone();
   }
 
+  /** For reads that every member answers by itself: one after the other. */
+  pickInTurn(): string {
+    if (this.#leader !== null) this.#learn(this.#leader);
+    return this.#anyone();
+  }
+
   /** Somebody, in turn, best one that is not known to be in trouble. */
   #anyone(): string {
     const now = this.#deps.nowMs();
     let best = '';
     let bestUntilMs = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < this.#endpoints.length; i++) {
-      const address = this.#endpoints[(this.#next + i) % this.#endpoints.length] ?? '';
+    const endpoints = this.#endpoints.list();
+    for (let i = 0; i < endpoints.length; i++) {
+      const address = endpoints[(this.#next + i) % endpoints.length] ?? '';
       const untilMs = Math.max(now, this.#penalties.get(address)?.untilMs ?? 0);
       if (untilMs < bestUntilMs) {
         best = address;
         bestUntilMs = untilMs;
       }
     }
-    this.#next = (this.#endpoints.indexOf(best) + 1) % this.#endpoints.length;
+    this.#next = (endpoints.indexOf(best) + 1) % endpoints.length;
     return best;
   }
 
@@ -85,6 +100,7 @@ export class Router {
     switch (failure.error.reason) {
       case 'UNAVAILABLE':
       case 'SHUTTING_DOWN':
+      case 'MEMBER_REMOVED':
         this.#penalise(address);
         return;
       case 'NOT_LEADER': {
@@ -102,7 +118,7 @@ export class Router {
 
   /** Asks all endpoints; resolves as soon as a leader is known or all were asked. Rejects when nobody answered. */
   firstContact(): Promise<void> {
-    return this.#searchAmong(this.#endpoints);
+    return this.#searchAmong(this.#endpoints.seeds());
   }
 
   #penalise(address: string): void {
@@ -126,8 +142,11 @@ export class Router {
 
   async #ask(address: string): Promise<string | null> {
     try {
-      const leader = await this.#deps.askLeader(address);
+      const facts = await this.#deps.ask(address);
       this.succeeded(address);
+      this.#learnedAtMs = this.#deps.nowMs();
+      this.#endpoints.learn(address, facts);
+      const leader = facts.removed ? null : facts.leaderAddress;
       if (leader !== null && this.#leader === null) this.#follow(leader);
       return leader;
     } catch (error) {
@@ -136,13 +155,22 @@ export class Router {
     }
   }
 
+  /** Keeps up with members that come and go while the leader stays. */
+  #learn(leader: string): void {
+    const now = this.#deps.nowMs();
+    if (now - this.#learnedAtMs < LEARN_MS) return;
+    this.#learnedAtMs = now;
+    this.#ask(leader).catch(() => undefined);
+  }
+
   /** One search at a time, and not too many. */
   async #findLeader(): Promise<void> {
     if (this.#search !== null) return this.#search;
     const now = this.#deps.nowMs();
     if (now - this.#searchedAtMs < SEARCH_PAUSE_MS) return;
     this.#searchedAtMs = now;
-    const well = this.#endpoints.filter((address) => (this.#penalties.get(address)?.untilMs ?? 0) <= now);
+    const endpoints = this.#endpoints.list();
+    const well = endpoints.filter((address) => (this.#penalties.get(address)?.untilMs ?? 0) <= now);
     this.#search = this.#searchAmong(well).catch(() => undefined);
     await this.#search;
     this.#search = null;

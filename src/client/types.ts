@@ -131,8 +131,88 @@ export interface MutationOptions extends CallOptions {
 }
 
 export interface ReadOptions extends CallOptions {
-  /** true: what the asked member has applied, which may be old. Default: linearizable. */
+  /** How fresh the answer must be; default: `linearizable`. */
+  readonly consistency?: Consistency;
+  /** true: the same as `consistency: 'stale'`. */
   readonly stale?: boolean;
+}
+
+/**
+ * `linearizable`: everything that was committed before the call, whatever clocks do. `lease`: as fresh, and quicker where the
+ * leader is asked; rests on clocks that drift apart no further than the members' settings allow for. `stale`: what the asked
+ * member has applied. `maxStalenessMs`: everything that was committed so long before the call, from any member.
+ */
+export type Consistency = 'linearizable' | 'lease' | 'stale' | { readonly maxStalenessMs: number };
+
+/** A change of members. All of a call are carried out, or none. */
+export type MemberChange =
+  | {
+      readonly add: string;
+      /** host:port, as the other members reach it, and as clients do. */
+      readonly peerAddress: string;
+      readonly clientAddress: string;
+      /** Stays a learner; default: it becomes a voter once it has caught up. */
+      readonly learner?: boolean;
+      /** Member that goes in the same change in which this one becomes a voter. */
+      readonly replaces?: string;
+    }
+  | { readonly promote: string }
+  | { readonly remove: string };
+
+export interface ChangeMembersOptions extends MutationOptions {
+  /** Also where the members left would have no majority that was heard of lately. */
+  readonly force?: boolean;
+}
+
+export interface MemberList {
+  /** Sorted by id. */
+  readonly members: readonly MemberInfo[];
+  /** Two configurations are in force until the change under way is complete. */
+  readonly joint: boolean;
+  /** The configuration is what is wanted, and complete. */
+  readonly settled: boolean;
+  readonly configurationIndex: number;
+}
+
+/** What the members of a cluster may rely on of each other. */
+export interface FeatureLevel {
+  readonly level: number;
+  /** Highest level of which something was used: the level cannot go below it. */
+  readonly used: number;
+  /** It is not raised by itself. */
+  readonly pinned: boolean;
+  /** Highest level that all members support; 0: not all were heard of. */
+  readonly supported: number;
+}
+
+/** What a backup stands for: everything up to `index`, nothing after it. */
+export interface BackupInfo {
+  readonly clusterId: string;
+  /** Member that was asked. */
+  readonly memberId: string;
+  readonly index: number;
+  readonly term: number;
+  readonly featureLevel: number;
+  readonly version: string;
+  readonly createdAtMs: number;
+  /** Rough size of the rows; null: not known. */
+  readonly estimatedBytes: number | null;
+}
+
+export interface BackupOptions {
+  /** Time until the first piece; the whole may take as long as it needs. Default: the client's. */
+  readonly deadlineMs?: number;
+  /** Gives the backup up. */
+  readonly signal?: AbortSignal;
+}
+
+/** A piece of a backup file, in order. The first one has no data. */
+export interface BackupPiece {
+  readonly info: BackupInfo;
+  readonly data: Uint8Array;
+  /** In the file so far. */
+  readonly rows: number;
+  readonly rowBytes: number;
 }
 
 export interface BeginPhaseOptions extends MutationOptions {
@@ -197,6 +277,14 @@ export interface StreamStatus {
   readonly waitingProposals: number;
   readonly watches: number;
   readonly firstEventRevision: number;
+  /** First entry that the log still holds. */
+  readonly firstLogIndex: number;
+  /** Entry after which the tables are on disk. */
+  readonly storedIndex: number;
+  readonly configurationIndex: number;
+  /** Two configurations are in force until the change under way is complete. */
+  readonly joint: boolean;
+  readonly recovering: boolean;
 }
 
 export interface MemberInfo {
@@ -208,6 +296,28 @@ export interface MemberInfo {
   /** Known to the leader only. */
   readonly matchIndex: number;
   readonly active: boolean;
+  /** What it counts for now; null: the configuration does not have it yet, or any more. */
+  readonly role: 'voter' | 'learner' | 'outgoing' | null;
+  /** null: nothing was ever asked of a first member. */
+  readonly wanted: 'voter' | 'learner' | 'removed' | null;
+  /** Member that goes when this one becomes a voter. */
+  readonly replaces: string | null;
+  /** Entries that it lacks. Known to the leader only. */
+  readonly lagEntries: number;
+  /** Highest feature level that it supports; null: not known to the asked member. */
+  readonly featureLevel: number | null;
+  /** It fetches back a lost part of its log. Known to itself only. */
+  readonly recovering: boolean;
+  /** An image of the state on its way to it. Known to the leader only. */
+  readonly transfer: TransferProgress | null;
+}
+
+export interface TransferProgress {
+  readonly index: number;
+  readonly chunksAcked: number;
+  readonly bytesSent: number;
+  /** Times that it went on after a broken connection. */
+  readonly resumed: number;
 }
 
 /** What one member says about itself and the others. */
@@ -219,6 +329,14 @@ export interface MemberStatus {
   readonly streams: readonly StreamStatus[];
   /** Why the member refuses work; null when it is well. */
   readonly fault: string | null;
+  /** Of the cluster. */
+  readonly featureLevel: number;
+  /** What keeps the member from its full work, and clears by itself: NO_SPACE, RECOVERING. */
+  readonly alarms: readonly string[];
+  /** The member was removed from the cluster. */
+  readonly removed: boolean;
+  /** The member waits to be added to a cluster. */
+  readonly waitsToJoin: boolean;
 }
 
 /** What asking one endpoint gave. */

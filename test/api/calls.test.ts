@@ -109,6 +109,10 @@ describe('errors', () => {
     PHASE_NOT_RUNNING: Code.FAILED_PRECONDITION,
     ATTEMPT_MISMATCH: Code.ABORTED,
     STALE_FENCE: Code.ABORTED,
+    MEMBER_EXISTS: Code.ALREADY_EXISTS,
+    MEMBER_NOT_FOUND: Code.NOT_FOUND,
+    FEATURE_LEVEL_TOO_LOW: Code.FAILED_PRECONDITION,
+    FEATURE_LEVEL_IN_USE: Code.FAILED_PRECONDITION,
   };
 
   it.each(Object.entries(CODES) as [RejectReason, Code][])('%s comes with its details', async (reason, code) => {

@@ -2,21 +2,26 @@
 import type { DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import { type CallOptions, Client, credentials, Metadata, Server } from '@grpc/grpc-js';
+import type { IdentifiedMember } from '../../src/api/context.ts';
 import { serverOptions } from '../../src/api/options.ts';
 import { type Api, createApi } from '../../src/api/server.ts';
 import type { MachineView, Page } from '../../src/machine/api.ts';
-import type { AttemptRow, LoopRow, PlanRow, RunRow, SubStepRow } from '../../src/machine/rows.ts';
+import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SubStepRow } from '../../src/machine/rows.ts';
 import type { CommandValue, MachineEvent } from '../../src/machine/types.ts';
 import type {
   MemberPort,
   MemberStatus,
   MutationOutcome,
   MutationRequest,
+  ReadConsistency,
   ReadOutcome,
+  TransferOutcome,
   WatchFeed,
 } from '../../src/node/types.ts';
+import type { RaftStatus } from '../../src/raft/types.ts';
 import { methodDefinition, type ResponseOf } from '../../src/rpc/service.ts';
 import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
+import type { StoreImage } from '../../src/store/types.ts';
 import {
   clusterId,
   clusterTimeMs,
@@ -24,6 +29,7 @@ import {
   type FencingToken,
   type LogIndex,
   logIndex,
+  type MemberId,
   memberId,
   type Revision,
   revision,
@@ -90,6 +96,8 @@ export class FakeView implements MachineView {
   runRows: RunRow[] = [];
   attemptRows: AttemptRow[] = [];
   subStepRows: SubStepRow[] = [];
+  memberRows: MemberRow[] = [];
+  feature: FeatureRow = { level: 2, used: 1, pinned: false };
   firstRevision = rev;
 
   stateHash(): string {
@@ -118,6 +126,12 @@ export class FakeView implements MachineView {
   }
   subSteps(_loop: string, _g: number, _phase: string, after: string | null, limit: number): Page<SubStepRow> {
     return pageOf(this.subStepRows, (row) => row.id, after, limit);
+  }
+  members(): readonly MemberRow[] {
+    return this.memberRows;
+  }
+  featureLevel(): FeatureRow {
+    return this.feature;
   }
   session(): null {
     return null;
@@ -178,6 +192,12 @@ export class FakeMember implements MemberPort {
   readonly mutations: { readonly request: MutationRequest; readonly deadlineMs: number }[] = [];
   readonly watches: { readonly from: Revision; readonly feed: FakeFeed }[] = [];
   reads = 0;
+  readonly consistencies: ReadConsistency[] = [];
+  readonly transfers: (MemberId | null)[] = [];
+  transferOutcome: TransferOutcome = 'done';
+  image: StoreImage | Error | null = null;
+  /** Over what `status` says of the raft stream. */
+  raftFields: Partial<RaftStatus> = {};
   watchesFull = false;
   /** null: never answers. */
   outcome: MutationOutcome | Error | null = null;
@@ -189,8 +209,9 @@ export class FakeMember implements MemberPort {
     if (this.outcome instanceof Error) return Promise.reject(this.outcome);
     return this.outcome === null ? new Promise(() => {}) : Promise.resolve(this.outcome);
   }
-  async read(): Promise<ReadOutcome> {
+  async read(_stream: StreamId, _deadlineMs: number, consistency: ReadConsistency): Promise<ReadOutcome> {
     this.reads += 1;
+    this.consistencies.push(consistency);
     return this.readRefusal ?? { kind: 'ready', view: this.view };
   }
   local(): MachineView {
@@ -221,6 +242,9 @@ export class FakeMember implements MemberPort {
         commitIndex: index(41),
         appliedIndex: index(41),
         configuration: { voters: [a, b as never], votersOutgoing: [], learners: [c as never] },
+        configurationIndex: index(1),
+        firstIndex: index(1),
+        recovering: false,
         peers: [
           {
             id: b as never,
@@ -231,18 +255,30 @@ export class FakeMember implements MemberPort {
             active: true,
           },
         ],
+        ...this.raftFields,
       },
       appliedIndex: index(41),
       stateHash: '0'.repeat(32),
       sessions: 1,
       waitingProposals: 2,
       watches: 3,
+      alarms: [],
+      transfers: [],
+      storedIndex: index(39),
+      featureLevel: this.view.feature.level,
+      featureLevels: new Map(['a', 'b', 'c'].map((id) => [memberId(id), 2])),
+      removed: false,
       fault: null,
       ...this.statusFields,
     };
   }
-  transferLeadership(): boolean {
-    return false;
+  async transferLeadership(_stream: StreamId, to: MemberId | null): Promise<TransferOutcome> {
+    this.transfers.push(to);
+    return this.transferOutcome;
+  }
+  async openImage(): Promise<StoreImage | null> {
+    if (this.image instanceof Error) throw this.image;
+    return this.image;
   }
 
   /** Every mutation from now on is carried out with this answer. */
@@ -261,6 +297,8 @@ export const MEMBERS = ['c', 'a', 'b'].map((id) => ({
 export class TestApi {
   readonly member = new FakeMember();
   readonly log: LogLine[] = [];
+  /** Who answers at which peer address; nobody at any other. */
+  readonly identities = new Map<string, IdentifiedMember>();
   readonly #server = new Server(serverOptions('client'));
   readonly api: Api;
   #client: Client | null = null;
@@ -272,6 +310,10 @@ export class TestApi {
       clusterId: clusterId('test'),
       memberId: memberId('a'),
       members: MEMBERS,
+      identify: async (address) => {
+        const found = this.identities.get(address);
+        return found === undefined ? err(`no member answers at ${address} within 3000 ms: refused`) : ok(found);
+      },
       version: '1.2.3',
       logger: captureLogger(this.log),
       watchProgressMs,

@@ -45,6 +45,9 @@ async function serve(unknown: (loop: string, n: number) => boolean) {
         durableIndex: index,
         commitIndex: index,
         peers: [],
+        firstIndex: 1,
+        configurationIndex: 0,
+        recovering: false,
         configuration: { voters: ['m'], votersOutgoing: [], learners: [] },
       },
       appliedIndex: index,
@@ -52,9 +55,14 @@ async function serve(unknown: (loop: string, n: number) => boolean) {
       sessions: 0,
       waitingProposals: 0,
       watches: 0,
+      alarms: [],
+      transfers: [],
+      storedIndex: index,
+      featureLevel: 2,
+      featureLevels: new Map(),
+      removed: false,
       fault: null,
     }),
-    transferLeadership: () => false,
   } as unknown as MemberPort;
   const server = new Server();
   const address = { id: memberId('m'), clientAddress: '', peerAddress: '' };
@@ -63,6 +71,7 @@ async function serve(unknown: (loop: string, n: number) => boolean) {
     clusterId: clusterId('c'),
     memberId: memberId('m'),
     members: [address],
+    identify: async (at) => ({ ok: false, error: `no member answers at ${at}` }),
     version: '0',
     logger: pino({ level: 'silent' }),
   });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { ClusterFacts } from '../../src/client/endpoints.ts';
 import { QuorateError } from '../../src/client/errors.ts';
 import type { Failure } from '../../src/client/retry.ts';
 import { Router } from '../../src/client/router.ts';
@@ -10,16 +11,23 @@ const gone: Failure = {
 };
 
 /** A cluster of what each member says of the leader; one that is missing does not answer. */
-function setUp(says: Map<string, string | null>) {
+function setUp(says: Map<string, string | null>, facts: (address: string) => Partial<ClusterFacts> = () => ({})) {
   let nowMs = 0;
   const asked: string[] = [];
-  const askLeader = async (address: string): Promise<string | null> => {
+  const ask = async (address: string): Promise<ClusterFacts> => {
     asked.push(address);
-    const leader = says.get(address);
-    if (leader === undefined) throw new Error('no connection');
-    return leader;
+    const leaderAddress = says.get(address);
+    if (leaderAddress === undefined) throw new Error('no connection');
+    return {
+      memberId: `m-${address}`,
+      leaderAddress,
+      configurationIndex: 0,
+      members: [],
+      removed: false,
+      ...facts(address),
+    };
   };
-  const router = new Router(['a', 'b', 'c'], { askLeader, nowMs: () => nowMs, random: () => 0 });
+  const router = new Router(['a', 'b', 'c'], { ask, nowMs: () => nowMs, random: () => 0 });
   return { router, asked, pass: (ms: number) => (nowMs += ms) };
 }
 
@@ -123,5 +131,75 @@ describe('U2: whom to ask', () => {
     expect(await router.pick()).toBe('b');
     router.failed('b', refused('SHUTTING_DOWN', null));
     expect(await router.pick()).not.toBe('b');
+  });
+
+  const memberList = (...ids: string[]): ClusterFacts['members'] =>
+    ids.map((address) => ({ memberId: `m-${address}`, address }));
+
+  test('R2: members that were added are asked, those that were removed are not', async () => {
+    const says = new Map<string, string | null>(['a', 'b', 'c', 'd', 'e'].map((address) => [address, null]));
+    let members = memberList('a', 'b', 'c', 'd');
+    let configurationIndex = 5;
+    const { router, asked, pass } = setUp(says, (address) => ({
+      // One that was left behind still has the old list.
+      members: address === 'c' ? memberList('a', 'b', 'c') : members,
+      configurationIndex: address === 'c' ? 1 : configurationIndex,
+    }));
+    await router.pick();
+    pass(60);
+    asked.length = 0;
+    await router.pick();
+    expect(asked).toEqual(['a', 'b', 'c', 'd']);
+    members = memberList('a', 'd', 'e');
+    configurationIndex = 9;
+    pass(60);
+    await router.pick();
+    pass(60);
+    asked.length = 0;
+    await router.pick();
+    expect(asked).toEqual(['a', 'd', 'e']);
+  });
+
+  test('R2: the addresses that were given come back when no other member is left', async () => {
+    const says = new Map<string, string | null>([['a', null]]);
+    const { router, pass, asked } = setUp(says, () => ({ members: [{ memberId: 'other', address: '' }] }));
+    await router.pick();
+    pass(3_000);
+    asked.length = 0;
+    await router.pick();
+    expect(asked.length).toBeGreaterThan(0);
+    expect(await router.pick()).not.toBeNull();
+  });
+
+  test('R2: a member that was removed is not believed about the leader', async () => {
+    const says = new Map<string, string | null>([
+      ['a', 'a'],
+      ['b', null],
+      ['c', null],
+    ]);
+    const { router } = setUp(says, (address) => ({ removed: address === 'a' }));
+    expect(await router.pick()).not.toBe('x');
+    expect([await router.pickInTurn(), await router.pickInTurn(), await router.pickInTurn()].sort()).toEqual([
+      'a',
+      'b',
+      'c',
+    ]);
+  });
+
+  test('R2: while the leader stays, it is asked now and then who the members are', async () => {
+    const says = new Map<string, string | null>([
+      ['a', 'a'],
+      ['b', 'a'],
+      ['c', 'a'],
+    ]);
+    const { router, asked, pass } = setUp(says, () => ({ members: memberList('a', 'b', 'd'), configurationIndex: 3 }));
+    await router.pick();
+    asked.length = 0;
+    pass(9_000);
+    await router.pick();
+    expect(asked).toEqual([]);
+    pass(2_000);
+    await router.pick();
+    expect(asked).toEqual(['a']);
   });
 });
