@@ -3,21 +3,32 @@ import { assert } from '../types/assert.ts';
 import type { MemberId } from '../types/ids.ts';
 import type { Configuration } from './types.ts';
 
-function assertSortedUnique(ids: readonly MemberId[], what: string): void {
-  let previous: MemberId | null = null;
-  for (const id of ids) {
-    assert(previous === null || previous < id, `${what} are sorted and unique: ${ids.join(',')}`);
-    previous = id;
-  }
+/** True for sorted lists without duplicates. */
+export function isSortedUnique(ids: readonly MemberId[]): boolean {
+  return ids.every((id, at) => at === 0 || (ids[at - 1] as MemberId) < id);
 }
 
-/** Throws unless the lists are sorted and unique, there is a voter, and no learner votes. */
+/** Nobody votes: a member that waits to be added to a cluster. */
+export function isEmpty(configuration: Configuration): boolean {
+  return configuration.voters.length === 0;
+}
+
+/** Decisions need a majority of both halves. */
+export function isJoint(configuration: Configuration): boolean {
+  return configuration.votersOutgoing.length > 0;
+}
+
+/**
+ * Throws unless the lists are sorted and unique, and nobody is voter and learner at once. An outgoing voter may be a learner: it
+ * is being demoted. Without a voter there is nobody at all.
+ */
 export function assertConfiguration(configuration: Configuration): void {
-  assertSortedUnique(configuration.voters, 'voters');
-  assertSortedUnique(configuration.votersOutgoing, 'outgoing voters');
-  assertSortedUnique(configuration.learners, 'learners');
-  assert(configuration.voters.length > 0, 'a configuration has a voter');
-  for (const id of configuration.learners) assert(!isVoter(configuration, id), `${id} is a voter or a learner`);
+  const { voters, votersOutgoing, learners } = configuration;
+  assert(isSortedUnique(voters), `voters are sorted and unique: ${voters.join(',')}`);
+  assert(isSortedUnique(votersOutgoing), `outgoing voters are sorted and unique: ${votersOutgoing.join(',')}`);
+  assert(isSortedUnique(learners), `learners are sorted and unique: ${learners.join(',')}`);
+  for (const id of learners) assert(!voters.includes(id), `${id} is a voter or a learner`);
+  if (isEmpty(configuration)) assert(votersOutgoing.length + learners.length === 0, 'a configuration has a voter');
 }
 
 /** True when `id` counts in a majority of either half. */

@@ -1,18 +1,28 @@
 /** The inputs that are not messages: time, proposals, and what the driver has carried out. */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
-import { isSoleVoter, isVoter } from './configuration.ts';
+import { isSoleVoter } from './configuration.ts';
+import { appendAsLeader } from './leader-log.ts';
 import { ENTRY_OVERHEAD_BYTES } from './log-view.ts';
 import { tickForwardedReads } from './reads.ts';
+import { tickRecovery } from './recovery.ts';
 import { logRead } from './replication.ts';
 import { countOwnVote } from './roles/candidate.ts';
-import { advanceCommit, appendAsLeader, tickLeader } from './roles/leader.ts';
+import { advanceCommit, tickLeader } from './roles/leader.ts';
 import { becomePreCandidate } from './roles/pre-candidate.ts';
-import { leaderOf, type State } from './state.ts';
+import { restoreDurable } from './snapshot.ts';
+import { leaderOf, mayCampaign, type State } from './state.ts';
+import { suspectLeader, tickSuspicion } from './suspicion.ts';
 import { tickTransfer } from './transfer.ts';
 import type { Entry, Proposal, RefusalReason } from './types.ts';
 
-export function tick(state: State): void {
+/** A reading of the monotonic clock. Several sources may hand them in a little out of order. */
+export function readClock(state: State, nowMs: number): void {
+  if (nowMs > state.nowMs) state.nowMs = nowMs;
+}
+
+export function tick(state: State, nowMs: number): void {
+  readClock(state, nowMs);
   state.tick++;
   tickTransfer(state);
   if (state.role.kind === 'leader') {
@@ -21,19 +31,22 @@ export function tick(state: State): void {
   }
   if (state.role.kind === 'follower') tickForwardedReads(state, state.role);
   state.electionElapsed++;
+  tickRecovery(state);
   // Learners and members outside the configuration wait to be told (known bug E14).
-  if (!isVoter(state.configuration, state.id)) return;
+  if (!mayCampaign(state)) return;
   // A sole voter has nobody to wait for; its campaign is under way once it is a candidate.
-  const alone = state.role.kind === 'follower' && isSoleVoter(state.configuration, state.id);
+  const alone =
+    state.role.kind === 'follower' && leaderOf(state) === null && isSoleVoter(state.configuration, state.id);
   if (alone || state.electionElapsed >= state.electionTimeout) becomePreCandidate(state);
+  else tickSuspicion(state);
 }
 
 export function propose(state: State, proposals: readonly Proposal[]): void {
   const { role, output } = state;
   const refuse = (proposalId: number, reason: RefusalReason): void =>
     output.effect({ kind: 'proposalRefused', proposalId, reason, leader: leaderOf(state) });
-  if (role.kind !== 'leader' || state.transfer !== null) {
-    const reason = role.kind === 'leader' ? 'transferring' : 'not_leader';
+  if (role.kind !== 'leader' || state.transfer !== null || state.storageFull) {
+    const reason = role.kind !== 'leader' ? 'not_leader' : state.transfer !== null ? 'transferring' : 'storage_full';
     for (const { proposalId } of proposals) refuse(proposalId, reason);
     return;
   }
@@ -57,6 +70,7 @@ export function propose(state: State, proposals: readonly Proposal[]): void {
 
 export function persisted(state: State, sequence: number): void {
   state.durability.persisted(sequence);
+  restoreDurable(state);
   if (state.role.kind === 'candidate') countOwnVote(state, state.role);
   else if (state.role.kind === 'leader') advanceCommit(state, state.role);
   evict(state);
@@ -66,6 +80,7 @@ export function applied(state: State, index: LogIndex): void {
   assert(index >= state.appliedIndex, 'I7: the applied index does not go back');
   assert(index <= state.releasedIndex, 'I5: only what was released is applied');
   state.appliedIndex = index;
+  if (state.restoring?.durable === true && index >= state.restoring.mark.index) state.restoring = null;
   evict(state);
 }
 
@@ -83,4 +98,5 @@ export function logReadBack(state: State, to: MemberId, entries: readonly Entry[
 
 export function unreachablePeer(state: State, peer: MemberId): void {
   if (state.role.kind === 'leader') state.role.peerById.get(peer)?.unreachable();
+  else if (leaderOf(state) === peer) suspectLeader(state);
 }

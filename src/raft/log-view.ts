@@ -23,10 +23,9 @@ export function payloadBytes(entries: readonly Entry[]): number {
 }
 
 export class LogView {
-  /** Index and term just before the first entry: known, and committed. */
-  readonly baseIndex: LogIndex;
-  readonly baseTerm: Term;
-  readonly #spans: TermSpan[];
+  #baseIndex: LogIndex;
+  #baseTerm: Term;
+  #spans: TermSpan[];
   #lastIndex: LogIndex;
   /** Entries of [#cacheFirst, #lastIndex]; the slots before #head are empty. */
   #cache: (Entry | undefined)[] = [];
@@ -38,8 +37,8 @@ export class LogView {
     assert(log.baseIndex + 1 === log.firstIndex, 'the log starts right after its base');
     assert(log.lastIndex >= log.baseIndex, 'the log ends at or after its base');
     assert((log.spans.length === 0) === (log.lastIndex === log.baseIndex), 'spans cover the log');
-    this.baseIndex = log.baseIndex;
-    this.baseTerm = log.baseTerm;
+    this.#baseIndex = log.baseIndex;
+    this.#baseTerm = log.baseTerm;
     this.#spans = [...log.spans];
     this.#lastIndex = log.lastIndex;
     this.#cacheFirst = log.lastIndex + 1;
@@ -54,6 +53,13 @@ export class LogView {
     }
   }
 
+  /** Index and term just before the first entry: known, and committed. */
+  get baseIndex(): LogIndex {
+    return this.#baseIndex;
+  }
+  get baseTerm(): Term {
+    return this.#baseTerm;
+  }
   get firstIndex(): LogIndex {
     return logIndex(this.baseIndex + 1);
   }
@@ -174,15 +180,50 @@ export class LogView {
   /** Forgets the oldest entries, none after `index`, until the cache holds at most `bytesMax`. */
   evict(index: LogIndex, bytesMax: number): void {
     while (this.#cacheBytes > bytesMax && this.#cacheFirst <= index && this.#cacheFirst <= this.#lastIndex) {
-      this.#cacheBytes -= entryBytes(must(this.#cache[this.#head], 'cached entry'));
-      this.#cache[this.#head] = undefined;
-      this.#head++;
-      this.#cacheFirst++;
+      this.#dropOldest();
     }
-    // Amortised: each slot is moved at most once for each time the array doubles.
-    if (this.#head > 1024 && this.#head * 2 > this.#cache.length) {
-      this.#cache = this.#cache.slice(this.#head);
-      this.#head = 0;
-    }
+    this.#packCache();
+  }
+
+  /** The log begins after `index` now: what is before it is in an image of the state. */
+  compactTo(index: LogIndex): void {
+    assert(index >= this.baseIndex && index <= this.#lastIndex, `compaction to ${index} is inside the log`);
+    const baseTerm = must(this.termAt(index), 'term of the new base');
+    while (this.#cacheFirst <= index) this.#dropOldest();
+    this.#packCache();
+    // The span that the new base is in goes on behind it, unless the base was its last entry.
+    const kept = this.#spans.slice(this.#spanAt(index + 1));
+    this.#spans =
+      index === this.#lastIndex
+        ? []
+        : kept.map((span) => (span.firstIndex <= index ? { firstIndex: logIndex(index + 1), term: span.term } : span));
+    this.#baseIndex = index;
+    this.#baseTerm = baseTerm;
+  }
+
+  /** An image of the state replaced everything: the log is empty and begins after `index`. */
+  reset(index: LogIndex, term: Term): void {
+    this.#baseIndex = index;
+    this.#baseTerm = term;
+    this.#spans = [];
+    this.#lastIndex = index;
+    this.#cache = [];
+    this.#head = 0;
+    this.#cacheFirst = index + 1;
+    this.#cacheBytes = 0;
+  }
+
+  #dropOldest(): void {
+    this.#cacheBytes -= entryBytes(must(this.#cache[this.#head], 'cached entry'));
+    this.#cache[this.#head] = undefined;
+    this.#head++;
+    this.#cacheFirst++;
+  }
+
+  /** Amortised: each slot is moved at most once for each time the array doubles. */
+  #packCache(): void {
+    if (this.#head <= 1024 || this.#head * 2 <= this.#cache.length) return;
+    this.#cache = this.#cache.slice(this.#head);
+    this.#head = 0;
   }
 }

@@ -1,16 +1,18 @@
 /**
  * Gathers what one step gives back. A step has at most one persist effect: hard state and entries that changed
- * together become durable together (known bug E2), and what must not leave before that hangs off it (I1).
+ * together become durable together (known bug E2), and what must not leave before that hangs off it (I1). A step that takes
+ * over an image has a restore effect behind it, and nothing to append.
  */
 import { assert } from '../types/assert.ts';
 import type { Durability } from './durability.ts';
-import type { Effect, Entry, HardState, Message } from './types.ts';
+import type { Effect, Entry, HardState, Message, SnapshotMark } from './types.ts';
 
 export class Output {
   #effects: Effect[] = [];
   #hardStateChanged = false;
   #entries: readonly Entry[] = [];
   #afterDurable: Message[] = [];
+  #restore: { readonly mark: SnapshotMark; readonly keepEntries: boolean } | null = null;
 
   /** May leave at once. */
   send(message: Message): void {
@@ -22,7 +24,7 @@ export class Output {
     this.#afterDurable.push(message);
   }
 
-  effect(effect: Exclude<Effect, { kind: 'persist' | 'send' }>): void {
+  effect(effect: Exclude<Effect, { kind: 'persist' | 'restore' | 'send' }>): void {
     this.#effects.push(effect);
   }
 
@@ -36,21 +38,33 @@ export class Output {
     this.#entries = entries;
   }
 
+  /** The image of `mark` becomes the state; the log begins after it. */
+  restore(mark: SnapshotMark, keepEntries: boolean): void {
+    assert(this.#entries.length === 0 && this.#restore === null, 'an image alone in a step');
+    this.#restore = { mark, keepEntries };
+  }
+
   /** Ends the step: the effects in the order in which they are to be handled. */
   take(hardState: HardState, durability: Durability, lastIndex: Entry['index'], first: Effect | null): Effect[] {
     const effects: Effect[] = first === null ? [] : [first];
     const dirty = this.#hardStateChanged || this.#entries.length > 0;
-    if (dirty || (this.#afterDurable.length > 0 && !durability.idle)) {
-      for (const message of this.#afterDurable) assert(message.term === hardState.term, 'I3: sent in its own term');
-      const sequence = durability.begin(lastIndex);
+    const restore = this.#restore;
+    const waits = this.#afterDurable.length > 0 && !durability.idle;
+    for (const message of this.#afterDurable) assert(message.term === hardState.term, 'I3: sent in its own term');
+    if (dirty || (waits && restore === null)) {
       effects.push({
         kind: 'persist',
-        sequence,
+        sequence: durability.begin(restore === null ? lastIndex : durability.durableIndex),
         hardState: this.#hardStateChanged ? hardState : null,
         entries: this.#entries,
-        afterDurable: this.#afterDurable,
+        afterDurable: restore === null ? this.#afterDurable : [],
       });
-    } else {
+    }
+    if (restore !== null) {
+      const { mark, keepEntries } = restore;
+      const sequence = durability.begin(lastIndex);
+      effects.push({ kind: 'restore', sequence, mark, keepEntries, afterDurable: this.#afterDurable });
+    } else if (!dirty && !waits) {
       // Nothing is on its way to the disk: what the message claims is durable already.
       for (const message of this.#afterDurable) effects.push({ kind: 'send', message });
     }
@@ -59,6 +73,7 @@ export class Output {
     this.#hardStateChanged = false;
     this.#entries = [];
     this.#afterDurable = [];
+    this.#restore = null;
     return all;
   }
 }

@@ -3,11 +3,19 @@
  *
  * probe:     where the logs agree is not known: one append at a time, `nextIndex` stays until it is answered.
  * replicate: appends are pipelined: `nextIndex` moves when an append is sent, within the in-flight window.
+ * snapshot:  the follower needs entries that the log does not hold any more; an image is on its way, no appends go out.
  */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
 import { Inflight } from './inflight.ts';
 import type { ProgressState, RaftLimits } from './types.ts';
+
+interface Departure {
+  readonly index: LogIndex;
+  readonly tick: number;
+  /** Clock reading of the first heartbeat that said that the entry is committed. */
+  toldMs: number | null;
+}
 
 export class Progress {
   readonly id: MemberId;
@@ -23,6 +31,11 @@ export class Progress {
   #progressTick: number;
   #heardTick: number;
   #readSequence = 0;
+  #echoedMs = Number.NEGATIVE_INFINITY;
+  /** A member that lost a part of its log asked with this number; null: never in this term. */
+  #recoveryNonce: number | null = null;
+  /** Left the configuration with this entry, at this tick. */
+  #departure: Departure | null = null;
   #commitSent: LogIndex = logIndex(0);
 
   constructor(id: MemberId, nextIndex: LogIndex, tick: number, limits: RaftLimits) {
@@ -57,12 +70,20 @@ export class Progress {
   get commitSent(): LogIndex {
     return this.#commitSent;
   }
+  /** When the newest heartbeat that the follower answered was sent: the leader's clock, milliseconds. */
+  get echoedMs(): number {
+    return this.#echoedMs;
+  }
+  /** Entry of the configuration that the follower is in no more; null: it is in the one in force. */
+  get departedWith(): LogIndex | null {
+    return this.#departure?.index ?? null;
+  }
   get readingFrom(): LogIndex | null {
     return this.#readingFrom;
   }
   /** True when an append may be sent now. */
   get ready(): boolean {
-    if (this.#readingFrom !== null) return false;
+    if (this.#readingFrom !== null || this.#state === 'snapshot') return false;
     return this.#state === 'probe' ? !this.#paused : !this.#inflight.full;
   }
   heard(tick: number): void {
@@ -98,6 +119,8 @@ export class Progress {
     const advanced = matchIndex > this.#matchIndex;
     if (advanced) this.#matchIndex = matchIndex;
     if (this.#matchIndex >= this.#nextIndex) this.#nextIndex = logIndex(this.#matchIndex + 1);
+    // An image that was taken over is acknowledged like an append; its transfer ends by itself.
+    if (this.#state === 'snapshot') return advanced;
     // An empty probe may succeed right at matchIndex: that, too, shows where the logs agree.
     if (this.#state === 'probe' && matchIndex === this.#matchIndex) this.#becomeReplicate();
     else this.#inflight.freeTo(this.#matchIndex);
@@ -109,7 +132,12 @@ export class Progress {
    * stale: it tells about an append that a later answer has overtaken.
    */
   rejected(prevLogIndex: LogIndex, agreeIndex: LogIndex): boolean {
-    if (prevLogIndex <= this.#matchIndex) return false;
+    if (this.#state === 'snapshot') return false;
+    if (prevLogIndex <= this.#matchIndex) {
+      // One that lost a part of its log says so with its nonce; an acknowledgement of its earlier life may have come later.
+      if (this.#recoveryNonce === null) return false;
+      this.#matchIndex = logIndex(0);
+    }
     if (this.#state === 'replicate' && prevLogIndex >= this.#nextIndex) return false;
     if (this.#state === 'probe' && prevLogIndex !== this.#nextIndex - 1) return false;
     const next = Math.max(this.#matchIndex + 1, Math.min(prevLogIndex, agreeIndex + 1));
@@ -124,6 +152,7 @@ export class Progress {
 
   /** True when nothing went on for `ticks` although something was sent: it may be lost. */
   isStalled(tick: number, ticks: number): boolean {
+    if (this.#state === 'snapshot') return false;
     const waiting = this.#state === 'probe' ? this.#paused : this.#nextIndex > this.#matchIndex + 1;
     return waiting && tick - this.#progressTick >= ticks;
   }
@@ -144,6 +173,58 @@ export class Progress {
   /** The follower confirmed this leadership for reads up to `sequence`. */
   readConfirmed(sequence: number): void {
     if (sequence > this.#readSequence) this.#readSequence = sequence;
+  }
+
+  /** The follower answered a heartbeat that was sent at `sentMs`. */
+  echoed(sentMs: number): void {
+    if (sentMs > this.#echoedMs) this.#echoedMs = sentMs;
+  }
+
+  /** Only an image helps: appends stop until its transfer has ended. */
+  becomeSnapshot(): void {
+    this.#state = 'snapshot';
+    this.#inflight.clear();
+  }
+
+  /** The transfer of an image is over. Where the follower stands is found out with the next heartbeat, or at once. */
+  snapshotEnded(installed: boolean, nextIndex: LogIndex, tick: number): void {
+    this.#becomeProbe(logIndex(Math.max(nextIndex, this.#matchIndex + 1)), !installed);
+    this.#progressTick = tick;
+  }
+
+  /**
+   * The follower lost a part of its log: what it acknowledged before counts no more. Once for each life of it, told by
+   * `nonce`; returns false when that was done.
+   */
+  startAnew(nonce: number, nextIndex: LogIndex): boolean {
+    if (this.#recoveryNonce === nonce) return false;
+    this.#recoveryNonce = nonce;
+    this.#matchIndex = logIndex(0);
+    this.#commitSent = logIndex(0);
+    if (this.#state !== 'snapshot') this.#becomeProbe(nextIndex, false);
+    return true;
+  }
+
+  /** The follower is no member any more since the entry `index`: it counts in nothing, and is told. */
+  depart(index: LogIndex, tick: number): void {
+    if (this.#departure === null) this.#departure = { index, tick, toldMs: null };
+  }
+  /** The follower is a member again. */
+  rejoin(): void {
+    this.#departure = null;
+  }
+  departedFor(tick: number): number {
+    return this.#departure === null ? 0 : tick - this.#departure.tick;
+  }
+  /** A heartbeat goes out at `nowMs` that names the commit index `commit`. */
+  departureTold(commit: LogIndex, nowMs: number): void {
+    const departure = this.#departure;
+    if (departure !== null && departure.toldMs === null && commit >= departure.index) departure.toldMs = nowMs;
+  }
+  /** True when the follower has answered a heartbeat from which it knows that its removal is committed. */
+  get knowsDeparture(): boolean {
+    const toldMs = this.#departure?.toldMs ?? null;
+    return toldMs !== null && this.#echoedMs > toldMs;
   }
 
   #becomeProbe(nextIndex: LogIndex, paused: boolean): void {

@@ -7,9 +7,22 @@ import { InvariantChecker } from './invariants.ts';
 import type { Progress } from './progress.ts';
 import { readLocal } from './reads.ts';
 import { receive } from './receive.ts';
+import { changeConfiguration } from './reconfigure.ts';
+import { endRecovery } from './recovery.ts';
+import { compacted, installSnapshot, snapshotEnded } from './snapshot.ts';
 import { createState, leaderOf, type State } from './state.ts';
 import { startTransfer } from './transfer.ts';
-import type { Effect, Entry, Input, PeerStatus, RaftOptions, RaftStatus, Role, TraceEvent } from './types.ts';
+import type {
+  Effect,
+  Entry,
+  Input,
+  PeerStatus,
+  PlacedConfiguration,
+  RaftOptions,
+  RaftStatus,
+  Role,
+  TraceEvent,
+} from './types.ts';
 
 export class Raft {
   readonly #state: State;
@@ -17,11 +30,15 @@ export class Raft {
   #reportedRole: Role = 'follower';
   #reportedTerm: Term;
   #reportedLeader: MemberId | null = null;
+  #reportedConfiguration: PlacedConfiguration;
+  #reportedCommitted: boolean;
 
   /** Starts as a follower with what was durable. Throws InvariantError when the options contradict each other. */
   constructor(options: RaftOptions, random: Random, trace?: (event: TraceEvent) => void) {
     this.#state = createState(options, random, trace ?? null);
     this.#reportedTerm = this.#state.term;
+    this.#reportedConfiguration = this.#state.membership.current;
+    this.#reportedCommitted = this.#reportedConfiguration.index <= this.#state.commitIndex;
     this.#invariants = new InvariantChecker(this.#state);
   }
 
@@ -33,8 +50,12 @@ export class Raft {
     this.#handle(input);
     const state = this.#state;
     this.#releaseCommit();
+    endRecovery(state);
+    this.#configurationChange();
     const { term, votedFor } = state;
     const effects = state.output.take({ term, votedFor }, state.durability, state.log.lastIndex, this.#roleChange());
+    // The restore effect is the last one that was counted.
+    if (state.restoring?.sequence === 0) state.restoring.sequence = state.durability.nextSequence - 1;
     this.#invariants.check(state);
     return effects;
   }
@@ -79,6 +100,9 @@ export class Raft {
       commitIndex: state.commitIndex,
       appliedIndex: state.appliedIndex,
       configuration: state.configuration,
+      configurationIndex: state.membership.current.index,
+      firstIndex: state.log.firstIndex,
+      recovering: state.recovery !== null,
       peers: state.role.kind === 'leader' ? state.role.peers.map((progress) => peerStatus(state, progress)) : [],
     };
   }
@@ -87,7 +111,7 @@ export class Raft {
     const state = this.#state;
     switch (input.kind) {
       case 'tick':
-        inputs.tick(state);
+        inputs.tick(state, input.nowMs);
         break;
       case 'receive':
         receive(state, input.message);
@@ -105,7 +129,23 @@ export class Raft {
         inputs.logReadBack(state, input.to, input.entries);
         break;
       case 'readIndex':
-        readLocal(state, input.requestId);
+        inputs.readClock(state, input.nowMs);
+        readLocal(state, input.requestId, input.lease);
+        break;
+      case 'changeConfiguration':
+        changeConfiguration(state, input.proposalId, input.voters, input.learners);
+        break;
+      case 'compacted':
+        compacted(state, input.index);
+        break;
+      case 'installSnapshot':
+        installSnapshot(state, input.from, input.term, input.mark);
+        break;
+      case 'snapshotEnded':
+        snapshotEnded(state, input.to, input.installed);
+        break;
+      case 'storageFull':
+        state.storageFull = input.full;
         break;
       case 'transferLeadership':
         startTransfer(state, input.to);
@@ -121,10 +161,22 @@ export class Raft {
   /** I6: tells the driver to apply what is committed and durable here. */
   #releaseCommit(): void {
     const state = this.#state;
+    // I16: what comes after an image is applied to it, not to the state that it replaces.
+    if (state.restoring !== null) return;
     const index = logIndex(Math.min(state.commitIndex, state.durability.durableIndex));
     if (index <= state.releasedIndex) return;
     state.releasedIndex = index;
     state.output.effect({ kind: 'commit', index });
+  }
+
+  #configurationChange(): void {
+    const { membership, commitIndex, output } = this.#state;
+    const placed = membership.current;
+    const committed = placed.index <= commitIndex;
+    if (placed === this.#reportedConfiguration && committed === this.#reportedCommitted) return;
+    this.#reportedConfiguration = placed;
+    this.#reportedCommitted = committed;
+    output.effect({ kind: 'configurationChanged', placed, committed });
   }
 
   /** One effect for all that changed within the step. */

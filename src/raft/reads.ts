@@ -1,5 +1,6 @@
 /** ReadIndex in motion: who asks, who confirms, who is refused. The bookkeeping is in `read-index.ts`. */
 import type { LogIndex, MemberId } from '../types/ids.ts';
+import { hasReadLease } from './lease.ts';
 import { quorumIndex } from './quorum.ts';
 import type { ForwardedReads, LeaderReads, ReadRequest } from './read-index.ts';
 import { sendHeartbeats } from './replication.ts';
@@ -26,11 +27,13 @@ function answer(state: State, request: ReadRequest, index: LogIndex | null, reas
   else state.output.effect({ kind: 'readReady', requestId, index });
 }
 
-/** `readIndex` input. */
-export function readLocal(state: State, requestId: number): void {
+/** `readIndex` input; the clock was read just before. */
+export function readLocal(state: State, requestId: number, lease: boolean): void {
   const { role } = state;
   if (role.kind === 'leader') {
-    readOnLeader(state, role, { from: null, requestId });
+    if (lease && hasCommittedInTerm(state, role) && hasReadLease(state, role)) {
+      state.output.effect({ kind: 'readReady', requestId, index: state.commitIndex });
+    } else readOnLeader(state, role, { from: null, requestId });
     return;
   }
   if (role.kind !== 'follower' || role.leader === null) {

@@ -8,6 +8,8 @@ import { handlePreVoteRequest } from './handlers/pre-vote-request.ts';
 import { handlePreVoteResponse } from './handlers/pre-vote-response.ts';
 import { handleReadIndexRequest } from './handlers/read-index-request.ts';
 import { handleReadIndexResponse } from './handlers/read-index-response.ts';
+import { handleRecoverRequest } from './handlers/recover-request.ts';
+import { handleRecoverResponse } from './handlers/recover-response.ts';
 import { handleTimeoutNow } from './handlers/timeout-now.ts';
 import { handleVoteRequest } from './handlers/vote-request.ts';
 import { handleVoteResponse } from './handlers/vote-response.ts';
@@ -63,6 +65,7 @@ function answersOldTerm(state: State, message: Message): boolean {
   switch (message.kind) {
     case 'preVoteRequest':
     case 'readIndexRequest':
+    case 'recoverRequest':
       return true;
     case 'preVoteResponse':
       return !message.granted;
@@ -81,7 +84,7 @@ function answersOldTerm(state: State, message: Message): boolean {
       return false;
     }
     case 'heartbeatRequest':
-      state.output.send({ kind: 'heartbeatResponse', from, to, term, readSequence: 0 });
+      state.output.send({ kind: 'heartbeatResponse', from, to, term, readSequence: 0, sentMs: 0 });
       return false;
     default:
       mark(state, 'old_term');
@@ -123,6 +126,12 @@ function dispatch(state: State, message: Message): void {
       break;
     case 'timeoutNow':
       handleTimeoutNow(state, message);
+      break;
+    case 'recoverRequest':
+      handleRecoverRequest(state, message);
+      break;
+    case 'recoverResponse':
+      handleRecoverResponse(state, message);
       break;
     default:
       unreachable(message, 'message');

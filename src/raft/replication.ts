@@ -14,8 +14,7 @@ export function replicate(state: State, progress: Progress): void {
     const probing = progress.state === 'probe';
     if (nextIndex > log.lastIndex && !probing) return;
     if (nextIndex <= log.baseIndex) {
-      // Only a snapshot helps; the heartbeats go on meanwhile.
-      mark(state, 'needs_snapshot');
+      needSnapshot(state, progress);
       return;
     }
     const entries =
@@ -29,6 +28,19 @@ export function replicate(state: State, progress: Progress): void {
     // A probe whose entries are not in memory goes out empty: most probes only find out where the logs agree.
     sendAppend(state, progress, entries ?? []);
   }
+}
+
+/**
+ * Entries that the follower needs are compacted: only an image helps (known bug R16). The heartbeats go on meanwhile. One that is
+ * not heard would not answer, and one that left the configuration has no use for it.
+ */
+function needSnapshot(state: State, progress: Progress): void {
+  if (progress.departedWith !== null || !progress.isActive(state.tick, state.electionTicks)) {
+    mark(state, 'needs_snapshot');
+    return;
+  }
+  progress.becomeSnapshot();
+  state.output.effect({ kind: 'sendSnapshot', to: progress.id });
 }
 
 export function replicateToAll(state: State, leader: LeaderRole): void {
@@ -101,12 +113,15 @@ export function recoverLost(state: State, progress: Progress): void {
   if (!progress.isStalled(state.tick, state.heartbeatTicks)) return;
   mark(state, progress.state === 'probe' ? 'probe_again' : 'replicate_stalled');
   progress.retry(state.tick);
-  if (progress.state === 'replicate') emitAppend(state, progress, logIndex(progress.nextIndex - 1), []);
+  // What is before the base of the log has no term to check against: `replicate` sees to that.
+  if (progress.state === 'replicate' && progress.nextIndex > state.log.baseIndex)
+    emitAppend(state, progress, logIndex(progress.nextIndex - 1), []);
 }
 
 export function sendHeartbeat(state: State, leader: LeaderRole, progress: Progress): void {
   const leaderCommit = logIndex(Math.min(state.commitIndex, progress.matchIndex));
   progress.commitWasSent(leaderCommit);
+  progress.departureTold(leaderCommit, state.nowMs);
   state.output.send({
     kind: 'heartbeatRequest',
     from: state.id,
@@ -114,6 +129,7 @@ export function sendHeartbeat(state: State, leader: LeaderRole, progress: Progre
     term: state.term,
     leaderCommit,
     readSequence: leader.reads.sequence,
+    sentMs: state.nowMs,
   });
 }
 

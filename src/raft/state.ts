@@ -2,14 +2,15 @@
 import type { Random } from '../ports/random.ts';
 import { assert } from '../types/assert.ts';
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';
-import { assertConfiguration } from './configuration.ts';
+import { isVoter } from './configuration.ts';
 import { Durability } from './durability.ts';
 import { LogView } from './log-view.ts';
+import { ConfigurationHistory } from './membership.ts';
 import { Output } from './output.ts';
 import type { Progress } from './progress.ts';
 import { ForwardedReads, type LeaderReads } from './read-index.ts';
 import type { Transfer } from './transfer.ts';
-import type { Configuration, RaftLimits, RaftOptions, TraceEvent } from './types.ts';
+import type { Configuration, RaftLimits, RaftOptions, SnapshotMark, TraceEvent } from './types.ts';
 
 export interface FollowerRole {
   readonly kind: 'follower';
@@ -34,15 +35,49 @@ export interface CandidateRole {
 
 export interface LeaderRole {
   readonly kind: 'leader';
-  /** Sorted by id. */
-  readonly peers: readonly Progress[];
-  readonly peerById: ReadonlyMap<MemberId, Progress>;
+  /** Everybody in the configuration but this member, and those who left it and do not know yet. Sorted by id. */
+  peers: readonly Progress[];
+  peerById: ReadonlyMap<MemberId, Progress>;
   /** Index of the no-op that opened the term: from here on entries are of the current term. */
   readonly termStartIndex: LogIndex;
   readonly reads: LeaderReads;
   /** What this leadership appended and has not committed; payloads and overhead. */
   uncommittedBytes: number;
   heartbeatElapsed: number;
+  /** A transfer was begun in this term: TimeoutNow may still be on its way, and ends every lease (thesis 6.4.1). */
+  transferBegun: boolean;
+  /** Milliseconds of the own clock: only what followers confirmed after this counts for a lease. */
+  leaseFloorMs: number;
+}
+
+/** An image was accepted, and is not the state yet. */
+export interface Restoring {
+  readonly mark: SnapshotMark;
+  /** Of the restore effect; 0 until the step that accepted the image ends. */
+  sequence: number;
+  durable: boolean;
+}
+
+/** This member lost a part of its log (W4). See `recovery` in README.md. */
+export interface Recovery {
+  /** Tells answers to this life of the member from answers to earlier ones. */
+  readonly nonce: number;
+  /** Where the log of a leader ended after it had heard this nonce; counts for its term only. */
+  named: { readonly term: Term; readonly index: LogIndex } | null;
+  /** Up to here the log was found equal to that of the leader of `term`. */
+  verified: { readonly term: Term; readonly index: LogIndex };
+  requestElapsed: number;
+  /** Ticks since a leader was heard. */
+  aloneElapsed: number;
+  /** Voters that said, since a leader was heard last, that they are recovering, too. */
+  readonly others: Set<MemberId>;
+  impossible: boolean;
+}
+
+/** The connection to the leader broke: it may be dead (A4). */
+export interface Suspicion {
+  /** Tick at which the next pre-vote starts. */
+  campaignTick: number;
 }
 
 export type RoleState = FollowerRole | PreCandidateRole | CandidateRole | LeaderRole;
@@ -51,13 +86,18 @@ export interface State {
   readonly id: MemberId;
   readonly electionTicks: number;
   readonly heartbeatTicks: number;
+  readonly leaseTicks: number;
+  readonly leaseMs: number;
   readonly limits: RaftLimits;
   readonly random: Random;
+  readonly encodeConfiguration: RaftOptions['encodeConfiguration'];
   readonly trace: ((event: TraceEvent) => void) | null;
   readonly log: LogView;
   readonly durability: Durability;
   readonly output: Output;
-  configuration: Configuration;
+  readonly membership: ConfigurationHistory;
+  /** In force: the newest of the log, committed or not. */
+  readonly configuration: Configuration;
   term: Term;
   votedFor: MemberId | null;
   /** I5: appliedIndex ≤ releasedIndex ≤ commitIndex ≤ lastIndex. */
@@ -68,6 +108,15 @@ export interface State {
   role: RoleState;
   /** Ticks since the member started. */
   tick: number;
+  /** The newest reading of the monotonic clock that was handed in, milliseconds. */
+  nowMs: number;
+  /** Tick at which a leader was heard last, of whatever term; null: certainly none. */
+  heardTick: number | null;
+  suspicion: Suspicion | null;
+  recovery: Recovery | null;
+  restoring: Restoring | null;
+  /** The disk has no room for entries of clients (W5). */
+  storageFull: boolean;
   /** Ticks since the leader was heard, a vote was granted, or a campaign began. */
   electionElapsed: number;
   /** Drawn from [electionTicks, 2 × electionTicks). */
@@ -79,27 +128,49 @@ export interface State {
 }
 
 const READ_BATCH_ID_START_MAX = 2 ** 47;
+const NONCE_MAX = 2 ** 47;
+
+function newRecovery(options: RaftOptions, random: Random): Recovery {
+  return {
+    nonce: 1 + random.below(NONCE_MAX),
+    named: null,
+    verified: { term: options.hardState.term, index: options.appliedIndex },
+    // Asks with the first tick.
+    requestElapsed: options.heartbeatTicks,
+    aloneElapsed: 0,
+    others: new Set(),
+    impossible: false,
+  };
+}
 
 export function createState(options: RaftOptions, random: Random, trace: State['trace']): State {
-  assertConfiguration(options.configuration);
   assert(options.electionTicks > 1 && options.heartbeatTicks > 0, 'timeouts are positive');
   assert(options.heartbeatTicks < options.electionTicks, 'heartbeats are more frequent than elections');
+  assert(options.leaseTicks >= 0 && options.leaseTicks <= options.electionTicks, 'a lease ends before an election');
   assert(options.limits.appendEntriesMax > 0, 'an append holds an entry');
   const log = new LogView(options.log);
   assert(options.appliedIndex >= log.baseIndex, 'what is compacted was applied');
   assert(options.appliedIndex <= log.lastIndex, 'what was applied is in the log (I6)');
   assert(options.hardState.term >= log.lastTerm, 'the term is at least the last entry’s');
+  const { configurations, decodeConfiguration } = options;
+  const membership = new ConfigurationHistory(configurations, log.baseIndex, log.lastIndex, decodeConfiguration);
   const state: State = {
     id: options.id,
     electionTicks: options.electionTicks,
     heartbeatTicks: options.heartbeatTicks,
+    leaseTicks: options.leaseTicks,
+    leaseMs: options.leaseMs,
     limits: options.limits,
     random,
+    encodeConfiguration: options.encodeConfiguration,
     trace,
     log,
     durability: new Durability(log.lastIndex),
     output: new Output(),
-    configuration: options.configuration,
+    membership,
+    get configuration() {
+      return membership.current.configuration;
+    },
     term: options.hardState.term,
     votedFor: options.hardState.votedFor,
     commitIndex: options.appliedIndex,
@@ -107,6 +178,13 @@ export function createState(options: RaftOptions, random: Random, trace: State['
     appliedIndex: options.appliedIndex,
     role: { kind: 'follower', leader: null, reads: new ForwardedReads(options.limits.readsMax) },
     tick: 0,
+    nowMs: 0,
+    // A leader may have been heard just before the restart, and may rely on it (lease reads).
+    heardTick: options.hardState.term > 0 ? 0 : null,
+    suspicion: null,
+    recovery: options.recovering ? newRecovery(options, random) : null,
+    restoring: null,
+    storageFull: false,
     electionElapsed: 0,
     electionTimeout: 0,
     transfer: null,
@@ -134,12 +212,33 @@ export function leaderOf(state: State): MemberId | null {
 }
 
 /**
- * True while a leader is believed alive: it was heard within the base election timeout, or it is this member. Votes and
- * pre-votes are refused then (thesis 4.2.3).
+ * True while a leader is believed alive, or may still answer reads by its lease. Votes and pre-votes are refused then.
+ *
+ * Within `leaseTicks` of hearing a leader, nothing but a transfer of leadership gets a vote: not a broken connection, not a
+ * restart, not a higher term from elsewhere. The leader counts on it (thesis 6.4.1). After that, and up to the base
+ * election timeout, a leader that is not suspected is protected from being disturbed (thesis 4.2.3).
  */
 export function inLeaderLease(state: State): boolean {
-  if (state.role.kind === 'leader') return true;
-  return leaderOf(state) !== null && state.electionElapsed < state.electionTicks;
+  if (state.role.kind === 'leader' || inVoteLease(state)) return true;
+  return leaderOf(state) !== null && state.suspicion === null && state.electionElapsed < state.electionTicks;
+}
+
+/** True while some leader may count on this member not to vote. */
+export function inVoteLease(state: State): boolean {
+  return state.heardTick !== null && state.tick - state.heardTick < state.leaseTicks;
+}
+
+/**
+ * True when this member may become leader (known bug E14). Besides voters that is one that the newest configuration, not known to
+ * be committed, does not count any more: it may hold entries that the others need to elect anybody (thesis 4.2.2). It asks for
+ * the votes of the new configuration and does not count its own.
+ */
+export function mayCampaign(state: State): boolean {
+  // Recovering: its log may lack what it acknowledged. Restoring: its state is not there yet.
+  if (state.recovery !== null || state.restoring !== null) return false;
+  if (isVoter(state.configuration, state.id)) return true;
+  const { current, previous } = state.membership;
+  return current.index > state.commitIndex && previous !== null && isVoter(previous.configuration, state.id);
 }
 
 /** Moves the commit index of a follower or leader forward; never back. */

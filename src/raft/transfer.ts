@@ -3,7 +3,6 @@
  * tells it to campaign at once. It waits one election timeout, then goes on as before.
  */
 import type { LogIndex, MemberId } from '../types/ids.ts';
-import { isVoter } from './configuration.ts';
 import type { LeaderRole, State } from './state.ts';
 
 export interface Transfer {
@@ -17,11 +16,13 @@ export function startTransfer(state: State, to: MemberId): void {
     state.output.effect({ kind: 'transferEnded', to, outcome: 'done' });
     return;
   }
-  if (state.role.kind !== 'leader' || state.transfer !== null || !isVoter(state.configuration, to)) {
+  if (state.role.kind !== 'leader' || state.transfer !== null || !state.configuration.voters.includes(to)) {
     state.output.effect({ kind: 'transferEnded', to, outcome: 'refused' });
     return;
   }
   state.transfer = { to, startTick: state.tick };
+  // However late TimeoutNow arrives, votes are then given without regard to leases.
+  state.role.transferBegun = true;
   continueTransfer(state, state.role);
 }
 

@@ -1,5 +1,6 @@
 import { assert } from '../../types/assert.ts';
 import { type LogIndex, logIndex, type Term } from '../../types/ids.ts';
+import { noteVerified } from '../recovery.ts';
 import { heardLeader } from '../roles/follower.ts';
 import { commitTo, mark, type State } from '../state.ts';
 import type { AppendRequest, Entry } from '../types.ts';
@@ -8,9 +9,14 @@ import type { AppendRequest, Entry } from '../types.ts';
 export function handleAppendRequest(state: State, message: AppendRequest): void {
   heardLeader(state, message.from);
   assertRun(message);
+  if (state.restoring?.durable === false) {
+    // The log that an append would add to is not on the disk yet.
+    mark(state, 'append_while_restoring');
+    return;
+  }
   const { log } = state;
   let { prevLogIndex, prevLogTerm, entries } = message;
-  const lastSent = logIndex(prevLogIndex + entries.length);
+  let lastSent = logIndex(prevLogIndex + entries.length);
   if (prevLogIndex < state.commitIndex) {
     // What is committed here is in the leader's log as well (leader completeness): only the rest is news.
     assertCommittedAgree(state, message);
@@ -24,9 +30,19 @@ export function handleAppendRequest(state: State, message: AppendRequest): void 
     reject(state, message);
     return;
   }
+  if (state.storageFull) {
+    const room = withRoom(state, entries);
+    if (room === null) {
+      mark(state, 'append_without_room');
+      return;
+    }
+    entries = room;
+    lastSent = logIndex(prevLogIndex + entries.length);
+  }
   store(state, entries);
   // Equal to the leader's log up to here: the prev check passed, and what followed was compared or replaced.
   const verified = logIndex(Math.max(prevLogIndex, lastSent));
+  noteVerified(state, verified);
   state.output.sendDurable({
     kind: 'appendResponse',
     from: state.id,
@@ -36,6 +52,16 @@ export function handleAppendRequest(state: State, message: AppendRequest): void 
   });
   // Not min(leaderCommit, lastIndex): what lies behind `verified` may be another leader's (known bug R5).
   commitTo(state, logIndex(Math.min(message.leaderCommit, verified)));
+}
+
+/**
+ * What a full disk takes of `entries`: up to the first command that is not in the log yet (W5). null when that is nothing at
+ * all: the append goes unanswered, so that the leader tries again at the pace of its heartbeats and not at once.
+ */
+function withRoom(state: State, entries: readonly Entry[]): readonly Entry[] | null {
+  const at = entries.findIndex(({ index, term, kind }) => kind === 'command' && state.log.termAt(index) !== term);
+  if (at < 0) return entries;
+  return at === 0 ? null : entries.slice(0, at);
 }
 
 /** Entries follow each other, terms never fall, and none is newer than the sender. */
@@ -73,10 +99,12 @@ function store(state: State, entries: readonly Entry[]): void {
     assert(first.index > state.commitIndex, `I11: conflict at ${first.index}, committed up to ${state.commitIndex}`);
     state.trace?.({ kind: 'truncate', term: state.term, from: first.index, to: lastIndex });
     log.truncateFrom(first.index);
+    state.membership.truncateFrom(first.index);
     state.durability.truncatedFrom(first.index);
   }
   const added = at === 0 ? entries : entries.slice(at);
   log.append(added);
+  state.membership.append(added);
   state.output.appended(added);
   state.trace?.({ kind: 'append', term: state.term, from: first.index, to: log.lastIndex });
 }

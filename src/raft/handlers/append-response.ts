@@ -25,6 +25,8 @@ export function handleAppendResponse(state: State, message: AppendResponse): voi
   assert(outcome.matchIndex <= state.log.lastIndex, `${message.from} acknowledged what was never sent`);
   const advanced = progress.accepted(outcome.matchIndex, state.tick);
   if (advanced) advanceCommit(state, role);
+  // It may have committed its own removal.
+  if (state.role !== role) return;
   replicate(state, progress);
   announceCommit(state, role);
   if (advanced) continueTransfer(state, role);

@@ -1,6 +1,7 @@
+import { forgetPeer } from '../leader-log.ts';
 import { confirmReads } from '../reads.ts';
 import { recoverLost, replicate } from '../replication.ts';
-import type { State } from '../state.ts';
+import { mark, type State } from '../state.ts';
 import type { HeartbeatResponse } from '../types.ts';
 
 /** The follower still follows this leader: confirms reads, and moves a follower on whose messages were lost. */
@@ -13,6 +14,13 @@ export function handleHeartbeatResponse(state: State, message: HeartbeatResponse
   if (message.readSequence > progress.readSequence && message.readSequence <= role.reads.sequence) {
     progress.readConfirmed(message.readSequence);
     confirmReads(state, role);
+  }
+  // Only what this clock has shown is an echo of it. 0: a member of an older version, which gives no lease.
+  if (message.sentMs > 0 && message.sentMs <= state.nowMs) progress.echoed(message.sentMs);
+  if (progress.knowsDeparture) {
+    mark(state, 'removed_member_knows');
+    forgetPeer(role, progress);
+    return;
   }
   recoverLost(state, progress);
   replicate(state, progress);

@@ -1,4 +1,5 @@
 import { inLeaderLease, type State } from '../state.ts';
+import { deferSuspicion } from '../suspicion.ts';
 import type { PreVoteRequest } from '../types.ts';
 
 /**
@@ -8,8 +9,10 @@ import type { PreVoteRequest } from '../types.ts';
 export function handlePreVoteRequest(state: State, message: PreVoteRequest): void {
   const granted =
     message.term > state.term &&
+    state.recovery === null &&
     !inLeaderLease(state) &&
     state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  if (granted) deferSuspicion(state);
   state.trace?.({ kind: 'vote', term: message.term, candidate: message.from, granted, pre: true });
   state.output.send({
     kind: 'preVoteResponse',

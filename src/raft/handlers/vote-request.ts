@@ -1,4 +1,4 @@
-import { leaderOf, type State } from '../state.ts';
+import { inVoteLease, leaderOf, type State } from '../state.ts';
 import type { VoteRequest } from '../types.ts';
 
 /**
@@ -7,8 +7,13 @@ import type { VoteRequest } from '../types.ts';
  */
 export function handleVoteRequest(state: State, message: VoteRequest): void {
   const first = state.votedFor === null && leaderOf(state) === null;
+  // The term may have come from elsewhere; a leader of an older one may still answer reads by its lease.
+  const mayVote = first && (message.leadershipTransfer || !inVoteLease(state));
+  // A member that lost a part of its log cannot judge what it may have acknowledged (known bug D5).
   const granted =
-    (first || state.votedFor === message.from) && state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+    state.recovery === null &&
+    (mayVote || state.votedFor === message.from) &&
+    state.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
   state.trace?.({ kind: 'vote', term: message.term, candidate: message.from, granted, pre: false });
   if (granted && first) {
     state.votedFor = message.from;

@@ -1,9 +1,9 @@
 /** Candidate (Raft paper, section 5.2): a real campaign, in a term of its own. */
 import { assert } from '../../types/assert.ts';
 import { term } from '../../types/ids.ts';
-import { isVoter, otherVoters } from '../configuration.ts';
+import { otherVoters } from '../configuration.ts';
 import { voteResult } from '../quorum.ts';
-import { type CandidateRole, resetElectionTimer, type State } from '../state.ts';
+import { type CandidateRole, mayCampaign, resetElectionTimer, type State } from '../state.ts';
 import { becomeFollower } from './follower.ts';
 import { becomeLeader } from './leader.ts';
 
@@ -14,12 +14,14 @@ import { becomeLeader } from './leader.ts';
  */
 export function becomeCandidate(state: State, leadershipTransfer: boolean): void {
   assert(state.role.kind !== 'leader', 'a leader does not campaign');
-  assert(isVoter(state.configuration, state.id), 'I9: only voters campaign');
+  assert(mayCampaign(state), 'I9: only voters campaign');
   if (state.role.kind === 'follower') becomeFollower(state, term(state.term + 1), null);
   else state.term = term(state.term + 1);
   state.votedFor = state.id;
   state.output.hardStateChanged();
   state.role = { kind: 'candidate', votes: new Map(), selfVoteSequence: state.durability.nextSequence };
+  // A lost election backs off as usual: two that suspect the leader at once must not collide again and again.
+  state.suspicion = null;
   resetElectionTimer(state);
   for (const to of otherVoters(state.configuration, state.id)) {
     state.output.sendDurable({

@@ -3,6 +3,7 @@ import { assert, unreachable } from '../../types/assert.ts';
 import type { MemberId, Term } from '../../types/ids.ts';
 import { ForwardedReads } from '../read-index.ts';
 import { refuseForwardedReads, refuseLeaderReads } from '../reads.ts';
+import { noteLeader } from '../recovery.ts';
 import { resetElectionTimer, type State } from '../state.ts';
 import { settleTransfer } from '../transfer.ts';
 
@@ -18,6 +19,8 @@ export function becomeFollower(state: State, term: Term, leader: MemberId | null
     state.term = term;
     state.votedFor = null;
     state.output.hardStateChanged();
+    // It was about a leader of an older term.
+    state.suspicion = null;
   }
   state.role = { kind: 'follower', leader, reads: new ForwardedReads(state.limits.readsMax) };
   if (previous.kind === 'leader') refuseLeaderReads(state, previous.reads);
@@ -45,4 +48,7 @@ export function heardLeader(state: State, from: MemberId): void {
       unreachable(role, 'role');
   }
   state.electionElapsed = 0;
+  state.heardTick = state.tick;
+  state.suspicion = null;
+  noteLeader(state);
 }

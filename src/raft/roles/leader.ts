@@ -1,16 +1,16 @@
 /** Leader (Raft paper, sections 5.2–5.4 and 8). */
 import { assert } from '../../types/assert.ts';
 import { logIndex, type MemberId } from '../../types/ids.ts';
-import { isVoter, peersOf } from '../configuration.ts';
-import { entryBytes } from '../log-view.ts';
-import { Progress } from '../progress.ts';
+import { peersOf } from '../configuration.ts';
+import { appendAsLeader, forgetPeer, syncPeers } from '../leader-log.ts';
+import type { Progress } from '../progress.ts';
 import { quorumIndex, voteResult } from '../quorum.ts';
 import { LeaderReads } from '../read-index.ts';
 import { startReadRound } from '../reads.ts';
-import { announceCommit, replicateToAll, sendHeartbeats } from '../replication.ts';
-import { commitTo, type LeaderRole, mark, type State } from '../state.ts';
+import { leaveJoint, resignIfRemoved } from '../reconfigure.ts';
+import { announceCommit, sendHeartbeats } from '../replication.ts';
+import { commitTo, type LeaderRole, mark, mayCampaign, type State } from '../state.ts';
 import { continueTransfer, settleTransfer } from '../transfer.ts';
-import type { Entry } from '../types.ts';
 import { becomeFollower } from './follower.ts';
 
 const NO_PAYLOAD = new Uint8Array(0);
@@ -18,35 +18,25 @@ const NO_PAYLOAD = new Uint8Array(0);
 /** Starts a leadership: nothing is known of the followers yet; a no-op opens the term (section 8). */
 export function becomeLeader(state: State): void {
   assert(state.role.kind === 'candidate', 'only a candidate becomes leader');
-  assert(isVoter(state.configuration, state.id), 'I9: only voters lead');
+  assert(mayCampaign(state), 'I9: only voters lead');
   const firstNew = logIndex(state.log.lastIndex + 1);
-  const peers = peersOf(state.configuration, state.id).map(
-    (id) => new Progress(id, firstNew, state.tick, state.limits),
-  );
   const leader: LeaderRole = {
     kind: 'leader',
-    peers,
-    peerById: new Map<MemberId, Progress>(peers.map((progress) => [progress.id, progress])),
+    peers: [],
+    peerById: new Map<MemberId, Progress>(),
     termStartIndex: firstNew,
     reads: new LeaderReads(state.limits.readsMax),
     uncommittedBytes: 0,
     heartbeatElapsed: 0,
+    transferBegun: false,
+    leaseFloorMs: Number.NEGATIVE_INFINITY,
   };
   state.role = leader;
+  // Whoever left with the newest change may not have been told by the leader that made it.
+  const { previous } = state.membership;
+  syncPeers(state, leader, previous === null ? [] : peersOf(previous.configuration, state.id));
   settleTransfer(state, state.id);
   appendAsLeader(state, leader, [{ index: firstNew, term: state.term, kind: 'noop', payload: NO_PAYLOAD }]);
-}
-
-/** Adds entries of the own term to the log and sends them out; they are persisted at the same time (thesis 10.2.1). */
-export function appendAsLeader(state: State, leader: LeaderRole, entries: readonly Entry[]): void {
-  const first = entries[0];
-  const last = entries[entries.length - 1];
-  if (first === undefined || last === undefined) return;
-  state.log.append(entries);
-  state.output.appended(entries);
-  for (const entry of entries) leader.uncommittedBytes += entryBytes(entry);
-  state.trace?.({ kind: 'append', term: state.term, from: first.index, to: last.index });
-  replicateToAll(state, leader);
 }
 
 /**
@@ -69,6 +59,8 @@ export function advanceCommit(state: State, leader: LeaderRole): void {
   // The heartbeats of a round of reads announce the commit as well.
   if (previous < leader.termStartIndex) startReadRound(state, leader);
   announceCommit(state, leader);
+  leaveJoint(state, leader);
+  resignIfRemoved(state, leader);
 }
 
 /** True while a majority was heard from within an election timeout; the leader itself counts. */
@@ -80,12 +72,20 @@ function hasActiveQuorum(state: State, leader: LeaderRole): boolean {
   return result === 'won';
 }
 
+/** Those who left the configuration are told for ten election timeouts, or until they know. */
+const DEPARTURE_TIMEOUTS = 10;
+
 export function tickLeader(state: State, leader: LeaderRole): void {
   if (!hasActiveQuorum(state, leader)) {
     mark(state, 'check_quorum_step_down');
     becomeFollower(state, state.term, null);
     return;
   }
+  for (const progress of leader.peers) {
+    if (progress.departedFor(state.tick) >= DEPARTURE_TIMEOUTS * state.electionTicks) forgetPeer(leader, progress);
+  }
+  // A transfer may have held it back.
+  leaveJoint(state, leader);
   leader.heartbeatElapsed++;
   if (leader.heartbeatElapsed < state.heartbeatTicks) return;
   leader.heartbeatElapsed = 0;

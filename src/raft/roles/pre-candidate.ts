@@ -4,15 +4,15 @@
  */
 import { assert } from '../../types/assert.ts';
 import { term } from '../../types/ids.ts';
-import { isVoter, otherVoters } from '../configuration.ts';
+import { otherVoters } from '../configuration.ts';
 import { voteResult } from '../quorum.ts';
-import { type PreCandidateRole, resetElectionTimer, type State } from '../state.ts';
+import { mayCampaign, type PreCandidateRole, resetElectionTimer, type State } from '../state.ts';
 import { becomeCandidate } from './candidate.ts';
 import { becomeFollower } from './follower.ts';
 
 export function becomePreCandidate(state: State): void {
   assert(state.role.kind !== 'leader', 'a leader does not campaign');
-  assert(isVoter(state.configuration, state.id), 'I9: only voters campaign');
+  assert(mayCampaign(state), 'I9: only voters campaign');
   // Leaves the old role, so that what waited for its leader is refused.
   if (state.role.kind === 'follower') becomeFollower(state, state.term, null);
   const role: PreCandidateRole = { kind: 'preCandidate', votes: new Map([[state.id, true]]) };

@@ -1,0 +1,76 @@
+/**
+ * A member that lost a part of its log (W4). It remembers term and vote, but not what it acknowledged: until it has all of that
+ * back it neither votes nor campaigns (known bug D5). The reasoning is in README.md.
+ */
+import { type LogIndex, logIndex } from '../types/ids.ts';
+import { isVoter, otherVoters } from './configuration.ts';
+import { voteResult } from './quorum.ts';
+import { leaderOf, mark, type Recovery, type State } from './state.ts';
+
+/** Without a leader for so many election timeouts, one that leads still would have been heard, or stepped down. */
+const ALONE_TIMEOUTS = 10;
+
+/** Asks the leader, or everybody who could be it, each heartbeat interval until the leader of this term has answered. */
+export function tickRecovery(state: State): void {
+  const { recovery } = state;
+  if (recovery === null) return;
+  recovery.requestElapsed++;
+  recovery.aloneElapsed++;
+  checkImpossible(state, recovery);
+  if (recovery.named?.term === state.term || recovery.requestElapsed < state.heartbeatTicks) return;
+  recovery.requestElapsed = 0;
+  const leader = leaderOf(state);
+  for (const to of leader === null ? otherVoters(state.configuration, state.id) : [leader]) {
+    state.output.send({ kind: 'recoverRequest', from: state.id, to, term: state.term, nonce: recovery.nonce });
+  }
+}
+
+/**
+ * Without the votes of those that recover nobody can be elected, and without a leader they do not recover. A leader that was
+ * there before may still lead, and help them: that is ruled out only after a while.
+ */
+function checkImpossible(state: State, recovery: Recovery): void {
+  if (recovery.impossible || !isVoter(state.configuration, state.id)) return;
+  if (recovery.aloneElapsed < ALONE_TIMEOUTS * state.electionTicks) return;
+  const lost = voteResult(state.configuration, (id) => id !== state.id && !recovery.others.has(id)) === 'lost';
+  if (!lost) return;
+  recovery.impossible = true;
+  state.output.effect({ kind: 'recoveryImpossible', members: [...recovery.others, state.id].sort() });
+}
+
+/** A leader was heard: whoever recovers, too, does so from it. */
+export function noteLeader(state: State): void {
+  if (state.recovery === null) return;
+  state.recovery.aloneElapsed = 0;
+  state.recovery.others.clear();
+}
+
+function verifiedIndex(state: State, recovery: Recovery): LogIndex {
+  // What is committed here is in the log of every leader; of the rest another one may know nothing.
+  const { verified } = recovery;
+  return verified.term === state.term ? logIndex(Math.max(verified.index, state.commitIndex)) : state.commitIndex;
+}
+
+/** The log equals that of the leader of this term up to `index`. */
+export function noteVerified(state: State, index: LogIndex): void {
+  const { recovery, term } = state;
+  if (recovery === null) return;
+  recovery.verified = { term, index: logIndex(Math.max(index, verifiedIndex(state, recovery))) };
+}
+
+/** How far a heartbeat may move the commit index: the leader may count acknowledgements that this member forgot. */
+export function clampCommit(state: State, index: LogIndex): LogIndex {
+  const { recovery } = state;
+  return recovery === null ? index : logIndex(Math.min(index, verifiedIndex(state, recovery)));
+}
+
+/** Ends the recovery once everything up to the index that the leader of this term named is durable here. */
+export function endRecovery(state: State): void {
+  const { recovery } = state;
+  if (recovery === null || recovery.named?.term !== state.term || state.restoring !== null) return;
+  const { index } = recovery.named;
+  if (verifiedIndex(state, recovery) < index || state.durability.durableIndex < index) return;
+  state.recovery = null;
+  mark(state, 'recovered');
+  state.output.effect({ kind: 'recovered', index });
+}
