@@ -167,6 +167,8 @@ export const WAL_UNSYNCED_BYTES_MAX = 16 * MiB;
 /** Copies of torn tails that the log keeps aside, in count, and the bytes of one. */
 export const WAL_TORN_COPIES_MAX = 4;
 export const WAL_TORN_COPY_BYTES_MAX = 32 * MiB;
+/** Segments that are not needed any more and are kept to be written again, in count. */
+export const WAL_RECYCLED_SEGMENTS_MAX = 4;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
 

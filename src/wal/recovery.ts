@@ -55,7 +55,8 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   for (const name of names) if (isTemporary(name)) await disk.remove(name);
   // A segment may have got its name, and the folder lost power before it was told to keep it.
   await disk.syncFolder(LOG_FOLDER);
-  const pool = new SegmentPool(disk, options);
+  const pool = new SegmentPool(disk, options, options.segmentBytes);
+  await pool.adopt(names);
   if (segments.length === 0) {
     const plan = { sequence: 1, createdMs: Math.floor(clock.wallMs()), previousDurable: 0 };
     segments.push(await pool.create({ ...plan, preparedBytes: options.segmentBytes }));
@@ -124,7 +125,7 @@ async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay)
     replay.enter(segment, oldest ? null : { previousEnd: before?.end ?? 0, previousChain: before?.chain ?? 0 });
     const file = await disk.open(segment.path, { create: false });
     try {
-      const scan = await scanSegment(file, segment.label, segment.tag, segment.size, (batch) => replay.batch(batch));
+      const scan = await scanSegment(file, segment, (batch) => replay.batch(batch));
       refuseBrokenEnd(segments[i - 1], before, segment, scan);
       scans.push(scan);
     } finally {
@@ -146,8 +147,7 @@ function refuseBrokenEnd(previous: Segment | undefined, before: Scan | undefined
     const proof = `${next.label} was prepared when ${next.previousDurable} bytes of it were durable`;
     throw corrupt(previous.label, before.end, `its records end here, but ${proof}`);
   }
-  const written = scan.dirtyEnd > SEGMENT_HEADER_BYTES;
-  if (written && before.dirtyEnd > before.end) {
+  if ((scan.batches > 0 || scan.torn) && before.torn) {
     throw corrupt(previous.label, before.end, `its end is not intact, but ${next.label} was written after it`);
   }
 }
@@ -183,7 +183,8 @@ type Settle = (file: DiskFile, segment: Segment, scan: Scan) => Promise<void>;
 
 /**
  * Makes the tail what was read. Torn bytes are kept aside and become zeroes, so that they can not come back to life behind a later
- * record. What is kept but not proven durable is written once more before the sync: after a failed fsync the page
+ * record. In a recycled segment they can not always be told from what an earlier life of the file left: there all becomes
+ * zeroes, and is kept aside unless a sync mark says that nothing was under way. What is kept but not proven durable is written once more before the sync: after a failed fsync the page
  * cache may hold it as clean although the disk does not, and a sync alone would write nothing.
  */
 async function settleTail(
@@ -194,15 +195,16 @@ async function settleTail(
   segment: Segment,
   scan: Scan,
 ): Promise<void> {
-  const { end, durable, dirtyEnd } = scan;
+  const { end, durable, dirtyEnd, torn, batches, marked } = scan;
   const nowMs = Math.floor(clock.wallMs());
-  const copy = dirtyEnd > end ? await keepTorn(disk, file, segment, end, dirtyEnd, nowMs) : null;
+  const suspect = torn || (dirtyEnd > end && batches > 0 && !marked);
+  const copy = suspect ? await keepTorn(disk, file, segment, end, dirtyEnd, nowMs) : null;
   for (let offset = durable; offset < dirtyEnd; offset += WRITE_BYTES) {
     const bytes = new Uint8Array(Math.min(WRITE_BYTES, dirtyEnd - offset));
     if (offset < end) bytes.set(await file.read(offset, Math.min(bytes.length, end - offset)));
     await file.write(offset, bytes);
   }
   await file.sync();
-  if (copy === null) return;
+  if (copy === null || !torn) return;
   options.observe?.({ kind: 'tornTail', file: segment.label, offset: end, bytes: dirtyEnd - end, copy });
 }

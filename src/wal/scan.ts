@@ -17,10 +17,13 @@ import {
   type ScannedRecord,
   SEGMENT_HEADER_BYTES,
 } from './record.ts';
+import type { Segment } from './segment.ts';
 
 const CHUNK_BYTES = 8 * 1024 * 1024;
 const SCAN_STEP_BYTES = 8;
 const ZEROES = Buffer.alloc(64 * 1024);
+/** Types of versions to come included. */
+const RECORD_TYPE_MAX = 63;
 
 /** A segment file seen through large reads. */
 export class SegmentWindow {
@@ -54,8 +57,10 @@ export interface Scan {
   readonly chain: number;
   /** Proven to have been durable before the crash. */
   readonly durable: number;
-  /** One past the last byte that is not zero; equals `end` when nothing was torn. */
+  /** One past the last byte that is not zero, or `end`. */
   readonly dirtyEnd: number;
+  /** Behind `end` lies what this life of the file wrote there, for all that can be told. */
+  readonly torn: boolean;
   readonly batches: number;
   /** The last record says that all before it is durable: the log was closed. */
   readonly marked: boolean;
@@ -67,24 +72,25 @@ interface Walk {
   durable: number;
   batches: number;
   marked: boolean;
-  /** Where the walk stopped: at `end`, or inside a batch that is not whole. */
+  /** Where the walk stopped: at `end`, or inside a batch that is not whole; and the chain value wanted there. */
   stop: number;
+  stopChain: number;
 }
 
 /** Hands each whole batch to `apply`, in order. Throws WalError `corrupt` on anything but a torn tail. */
 export async function scanSegment(
   file: DiskFile,
-  path: string,
-  tag: number,
-  size: number,
+  segment: Pick<Segment, 'label' | 'tag' | 'size' | 'recycled'>,
   apply: (batch: readonly ScannedRecord[]) => void,
 ): Promise<Scan> {
+  const { label, tag, size, recycled } = segment;
   const window = new SegmentWindow(file, size);
-  const walk = await walkRecords(window, path, tag, apply);
+  const walk = await walkRecords(window, label, tag, apply);
   const dirtyEnd = await lastNonZero(window, walk.end);
-  if (dirtyEnd > walk.end) await refuseDamage(window, path, tag, walk, dirtyEnd);
+  const written = dirtyEnd > walk.end && (await writtenBehind(window, label, tag, walk, dirtyEnd));
+  const torn = recycled ? written : dirtyEnd > walk.end;
   const { end, chain, durable, batches, marked } = walk;
-  return { end, chain, durable, dirtyEnd, batches, marked };
+  return { end, chain, durable, dirtyEnd, torn, batches, marked };
 }
 
 async function walkRecords(
@@ -94,7 +100,7 @@ async function walkRecords(
   apply: (batch: readonly ScannedRecord[]) => void,
 ): Promise<Walk> {
   const start = SEGMENT_HEADER_BYTES;
-  const walk: Walk = { end: start, chain: tag, durable: start, batches: 0, marked: false, stop: start };
+  const walk: Walk = { end: start, chain: tag, durable: start, batches: 0, marked: false, stop: start, stopChain: tag };
   let batch: ScannedRecord[] = [];
   let chain = tag;
   while (walk.stop + RECORD_HEADER_BYTES <= window.size) {
@@ -107,6 +113,7 @@ async function walkRecords(
     }
     chain = record.crc;
     walk.stop = record.end;
+    walk.stopChain = chain;
     batch.push(record);
     if ((record.flags & FLAG_LAST_OF_BATCH) === 0) continue;
     apply(batch);
@@ -170,31 +177,52 @@ function lastNonZeroIn(bytes: Buffer): number {
   return end;
 }
 
-/** Throws when a later record proves that what is bad or missing at the end of the walk was durable once. */
-async function refuseDamage(
+/**
+ * Throws when a later record proves that what is bad or missing at the end of the walk was durable once. Answers whether
+ * something there was written in this life of the file: an intact record, or the head of one that follows the last.
+ */
+async function writtenBehind(
   window: SegmentWindow,
   path: string,
   tag: number,
   walk: Walk,
   dirtyEnd: number,
-): Promise<void> {
+): Promise<boolean> {
+  let written = walk.stop > walk.end || (await headFollows(window, walk));
   const from = walk.end + SCAN_STEP_BYTES;
   for (let offset = from; offset + RECORD_HEADER_BYTES <= window.size && offset < dirtyEnd; offset += SCAN_STEP_BYTES) {
     if (!window.holds(offset, RECORD_HEADER_BYTES)) await window.load(offset, RECORD_HEADER_BYTES);
-    if (!claimsDurable(window, offset, walk.end)) continue;
+    if (!resemblesRecord(window, offset)) continue;
     const record = await recordAt(window, tag, offset);
     if (record === null) continue;
+    written = true;
+    if (record.durable <= walk.end) continue;
     throw corrupt(
       path,
       walk.stop,
       `the record there is not intact, but the one at offset ${offset} was written after it had become durable`,
     );
   }
+  return written;
 }
 
-/** Quick and without CRC: could a record at `offset` prove that `end` was passed durably? */
-function claimsDurable(window: SegmentWindow, offset: number, end: number): boolean {
+/** Quick and without CRC: nothing in the head of the record is impossible at `offset`. */
+function resemblesRecord(window: SegmentWindow, offset: number): boolean {
   const at = offset - window.base;
-  const durable = window.buffer.readUInt32LE(at + 12);
-  return durable > end && durable <= offset && claimedBytes(window.buffer, at, window.size - offset) !== 0;
+  const { buffer } = window;
+  const type = buffer[at + 16] ?? 0;
+  if (type < 1 || type > RECORD_TYPE_MAX || buffer.readUInt16LE(at + 18) !== 0) return false;
+  const durable = buffer.readUInt32LE(at + 12);
+  const claimed = claimedBytes(buffer, at, window.size - offset);
+  return durable >= SEGMENT_HEADER_BYTES && durable <= offset && claimed !== null && claimed !== 0;
+}
+
+/** Where the walk stopped stands the head of a record that was to follow, although the record is not intact. */
+async function headFollows(window: SegmentWindow, walk: Walk): Promise<boolean> {
+  const offset = walk.stop;
+  if (offset + RECORD_HEADER_BYTES > window.size) return false;
+  if (!window.holds(offset, RECORD_HEADER_BYTES)) await window.load(offset, RECORD_HEADER_BYTES);
+  if (!window.holds(offset, RECORD_HEADER_BYTES)) return false;
+  const at = offset - window.base;
+  return window.buffer.readUInt32LE(at + 8) === walk.stopChain;
 }

@@ -13,6 +13,7 @@ export type SegmentPlan = Pick<SegmentHeader, 'sequence' | 'createdMs' | 'prepar
 export const LOG_FOLDER = '';
 const SUFFIX = '.wal';
 const TEMPORARY_SUFFIX = '.tmp';
+export const FREE_SUFFIX = '.free';
 const SEQUENCE_DIGITS = 12;
 
 /** One segment. What compaction needs to know of it: see `compaction.ts`. */
@@ -61,6 +62,15 @@ export function segmentPath(sequence: number): string {
   return `${String(sequence).padStart(SEQUENCE_DIGITS, '0')}${SUFFIX}`;
 }
 
+export function temporaryPath(sequence: number): string {
+  return segmentPath(sequence) + TEMPORARY_SUFFIX;
+}
+
+/** Holds nothing that is needed; to be written again. */
+export function isFree(name: string): boolean {
+  return name.endsWith(SUFFIX + FREE_SUFFIX);
+}
+
 export function labelOf(disk: Disk, path: string): string {
   return disk.locate?.(path) ?? path;
 }
@@ -84,7 +94,7 @@ export async function createSegment(disk: Disk, identity: WalIdentity, plan: Seg
   const { sequence, preparedBytes } = plan;
   assert(preparedBytes > SEGMENT_HEADER_BYTES, 'a segment has room for records');
   const path = segmentPath(sequence);
-  const temporary = path + TEMPORARY_SUFFIX;
+  const temporary = temporaryPath(sequence);
   const { clusterId, memberId } = identity;
   const { bytes, tag } = encodeSegmentHeader({ clusterId, memberId, ...plan, recycled: false });
   await removeIfThere(disk, temporary);

@@ -20,6 +20,7 @@ import type { SegmentLink } from './record-body.ts';
 import type { RecoveredLog } from './recovery.ts';
 import { noteStarts, type Segment } from './segment.ts';
 import type { SegmentPool } from './segment-pool.ts';
+import { SpareSegment } from './spare-segment.ts';
 import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
 import type { WalOptions } from './types.ts';
 
@@ -62,13 +63,7 @@ export class WalWriter {
   /** The last record is a sync mark. */
   #marked: boolean;
   #marking: Promise<void> | null = null;
-  #spare: Segment | null;
-  #preparing: Promise<unknown> | null = null;
-  /** The disk had no room for another segment: tried again when it is needed, and by `probeSpace`. */
-  #spaceLow = false;
-  /** Woken when there may be room again. */
-  #roomWaiter: (() => void) | null = null;
-  #closing = false;
+  readonly #spare: SpareSegment;
   /** Where each stream goes on at the start of the active segment, until that is durable. */
   #starts: ReadonlyMap<StreamId, LogIndex> = new Map();
   #queue: Batch[] = [];
@@ -86,7 +81,10 @@ export class WalWriter {
     this.#startRecords = startRecords;
     this.#segments = log.segments;
     this.#pool = log.pool;
-    this.#spare = log.spare;
+    this.#spare = new SpareSegment(log.spare, () => this.#create(), {
+      space: (low) => options.observe?.({ kind: 'space', low }),
+      fail: (error) => this.#fail(error),
+    });
     const { segment, file, end, durable, chain, empty, link, marked } = log.position;
     this.#active = segment;
     this.#file = file;
@@ -103,7 +101,7 @@ export class WalWriter {
   }
 
   get spaceLow(): boolean {
-    return this.#spaceLow;
+    return this.#spare.low;
   }
 
   /** Bytes of the active segment that records take. */
@@ -118,10 +116,7 @@ export class WalWriter {
 
   /** Tries again to find room for a segment. Resolves with whether it is still missing. */
   async probeSpace(): Promise<boolean> {
-    if (!this.#spaceLow || this.#failure !== null || this.#closing) return this.#spaceLow;
-    this.#preparing ??= this.#prepareSpare();
-    await this.#preparing;
-    return this.#spaceLow;
+    return this.#failure === null ? this.#spare.probe() : this.#spare.low;
   }
 
   /** Queues one batch. Resolves when it is durable and `commit` has run; rejects after a failure (WR3). */
@@ -139,8 +134,7 @@ export class WalWriter {
 
   /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
   async close(): Promise<void> {
-    this.#closing = true;
-    this.#roomWaiter?.();
+    this.#spare.close();
     await this.#idle();
     if (this.#failure === null) await this.#syncMark().catch((error: unknown) => this.#fail(error));
     await this.#file.close();
@@ -148,7 +142,7 @@ export class WalWriter {
 
   async #idle(): Promise<void> {
     for (;;) {
-      const lane: Promise<unknown> | null = this.#writeLane ?? this.#syncLane ?? this.#marking ?? this.#preparing;
+      const lane: Promise<unknown> | null = this.#writeLane ?? this.#syncLane ?? this.#marking ?? this.#spare.busy;
       if (lane === null) return;
       await lane;
     }
@@ -302,42 +296,7 @@ export class WalWriter {
 
   /** Half of the segment is used: prepare the next one, so that the change does not stall the hot path. */
   #prepareAhead(): void {
-    if (this.#durable * 2 < this.#active.size || this.#spare !== null) return;
-    if (this.#preparing !== null || this.#spaceLow) return;
-    this.#preparing = this.#prepareSpare();
-  }
-
-  /** Resolves with what refused it, if there was no room. */
-  async #prepareSpare(): Promise<unknown> {
-    let refused: unknown = null;
-    try {
-      this.#spare ??= await this.#create();
-      this.#noteSpace(false);
-    } catch (error) {
-      refused = error;
-      if (noSpace(error)) this.#noteSpace(true);
-      else this.#fail(error);
-    }
-    this.#preparing = null;
-    return refused;
-  }
-
-  #noteSpace(low: boolean): void {
-    if (!low) this.#roomWaiter?.();
-    if (this.#spaceLow === low) return;
-    this.#spaceLow = low;
-    this.#options.observe?.({ kind: 'space', low });
-  }
-
-  /** Resolves when there may be room again. The log is full meanwhile; rejects with `error` when it is being closed. */
-  async #room(error: unknown): Promise<void> {
-    this.#noteSpace(true);
-    if (this.#closing) throw error;
-    await new Promise<void>((resolve) => {
-      this.#roomWaiter = resolve;
-    });
-    this.#roomWaiter = null;
-    if (this.#closing) throw error;
+    if (this.#durable * 2 >= this.#active.size) this.#spare.prepareAhead();
   }
 
   #create(): Promise<Segment> {
@@ -358,29 +317,14 @@ export class WalWriter {
   async #grow(): Promise<void> {
     const start = this.#startRecords(this.#link).reduce((sum, draft) => sum + recordBytes(draft), 0);
     const size = this.#end + start + must(this.#queue[0], 'a batch waits').bytes + SYNC_MARK_BYTES;
-    for (;;) {
-      try {
-        await this.#file.allocate(size);
-        break;
-      } catch (error) {
-        if (!noSpace(error)) throw error;
-        await this.#room(error);
-      }
-    }
-    this.#noteSpace(false);
+    await this.#spare.whenRoom(() => this.#file.allocate(size));
     await this.#file.sync();
     this.#active.size = size;
   }
 
   async #enterNext(): Promise<void> {
-    while (this.#spare === null) {
-      this.#preparing ??= this.#prepareSpare();
-      const refused = await this.#preparing;
-      if (this.#failure !== null) return;
-      if (this.#spare === null) await this.#room(refused);
-    }
-    const next = this.#spare;
-    this.#spare = null;
+    const next = await this.#spare.take(() => this.#failure !== null);
+    if (next === null) return;
     const file = await this.#disk.open(next.path, { create: false });
     await this.#syncMark();
     await this.#file.close();
@@ -409,10 +353,6 @@ export class WalWriter {
     this.#queue = [];
     for (const batch of waiting) batch.reject(failure);
   }
-}
-
-function noSpace(error: unknown): boolean {
-  return error instanceof DiskError && error.code === 'no_space';
 }
 
 /** What the start records of a segment say: where each stream goes on. */

@@ -44,9 +44,29 @@ class Inode {
   }
 }
 
+interface NameChange {
+  readonly path: string;
+  /** null: the name is gone. */
+  readonly inode: Inode | null;
+  /** A rename takes this name away in the same change. */
+  readonly gone: string | null;
+}
+
+function applyChange(names: Map<string, Inode>, { path, inode, gone }: NameChange): void {
+  if (gone !== null) names.delete(gone);
+  if (inode === null) names.delete(path);
+  else names.set(path, inode);
+}
+
+function inFolder(path: string | null, folder: string): boolean {
+  return path !== null && path.slice(0, Math.max(0, path.lastIndexOf('/'))) === folder;
+}
+
 export class MemoryDisk implements Disk {
   #names = new Map<string, Inode>();
   #durableNames = new Map<string, Inode>();
+  /** Since the last syncFolder of their folder, in order. A rename is one change. */
+  #changes: NameChange[] = [];
   /** A process that was killed by a crash must not touch the disk any more. */
   #epoch = 0;
   readonly counts: Record<DiskOperation, number> = {
@@ -66,14 +86,9 @@ export class MemoryDisk implements Disk {
   /** Power fails. `keep` chooses which unsynced sectors and names had reached the disk. */
   crash(keep: (what: string) => boolean): void {
     this.#epoch += 1;
-    const names = new Map<string, Inode>();
-    const paths = [...new Set([...this.#durableNames.keys(), ...this.#names.keys()])].sort();
-    for (const path of paths) {
-      const before = this.#durableNames.get(path);
-      const now = this.#names.get(path);
-      const inode = before === now || keep(`name ${path}`) ? now : before;
-      if (inode !== undefined) names.set(path, inode);
-    }
+    const names = new Map(this.#durableNames);
+    for (const change of this.#changes) if (keep(`name ${change.path}`)) applyChange(names, change);
+    this.#changes = [];
     for (const inode of new Set(names.values())) {
       const kept = [...inode.dirty].sort((a, b) => a - b).filter((sector) => keep(`sector ${sector}`));
       inode.persist(kept, inode.current);
@@ -135,7 +150,7 @@ export class MemoryDisk implements Disk {
       makeFolder: () => alive(() => this.makeFolder()),
       rename: (from, to) => alive(() => this.rename(from, to)),
       remove: (path) => alive(() => this.remove(path)),
-      syncFolder: () => alive(() => this.syncFolder()),
+      syncFolder: (folder) => alive(() => this.syncFolder(folder)),
     };
   }
 
@@ -146,33 +161,40 @@ export class MemoryDisk implements Disk {
   async open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
     await this.run('open', path);
     if (options.create && this.#names.has(path)) throw new DiskError('exists', path, `${path} exists`);
-    if (options.create) this.#names.set(path, new Inode());
+    if (options.create) this.#change({ path, inode: new Inode(), gone: null });
     return new MemoryFile(this, path, this.#inode(path));
   }
 
   async list(folder: string): Promise<readonly string[]> {
-    return folder === '' ? this.paths() : [];
+    const prefix = folder === '' ? '' : `${folder}/`;
+    const inside = this.paths().filter((path) => path.startsWith(prefix));
+    return [...new Set(inside.map((path) => path.slice(prefix.length).split('/')[0] ?? ''))].sort();
   }
 
   async makeFolder(): Promise<void> {}
 
   async rename(from: string, to: string): Promise<void> {
     await this.run('rename', from);
-    const inode = this.#inode(from);
-    this.#names.delete(from);
-    this.#names.set(to, inode);
+    this.#change({ path: to, inode: this.#inode(from), gone: from });
   }
 
   async remove(path: string): Promise<void> {
     await this.run('remove', path);
     this.#inode(path);
-    this.#names.delete(path);
+    this.#change({ path, inode: null, gone: null });
   }
 
-  async syncFolder(): Promise<void> {
-    const names = new Map(this.#names);
-    await this.run('syncFolder', '');
-    this.#durableNames = names;
+  /** A rename into another folder is durable when either was synced. */
+  async syncFolder(folder: string): Promise<void> {
+    const covered = new Set(this.#changes.filter(({ path, gone }) => inFolder(path, folder) || inFolder(gone, folder)));
+    await this.run('syncFolder', folder);
+    for (const change of covered) applyChange(this.#durableNames, change);
+    this.#changes = this.#changes.filter((change) => !covered.has(change));
+  }
+
+  #change(change: NameChange): void {
+    applyChange(this.#names, change);
+    this.#changes.push(change);
   }
 
   /** Counts, waits for the hook, and goes silent when the process is dead. */
