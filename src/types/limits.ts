@@ -37,6 +37,8 @@ export const LOG_KEEP_SLOW_BYTES = 256 * MiB;
 /** Rows in one piece of an image on its way to a follower, bytes before compression, and pieces in flight: heartbeats share the stream. */
 export const SNAPSHOT_CHUNK_BYTES = 128 * KiB;
 export const SNAPSHOT_CHUNKS_IN_FLIGHT = 2;
+/** Largest such piece, bytes before compression: one larger row has one of its own. */
+export const SNAPSHOT_CHUNK_BYTES_MAX = 4 * MiB;
 /** Longest time that an image is kept open for a follower that does not answer, milliseconds: it holds disk space. */
 export const SNAPSHOT_IDLE_MS_MAX = 60_000;
 /** Images open at a time in one member, for followers and backups. */
@@ -187,6 +189,9 @@ assert(
   FORWARDED_BYTES_MAX * 2 <= PEER_QUEUE_BYTES_MAX,
   'what is forwarded leaves room for what keeps members together',
 );
+assert(SNAPSHOT_CHUNK_BYTES < SNAPSHOT_CHUNK_BYTES_MAX, 'a chunk of many rows fits the hard limit');
+assert(SNAPSHOT_CHUNK_BYTES_MAX + 64 * KiB < PEER_MESSAGE_BYTES_MAX, 'a chunk fits a peer message');
+assert(CHECKPOINT_LENGTH_MAX * 8 < SNAPSHOT_CHUNK_BYTES_MAX, 'the largest row, escaped, fits a chunk');
 assert(MEMBERS_MAX * 2 < MEMBER_ROWS_MAX, 'members that are wanted never fill the member rows');
 assert(SESSION_TTL_MIN_MS <= SESSION_TTL_DEFAULT_MS, 'ttl default above min');
 assert(SESSION_TTL_DEFAULT_MS <= SESSION_TTL_MAX_MS, 'ttl default below max');
