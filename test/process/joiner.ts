@@ -1,0 +1,64 @@
+/** A member that is started to be added to a running cluster. */
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { DevMember } from '../../src/server/dev-member.ts';
+import { memberId } from '../../src/types/ids.ts';
+import { cliPath } from '../support/build.ts';
+
+export interface Address {
+  readonly id: string;
+  readonly peerAddress: string;
+  readonly clientAddress: string;
+}
+
+/** Ports that nobody uses: all are held at once, so that they differ. */
+export async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+      return server;
+    }),
+  );
+  return Promise.all(
+    servers.map(async (server) => {
+      const address = server.address();
+      await new Promise((done) => server.close(done));
+      return typeof address === 'object' && address !== null ? address.port : 0;
+    }),
+  );
+}
+
+export interface Joiner {
+  readonly address: Address;
+  readonly process: DevMember;
+}
+
+/** Starts `id` with `--join`; its folder is in `folder`. It knows the members that there are, so that it can answer them. */
+export async function startJoiner(
+  known: readonly Address[],
+  id: string,
+  folder: string,
+  flags: readonly string[] = [],
+): Promise<Joiner> {
+  const [client, peer] = await freePorts(2);
+  const address = { id, peerAddress: `127.0.0.1:${peer}`, clientAddress: `127.0.0.1:${client}` };
+  const own = ['--cluster-id', 'dev', '--member-id', id, '--data-dir', join(folder, id), '--join'];
+  const process_ = new DevMember({
+    address: { ...address, id: memberId(id) },
+    cli: cliPath,
+    flags: [...own, '--members', JSON.stringify([...known, address]), ...flags],
+    env: process.env,
+    logFile: join(folder, `${id}.log`),
+  });
+  process_.start();
+  return { address, process: process_ };
+}
+
+/** Where the first members are, as the cluster itself says. */
+export async function addressesOf(client: {
+  members(): Promise<{ members: readonly { memberId: string; peerAddress: string; clientAddress: string }[] }>;
+}): Promise<readonly Address[]> {
+  const { members } = await client.members();
+  return members.map(({ memberId: id, peerAddress, clientAddress }) => ({ id, peerAddress, clientAddress }));
+}
