@@ -4,16 +4,16 @@
  */
 import { decodeConfiguration } from '../codec/configuration.ts';
 import type { ReplicatedMachine } from '../machine/api.ts';
-import { startLoading } from '../machine/machine.ts';
 import type { Raft } from '../raft/raft.ts';
-import type { Entry, Message, PlacedConfiguration, RaftStatus, SnapshotMark } from '../raft/types.ts';
+import type { Entry, Input, Message, PlacedConfiguration, RaftStatus, SnapshotMark } from '../raft/types.ts';
 import type { StoreImage } from '../store/types.ts';
 import { unreachable } from '../types/assert.ts';
 import type { LogIndex, MemberId, Revision, StreamId } from '../types/ids.ts';
 import { CoreDriver, type OutwardEffect } from './core-driver.ts';
 import { GroupDuties } from './group-duties.ts';
-import { ImageReceiver } from './image-receiver.ts';
-import { ImageSender } from './image-sender.ts';
+import { createReceiver, createSender } from './group-images.ts';
+import type { ImageReceiver } from './image-receiver.ts';
+import type { ImageSender } from './image-sender.ts';
 import { successorOf } from './membership.ts';
 import { Mutations } from './mutations.ts';
 import type { MemberDeps } from './options.ts';
@@ -82,8 +82,9 @@ export class Group {
     });
     this.#driver = this.#createDriver();
     this.#writer = this.#createWriter();
-    this.#sender = this.#createSender();
-    this.#receiver = this.#createReceiver();
+    const images = { raft: this.#raft, input: (input: Input) => this.#driver.input(input) };
+    this.#sender = createSender(deps, stream, { ...images, openImage: () => this.openImage() });
+    this.#receiver = createReceiver(deps, stream, images);
     this.#duties = new GroupDuties({
       deps,
       stream,
@@ -132,42 +133,6 @@ export class Group {
       mark: () => this.#mark,
       durableIndex: () => this.#raft.durableIndex,
       onError: (error) => this.#fail(error),
-    });
-  }
-
-  #createSender(): ImageSender {
-    const { clock, random, settings, network, onNotice } = this.#deps;
-    return new ImageSender({
-      stream: this.stream,
-      clock,
-      random,
-      chunkBytes: settings.snapshotChunkBytes,
-      chunksInFlight: settings.snapshotChunksInFlight,
-      resendMs: settings.electionTicks * settings.tickMs,
-      term: () => this.#raft.term,
-      openImage: () => this.openImage(),
-      send: (to, envelope) => network.send(to, envelope),
-      onEnded: (to, { installed, index, bytes, why }) => {
-        if (installed) onNotice?.({ kind: 'snapshotSent', to, index, bytes });
-        else onNotice?.({ kind: 'snapshotFailed', to, why });
-        this.#driver.input({ kind: 'snapshotEnded', to, installed });
-      },
-    });
-  }
-
-  #createReceiver(): ImageReceiver {
-    const { store, wal, clock, network, onNotice } = this.#deps;
-    const { stream } = this;
-    return new ImageReceiver({
-      stream,
-      store,
-      wal,
-      startLoading,
-      yieldNow: () => new Promise((resolve) => clock.defer(resolve)),
-      office: () => ({ term: this.#raft.term, leader: this.#raft.leader }),
-      ack: (to, ack) => network.send(to, { kind: 'snapshotAck', stream, ...ack }),
-      onReady: (from, term, mark) => this.#driver.input({ kind: 'installSnapshot', from, term, mark }),
-      onBad: (from, why) => onNotice?.({ kind: 'snapshotBad', from, why }),
     });
   }
 

@@ -10,7 +10,7 @@ import type { SnapshotMark } from '../raft/types.ts';
 import { loadImage } from '../snapshot/load.ts';
 import { SnapshotReceiver } from '../snapshot/receiver.ts';
 import type { Staging, Store } from '../store/types.ts';
-import { must } from '../types/assert.ts';
+import { assert, must } from '../types/assert.ts';
 import type { LogIndex, MemberId, StreamId, Term } from '../types/ids.ts';
 import type { Wal } from '../wal/types.ts';
 import type { SnapshotAck, SnapshotChunk } from './types.ts';
@@ -52,7 +52,7 @@ export class ImageReceiver {
 
   constructor(options: ImageReceiverOptions) {
     this.#options = options;
-    this.#receiver = new SnapshotReceiver(options.store, options.stream);
+    this.#receiver = new SnapshotReceiver(() => options.store.stage(options.stream));
   }
 
   receive(from: MemberId, chunk: SnapshotChunk): void {
@@ -78,32 +78,27 @@ export class ImageReceiver {
     if (this.#ready?.transferId === transferId) return;
     this.#ready = null;
     try {
-      const outcome = await this.#receiver.accept(chunk);
-      if (outcome.kind === 'bad') {
-        this.#bad(from, transferId, outcome.why);
+      const { outcome, next } = await this.#receiver.accept(chunk);
+      if (outcome === 'bad') {
+        this.#bad(from, transferId, `piece ${chunk.sequence} is damaged or contradicts the ones before it`);
         return;
       }
-      if (outcome.kind === 'complete') await this.#load(from, chunk, outcome.staging);
-      else this.#options.ack(from, { transferId, next: outcome.next, outcome: 'continue' });
+      this.#options.ack(from, { transferId, next, outcome: 'continue' });
+      if (outcome === 'complete') await this.#load(from, chunk);
     } catch (error) {
       this.#bad(from, transferId, error instanceof Error ? error.message : String(error));
     }
   }
 
-  async #load(from: MemberId, chunk: SnapshotChunk, staging: Staging): Promise<void> {
-    const { startLoading, yieldNow, onReady, ack } = this.#options;
-    const { mark, transferId } = chunk;
-    const next = chunk.sequence + 1;
-    ack(from, { transferId, next, outcome: 'continue' });
-    const machine = await loadImage(
-      (after, bytesMax) => staging.read(after, bytesMax),
-      startLoading(),
-      mark.index,
-      yieldNow,
-    );
+  async #load(from: MemberId, chunk: SnapshotChunk): Promise<void> {
+    const { startLoading, yieldNow, onReady } = this.#options;
+    const { transferId, term } = chunk;
+    const { mark, staging } = must(this.#receiver.image, 'the image is complete');
+    const loader = startLoading();
+    await loadImage((after, bytesMax) => staging.read(after, bytesMax), loader, yieldNow);
     if (this.#stopped) return;
-    this.#ready = { from, transferId, next, mark, machine, staging };
-    onReady(from, chunk.term, mark);
+    this.#ready = { from, transferId, next: chunk.sequence + 1, mark, machine: loader.finish(mark.index), staging };
+    onReady(from, term, mark);
   }
 
   #bad(from: MemberId, transferId: number, why: string): void {
@@ -125,8 +120,8 @@ export class ImageReceiver {
   takeOver(index: LogIndex): ReplicatedMachine {
     const { from, transferId, next, machine, mark } = must(this.#ready, 'an image lies ready');
     this.#ready = null;
-    this.#receiver.installed();
-    must(mark.index === index ? mark : null, 'the image that the core decided on');
+    assert(mark.index === index, 'the image that the core decided on');
+    this.#tail = this.#tail.then(() => this.#receiver.discard()).catch(() => undefined);
     this.#options.ack(from, { transferId, next, outcome: 'installed' });
     return machine;
   }

@@ -127,11 +127,11 @@ export class ImageSender {
       transfer.acked = ack.next;
       transfer.progressMs = nowMs;
       transfer.resentMs = nowMs;
-      transfer.source?.acked(ack.next);
+      transfer.source?.acknowledged(ack.next);
     } else if (ack.next === 0 && transfer.acked > 0) {
       // It lost what it had staged: its process was started anew.
-      this.#end(transfer, false, `${from} lost what it had of the image`);
-      return;
+      transfer.acked = 0;
+      transfer.next = 0;
     }
     this.#pump(transfer);
   }
@@ -185,10 +185,15 @@ export class ImageSender {
     while (!transfer.over && !transfer.broken) {
       const sequence = transfer.next;
       if (sequence >= transfer.acked + chunksInFlight || (transfer.last !== null && sequence > transfer.last)) return;
-      const { data, last } = await source.chunk(sequence);
+      const chunk = await source.chunk(sequence);
       if (transfer.over) return;
-      // Moved back meanwhile: that piece goes again first.
+      // Moved meanwhile: that piece goes first.
       if (transfer.next !== sequence) continue;
+      if (chunk === null) {
+        this.#end(transfer, false, `piece ${sequence} cannot be made again`);
+        return;
+      }
+      const { data, last } = chunk;
       if (last) transfer.last = sequence;
       const { id: transferId, to, image } = transfer;
       if (image === null) return;

@@ -250,8 +250,9 @@ async function loadMachine(
   try {
     const yieldNow = (): Promise<void> => new Promise((resolve) => deps.clock.defer(resolve));
     const read: StoreImage['read'] = (after, bytesMax) => image.read(after, bytesMax);
-    const machine = await loadImage(read, startLoading(), image.mark.index, yieldNow);
-    return { machine, stored: image.mark };
+    const loader = startLoading();
+    await loadImage(read, loader, yieldNow);
+    return { machine: loader.finish(image.mark.index), stored: image.mark };
   } finally {
     await image.close();
   }

@@ -72,6 +72,21 @@ export class Raft {
   get commitIndex(): LogIndex {
     return this.#state.commitIndex;
   }
+  /** First entry that the log holds, and the last one. */
+  get firstIndex(): LogIndex {
+    return this.#state.log.firstIndex;
+  }
+  get lastIndex(): LogIndex {
+    return this.#state.log.lastIndex;
+  }
+  /** Last entry that is durable here. */
+  get durableIndex(): LogIndex {
+    return this.#state.durability.durableIndex;
+  }
+  /** The configuration in force. */
+  get configuration(): PlacedConfiguration {
+    return this.#state.membership.current;
+  }
 
   /** Term of the entry at `index`; null when the log does not hold it. */
   termAt(index: LogIndex): Term | null {
