@@ -2,18 +2,36 @@
 import { describe, expect, it } from 'vitest';
 import { assertConfiguration, isSoleVoter, peersOf } from '../../src/raft/configuration.ts';
 import { Raft } from '../../src/raft/raft.ts';
-import type { Configuration, Message, RaftOptions } from '../../src/raft/types.ts';
+import type { Configuration, Message, PlacedConfiguration, RaftOptions } from '../../src/raft/types.ts';
 import { logIndex, memberId, term } from '../../src/types/ids.ts';
-import { configuration, entriesOfTerms, LIMITS, payload, seededRandom, spansOf } from './cluster.ts';
+import {
+  configuration,
+  decodeConfiguration,
+  encodeConfiguration,
+  entriesOfTerms,
+  LIMITS,
+  payload,
+  seededRandom,
+  spansOf,
+} from './cluster.ts';
 import { ELECTION_TICKS, Solo } from './solo.ts';
 
 const random = seededRandom(1);
 const TERM_MAX = Number.MAX_SAFE_INTEGER;
 
+function founders(given: Configuration): PlacedConfiguration[] {
+  return [{ index: logIndex(0), configuration: given }];
+}
+
 function options(changes: Partial<RaftOptions> = {}): RaftOptions {
   return {
     id: memberId('a'),
-    configuration: configuration(['a']),
+    configurations: founders(configuration(['a'])),
+    encodeConfiguration,
+    decodeConfiguration,
+    recovering: false,
+    leaseTicks: 0,
+    leaseMs: 0,
     hardState: { term: term(0), votedFor: null },
     log: { firstIndex: logIndex(1), lastIndex: logIndex(0), baseIndex: logIndex(0), baseTerm: term(0), spans: [] },
     appliedIndex: logIndex(0),
@@ -29,10 +47,10 @@ describe('set-up', () => {
   it.each([
     ['applied past the log', { appliedIndex: logIndex(1) }],
     ['a log newer than the term', { log }],
-    ['no voter', { configuration: configuration([]) }],
-    ['unsorted voters', { configuration: configuration(['b', 'a']) }],
-    ['a voter twice', { configuration: configuration(['a', 'a']) }],
-    ['a learner that votes', { configuration: configuration(['a'], ['a']) }],
+    ['no voter', { configurations: founders(configuration([], ['a'])) }],
+    ['unsorted voters', { configurations: founders(configuration(['b', 'a'])) }],
+    ['a voter twice', { configurations: founders(configuration(['a', 'a'])) }],
+    ['a learner that votes', { configurations: founders(configuration(['a'], ['a'])) }],
     ['heartbeats as rare as elections', { heartbeatTicks: 10 }],
   ])('refuses %s', (_, changes) => {
     expect(() => new Raft(options(changes), random)).toThrow();
@@ -72,12 +90,12 @@ describe('set-up', () => {
 describe('numbers near 2^53 (known bug E15)', () => {
   it('a term of 2^53 − 2 may rise once, and stops the member rather than go wrong after that', () => {
     const raft = new Raft(options({ hardState: { term: term(TERM_MAX - 1), votedFor: null } }), random);
-    raft.step({ kind: 'tick' });
+    raft.step({ kind: 'tick', nowMs: 1 });
     expect(raft.term).toBe(TERM_MAX);
     raft.step({ kind: 'persisted', sequence: 1 });
     expect(raft.role).toBe('leader');
     const last = new Raft(options({ hardState: { term: term(TERM_MAX), votedFor: null } }), random);
-    expect(() => last.step({ kind: 'tick' })).toThrow('safe');
+    expect(() => last.step({ kind: 'tick', nowMs: 1 })).toThrow('safe');
   });
 
   it.each([2 ** 31 - 1, 2 ** 32 - 2])('terms and indexes pass %i without a wrap', (start) => {
@@ -90,7 +108,7 @@ describe('numbers near 2^53 (known bug E15)', () => {
       }),
       random,
     );
-    raft.step({ kind: 'tick' });
+    raft.step({ kind: 'tick', nowMs: 1 });
     raft.step({ kind: 'persisted', sequence: 1 });
     raft.step({ kind: 'propose', proposals: [1, 2, 3].map((proposalId) => ({ proposalId, payload: payload('x') })) });
     raft.step({ kind: 'persisted', sequence: 3 });
@@ -111,7 +129,7 @@ describe('numbers near 2^53 (known bug E15)', () => {
       }),
       random,
     );
-    raft.step({ kind: 'tick' });
+    raft.step({ kind: 'tick', nowMs: 1 });
     expect(() => raft.step({ kind: 'persisted', sequence: 1 })).toThrow('safe');
   });
 });
@@ -127,7 +145,13 @@ describe('steps', () => {
 
   it('messages for somebody else, or from itself, are dropped', () => {
     const solo = new Solo();
-    const message = { kind: 'heartbeatRequest', term: term(9), leaderCommit: logIndex(0), readSequence: 0 } as const;
+    const message = {
+      kind: 'heartbeatRequest',
+      term: term(9),
+      leaderCommit: logIndex(0),
+      readSequence: 0,
+      sentMs: 0,
+    } as const;
     solo.step({ kind: 'receive', message: { ...message, from: memberId('b'), to: memberId('c') } });
     solo.step({ kind: 'receive', message: { ...message, from: memberId('a'), to: memberId('a') } });
     expect([solo.member.raft.term, solo.take()]).toEqual([0, []]);
@@ -178,13 +202,16 @@ describe('steps', () => {
       baseTerm: term(3),
       spans: [],
     };
-    const voters = { configuration: configuration(['a', 'b', 'c']), hardState: { term: term(3), votedFor: null } };
+    const voters = {
+      configurations: founders(configuration(['a', 'b', 'c'])),
+      hardState: { term: term(3), votedFor: null },
+    };
     const raft = new Raft(options({ ...voters, log: base, appliedIndex: logIndex(7) }), random);
     const receive = (from: string, value: number, body: object) => {
       const message = { from: memberId(from), to: memberId('a'), term: term(value), ...body } as Message;
       return raft.step({ kind: 'receive', message });
     };
-    while (raft.role === 'follower') raft.step({ kind: 'tick' });
+    while (raft.role === 'follower') raft.step({ kind: 'tick', nowMs: 1 });
     receive('c', 4, { kind: 'preVoteResponse', granted: true });
     raft.step({ kind: 'persisted', sequence: 1 });
     receive('c', 4, { kind: 'voteResponse', granted: true });
@@ -192,7 +219,7 @@ describe('steps', () => {
     const outcome = { kind: 'rejected', prevLogIndex: 7, hintIndex: 2, hintTerm: 1 };
     expect(receive('b', 4, { kind: 'appendResponse', outcome })).toEqual([]);
     for (let turn = 0; turn < 5; turn++) {
-      raft.step({ kind: 'tick' });
+      raft.step({ kind: 'tick', nowMs: 1 });
       expect(receive('b', 4, { kind: 'heartbeatResponse', readSequence: 0 })).toEqual([]);
     }
   });

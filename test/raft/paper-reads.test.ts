@@ -15,7 +15,7 @@ function following(options: SoloOptions = {}): Solo {
   solo.take();
   return solo;
 }
-const read = (solo: Solo, requestId: number): void => solo.step({ kind: 'readIndex', requestId });
+const read = (solo: Solo, requestId: number): void => solo.member.read(requestId);
 const confirm = (solo: Solo, from: string, readSequence: number, value = 1): void =>
   solo.receive(from, value, { kind: 'heartbeatResponse', readSequence });
 const ready = (solo: Solo): readonly (readonly number[])[] =>

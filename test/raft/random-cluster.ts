@@ -127,7 +127,7 @@ export class RandomCluster {
       for (const member of this.#members) member.persist(member.pending.length);
       while (this.#reads.length > 0) this.#answerReadLog(0);
     }
-    for (const member of this.#members) member.step({ kind: 'tick' });
+    for (const member of this.#members) member.tick();
   }
 
   #act(): void {
@@ -157,7 +157,7 @@ export class RandomCluster {
     const some = this.#chance(70) ? this.#members : [this.#pick(this.#members)];
     for (const member of some) {
       if (member === this.#slow && this.#chance(80)) continue;
-      this.#step(member, { kind: 'tick' });
+      if (member.running) member.tick();
     }
   }
 
@@ -231,7 +231,7 @@ export class RandomCluster {
     if (!member.running) return;
     const requestId = this.#nextId++;
     this.#openReads.set(requestId, { member: member.id, committed: this.#ledger.length });
-    member.step({ kind: 'readIndex', requestId });
+    member.read(requestId);
   }
 
   #answerReadLog(at: number): void {
@@ -274,6 +274,12 @@ export class RandomCluster {
         break;
       case 'persist':
       case 'transferEnded':
+      case 'restore':
+      case 'snapshotRefused':
+      case 'sendSnapshot':
+      case 'configurationChanged':
+      case 'recovered':
+      case 'recoveryImpossible':
         break;
       default:
         effect satisfies never;

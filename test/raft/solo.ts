@@ -14,6 +14,12 @@ export interface SoloOptions {
   readonly votedFor?: string;
   readonly applied?: number;
   readonly limits?: Partial<RaftLimits>;
+  readonly leaseTicks?: number;
+  readonly leaseMs?: number;
+  /** A part of the log was lost. */
+  readonly recovering?: boolean;
+  /** The log begins after this entry. */
+  readonly base?: number;
   /** What the random source gives. */
   readonly draw?: number;
 }
@@ -39,6 +45,8 @@ export class Solo {
       configuration: configuration(voters, options.learners ?? []),
       electionTicks: ELECTION_TICKS,
       heartbeatTicks: HEARTBEAT_TICKS,
+      ...(options.leaseTicks === undefined ? {} : { leaseTicks: options.leaseTicks }),
+      ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
       limits: { ...LIMITS, ...options.limits },
       random: { below: (bound) => (options.draw ?? 0) % bound },
       onEffect: (_, effect) => this.#effects.push(effect),
@@ -53,6 +61,8 @@ export class Solo {
       votedFor: options.votedFor === undefined ? null : memberId(options.votedFor),
     };
     this.member.applied.push(...this.member.disk.entries.slice(0, options.applied ?? 0));
+    this.member.disk.recovering = options.recovering ?? false;
+    this.member.disk.base = options.base ?? 0;
     this.member.start();
   }
 
@@ -78,11 +88,19 @@ export class Solo {
   }
 
   tick(times = 1): void {
-    for (let turn = 0; turn < times; turn++) this.step({ kind: 'tick' });
+    this.member.tick(times);
   }
 
   receive(from: string, value: number, body: Body): void {
-    const message = { from: memberId(from), to: this.member.id, term: term(value), ...body } as unknown as Message;
+    // What a member of an older version says, unless the test says otherwise.
+    const echo = body.kind.startsWith('heartbeat') ? { sentMs: 0 } : {};
+    const message = {
+      from: memberId(from),
+      to: this.member.id,
+      term: term(value),
+      ...echo,
+      ...body,
+    } as unknown as Message;
     this.step({ kind: 'receive', message });
   }
 

@@ -164,7 +164,7 @@ describe('thesis 3.10 leadership transfer', () => {
     transfer(solo, 'c');
     solo.propose('x');
     expect(solo.effects('proposalRefused')).toMatchObject([{ reason: 'transferring', leader: 'a' }]);
-    solo.step({ kind: 'readIndex', requestId: 9 });
+    solo.member.read(9);
     solo.receive('b', 1, { kind: 'heartbeatResponse', readSequence: 1 });
     expect(solo.effects('readReady')).toMatchObject([{ requestId: 9, index: 1 }]);
   });

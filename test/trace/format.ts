@@ -1,5 +1,5 @@
 /** One line for each message and effect. */
-import type { Effect, Entry, Message, RaftStatus } from '../../src/raft/types.ts';
+import type { Effect, Entry, Message, PlacedConfiguration, RaftStatus } from '../../src/raft/types.ts';
 import { textOf } from '../raft/cluster.ts';
 
 function formatEntries(entries: readonly Entry[]): string {
@@ -34,6 +34,10 @@ function body(message: Message): string {
       return `id=${message.requestId} index=${message.readIndex ?? 'refused'}`;
     case 'timeoutNow':
       return '';
+    case 'recoverRequest':
+      return `nonce=${message.nonce}`;
+    case 'recoverResponse':
+      return `nonce=${message.nonce} last=${message.lastIndex ?? '-'}${message.recovering ? ' recovering' : ''}`;
     default:
       return message satisfies never;
   }
@@ -69,11 +73,34 @@ export function formatEffect(id: string, effect: Effect): readonly string[] {
       return [`${id} read ${effect.requestId} refused ${effect.reason} leader=${effect.leader ?? '-'}`];
     case 'roleChanged':
       return [`${id} is ${effect.role} t${effect.term} leader=${effect.leader ?? '-'}`];
+    case 'restore': {
+      const { sequence, mark, keepEntries, afterDurable } = effect;
+      const head = `${id} restore #${sequence} ${mark.index}/${mark.term}${keepEntries ? ' keeps entries' : ''}`;
+      return [head, ...afterDurable.map((message) => `  when durable: ${formatMessage(message)}`)];
+    }
+    case 'snapshotRefused':
+      return [`${id} image ${effect.mark.index}/${effect.mark.term} refused ${effect.reason}`];
+    case 'sendSnapshot':
+      return [`${id} sendSnapshot to ${effect.to}`];
+    case 'configurationChanged':
+      return [`${id} ${formatConfiguration(effect.placed)}${effect.committed ? ' committed' : ''}`];
+    case 'recovered':
+      return [`${id} recovered ${effect.index}`];
+    case 'recoveryImpossible':
+      return [`${id} recovery impossible: ${effect.members.join(',')}`];
     case 'transferEnded':
       return [`${id} transfer to ${effect.to} ${effect.outcome}`];
     default:
       return effect satisfies never;
   }
+}
+
+export function formatConfiguration({ index, configuration }: PlacedConfiguration): string {
+  const { voters, votersOutgoing, learners } = configuration;
+  const parts = [`configuration @${index} voters=${voters.join(',')}`];
+  if (votersOutgoing.length > 0) parts.push(`outgoing=${votersOutgoing.join(',')}`);
+  if (learners.length > 0) parts.push(`learners=${learners.join(',')}`);
+  return parts.join(' ');
 }
 
 export function formatStatus(status: RaftStatus): readonly string[] {

@@ -2,8 +2,8 @@
 import type { Effect, Message, RaftLimits } from '../../src/raft/types.ts';
 import { must } from '../../src/types/assert.ts';
 import { memberId, term } from '../../src/types/ids.ts';
-import { configuration, entriesOfTerms, LIMITS, payload, TestMember } from '../raft/cluster.ts';
-import { formatEffect, formatLog, formatMessage, formatStatus } from './format.ts';
+import { configuration, entriesOfTerms, type Image, LIMITS, payload, TestMember } from '../raft/cluster.ts';
+import { formatConfiguration, formatEffect, formatLog, formatMessage, formatStatus } from './format.ts';
 
 const SETTLE_ROUNDS_MAX = 200;
 const CAMPAIGN_TICKS_MAX = 100;
@@ -15,6 +15,10 @@ interface Arguments {
   readonly settings: ReadonlyMap<string, string>;
 }
 
+function ids(list: string | undefined): string[] {
+  return (list ?? '').split(',').filter((name) => name !== '');
+}
+
 export class World {
   #members: TestMember[] = [];
   #network: Message[] = [];
@@ -23,6 +27,8 @@ export class World {
   /** What each member's source of randomness gives next, and for ever. */
   readonly #draws = new Map<string, number>();
   #nextProposalId = 1;
+  /** By the member that took them. */
+  readonly #images = new Map<string, Image>();
   #lines: string[] = [];
 
   /** Runs one command and returns what happened. */
@@ -58,9 +64,17 @@ export class World {
     ['heal', () => this.#quietly(() => this.#cut.clear())],
     ['persist', (args) => this.#persist(args)],
     ['propose', (args) => this.#propose(args)],
-    ['read', ({ words }) => this.#member(words).step({ kind: 'readIndex', requestId: Number(words[1]) })],
+    ['read', ({ words }) => this.#member(words).read(Number(words[1]), words[2] === 'lease')],
     ['transfer', ({ words }) => this.#transfer(words)],
     ['unreachable', ({ words }) => this.#unreachable(words)],
+    ['reconfigure', (args) => this.#reconfigure(args)],
+    ['compact', ({ words }) => this.#member(words).compact(Number(words[1]))],
+    ['image', ({ words }) => this.#takeImage(words)],
+    ['install', ({ words }) => this.#install(words)],
+    ['ended', ({ words }) => this.#transferOfImageEnded(words)],
+    ['lose', ({ words }) => this.#quietly(() => this.#lose(words))],
+    ['full', ({ words }) => this.#member(words).step({ kind: 'storageFull', full: words[1] !== 'no' })],
+    ['stop', ({ words }) => this.#quietly(() => this.#member(words).stopFor(Number(words[1])))],
     ['readlog', (args) => this.#answerReadLog(args)],
     ['crash', ({ words }) => this.#quietly(() => this.#crash(words))],
     ['restart', (args) => this.#restart(args)],
@@ -88,7 +102,8 @@ export class World {
   #cluster({ words, settings }: Arguments): void {
     const count = Number(this.#word(words, 0));
     const names = Array.from({ length: count }, (_, at) => `${at + 1}`);
-    const learners = (settings.get('learners') ?? '').split(',').filter((name) => name !== '');
+    const learners = ids(settings.get('learners'));
+    const waiting = ids(settings.get('waiting'));
     const number = (key: string, otherwise: number): number => Number(settings.get(key) ?? otherwise);
     const limits: RaftLimits = {
       appendBytesMax: number('appendBytes', LIMITS.appendBytesMax),
@@ -99,13 +114,15 @@ export class World {
       cacheBytesMax: number('cache', LIMITS.cacheBytesMax),
       readsMax: number('reads', LIMITS.readsMax),
     };
-    this.#members = [...names, ...learners].map(
+    this.#members = [...names, ...learners, ...waiting].map(
       (name) =>
         new TestMember({
           id: memberId(name),
-          configuration: configuration(names, learners),
+          configuration: waiting.includes(name) ? configuration([]) : configuration(names, learners),
           electionTicks: number('election', 10),
           heartbeatTicks: number('heartbeat', 3),
+          leaseTicks: number('lease', 0),
+          leaseMs: number('leaseMs', 0),
           limits,
           random: { below: (bound) => (this.#draws.get(name) ?? 0) % bound },
           onEffect: (member, effect) => this.#onEffect(member, effect),
@@ -113,6 +130,7 @@ export class World {
     );
     this.#network = [];
     this.#readLogs = [];
+    this.#images.clear();
     this.#cut.clear();
     this.#draws.clear();
     for (const member of this.#members) member.start();
@@ -140,8 +158,7 @@ export class World {
       votedFor: vote === undefined ? null : memberId(vote),
     };
     const applied = Number(settings.get('applied') ?? 0);
-    member.applied.length = 0;
-    member.applied.push(...member.disk.entries.slice(0, applied));
+    member.applied = member.disk.entries.slice(0, applied);
     member.start();
     this.#lines.push('ok');
   }
@@ -152,7 +169,7 @@ export class World {
     const ids = words.filter((word) => word !== times);
     const members = ids[0] === 'all' ? this.#members : ids.map((id) => this.#member([id]));
     for (let turn = 0; turn < Number(times?.slice(1) ?? 1); turn++) {
-      for (const member of members) if (member.running) member.step({ kind: 'tick' });
+      for (const member of members) if (member.running) member.tick();
     }
   }
 
@@ -160,8 +177,7 @@ export class World {
   #campaign({ words }: Arguments): void {
     const member = this.#member(words);
     const before = this.#lines.length;
-    for (let turn = 0; turn < CAMPAIGN_TICKS_MAX && this.#lines.length === before; turn++)
-      member.step({ kind: 'tick' });
+    for (let turn = 0; turn < CAMPAIGN_TICKS_MAX && this.#lines.length === before; turn++) member.tick();
   }
 
   #matches(message: Message, filter: string | undefined): boolean {
@@ -255,6 +271,44 @@ export class World {
 
   #unreachable(words: readonly string[]): void {
     this.#member(words).step({ kind: 'unreachable', peer: memberId(this.#word(words, 1)) });
+  }
+
+  /** `reconfigure 1 1,2,4 learners=5`: asks member 1 for these voters and learners. */
+  #reconfigure({ words, settings }: Arguments): void {
+    this.#member(words).step({
+      kind: 'changeConfiguration',
+      proposalId: this.#nextProposalId++,
+      voters: ids(words[1]).map(memberId),
+      learners: ids(settings.get('learners')).map(memberId),
+    });
+  }
+
+  /** `image 1`: an image of the state of member 1, to be installed with `install 1 3`. */
+  #takeImage(words: readonly string[]): void {
+    const image = this.#member(words).image();
+    this.#images.set(this.#word(words, 0), image);
+    const { mark } = image;
+    this.#lines.push(`image ${mark.index}/${mark.term} ${formatConfiguration(mark.configuration)}`);
+  }
+
+  /** `install 1 3 [term]`: the image that member 1 took has arrived at member 3. */
+  #install(words: readonly string[]): void {
+    const from = this.#member(words);
+    const image = must(this.#images.get(from.id), 'an image was taken');
+    this.#member(words.slice(1)).install(from.id, Number(words[2] ?? from.raft.term), image);
+  }
+
+  /** `ended 1 3 [failed]`: member 1 hears that the transfer of an image to member 3 is over. */
+  #transferOfImageEnded(words: readonly string[]): void {
+    const to = memberId(this.#word(words, 1));
+    this.#member(words).step({ kind: 'snapshotEnded', to, installed: words[2] !== 'failed' });
+  }
+
+  /** `lose 3 2`: the disk of member 3, which is down, loses its log after entry 2; `lose 3`: log and state. */
+  #lose(words: readonly string[]): void {
+    const member = this.#member(words);
+    if (words[1] === undefined) member.loseEverything();
+    else member.loseLog(Number(words[1]));
   }
 
   /** Answers the log reads that wait; `readlog empty` answers that there is nothing. */
