@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { DEFAULT_MEMBER_SETTINGS } from '../node/options.ts';
 import { isAddress } from '../types/address.ts';
+import { FEATURE_LEVEL } from '../types/feature-level.ts';
 import { isName } from '../types/ids.ts';
 import {
   COMMAND_BYTES_MAX,
@@ -66,7 +67,13 @@ export const serverConfigSchema = z.strictObject({
     .array(memberSchema, { error: 'must be a list of {id, peerAddress, clientAddress}' })
     .min(1, { error: 'must name at least one member' })
     .max(MEMBERS_MAX, { error: `must name at most ${MEMBERS_MAX} members` })
-    .describe('All members of a new cluster, this one included; the same list on each of them.'),
+    .describe(
+      'Members of a new cluster and their addresses, the same on each; later, where members are. This one included.',
+    ),
+  join: z
+    .boolean({ error: 'must be true or false' })
+    .default(false)
+    .describe('Wait to be added to a cluster that exists (quorate member add), instead of starting a new one.'),
   raft: z
     .strictObject({
       tickMs: whole(1, 10_000).default(DEFAULT_MEMBER_SETTINGS.tickMs).describe('Length of a Raft tick, milliseconds.'),
@@ -76,6 +83,16 @@ export const serverConfigSchema = z.strictObject({
       heartbeatTicks: whole(1, 5_000)
         .default(DEFAULT_MEMBER_SETTINGS.heartbeatTicks)
         .describe('Time between heartbeats, ticks; less than half of electionTicks.'),
+      leaseTicks: whole(1, 10_000)
+        .optional()
+        .describe(
+          'For so long after it heard a leader a follower votes for nobody, ticks. Default: half of electionTicks.',
+        ),
+      leaseMs: whole(0, 100_000)
+        .optional()
+        .describe(
+          'For so long a leader may answer lease reads by itself, milliseconds; 0: never. Default: 80 % of leaseTicks.',
+        ),
     })
     .prefault({}),
   wal: z
@@ -107,10 +124,22 @@ export const serverConfigSchema = z.strictObject({
   storeFlushMs: whole(1, 60_000)
     .default(DEFAULT_MEMBER_SETTINGS.storeFlushMs)
     .describe('Tables are written to disk after this time at the latest, milliseconds.'),
+  storeFlushBytes: whole(64 * KiB, GiB)
+    .default(DEFAULT_MEMBER_SETTINGS.storeFlushBytes)
+    .describe('And as soon as commands of so many bytes were applied since the last time.'),
+  featureLevelMax: whole(1, FEATURE_LEVEL)
+    .default(FEATURE_LEVEL)
+    .describe('Feature level that this member claims to support; lower than its release, to keep the cluster back.'),
   log: z
     .strictObject({
       level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),
       format: oneOf(LOG_FORMATS).default('json').describe('One JSON object for each line, or text for people.'),
+      keepBytes: whole(0, 1024 * GiB)
+        .default(DEFAULT_MEMBER_SETTINGS.logKeepBytes)
+        .describe('Replicated log kept behind what the tables on disk have, bytes, for members that lag a little.'),
+      keepSlowBytes: whole(0, 1024 * GiB)
+        .default(DEFAULT_MEMBER_SETTINGS.logKeepSlowBytes)
+        .describe('The same for members that follow but lag more; they are sent an image beyond it.'),
     })
     .prefault({}),
 });

@@ -12,7 +12,7 @@ export interface Setting {
   /** `QUORATE_RAFT_TICK_MS`. */
   readonly env: string;
   /** How text from a flag or the environment becomes a value. */
-  readonly kind: 'text' | 'number' | 'list';
+  readonly kind: 'text' | 'number' | 'boolean' | 'list';
   readonly help: string;
   /** undefined: none, the setting is required or derived from others. */
   readonly defaultValue: unknown;
@@ -36,6 +36,7 @@ function unwrap(schema: z.core.$ZodType, defaultValue: unknown = undefined): Lea
 
 function kindOf(type: z.core.$ZodType): Setting['kind'] {
   if (type instanceof z.ZodNumber) return 'number';
+  if (type instanceof z.ZodBoolean) return 'boolean';
   return type instanceof z.ZodArray ? 'list' : 'text';
 }
 

@@ -28,9 +28,17 @@ export interface ServerConfig {
   readonly dataDir: string;
   readonly clientListen: string;
   readonly peerListen: string;
-  /** 1 to 7, `memberId` among them; ids and addresses are distinct. */
+  /** 1 to 7, `memberId` among them; ids and addresses are distinct. Who belongs to the cluster is for its log to say. */
   readonly members: readonly MemberAddress[];
-  readonly raft: { readonly tickMs: number; readonly electionTicks: number; readonly heartbeatTicks: number };
+  /** Waits to be added to a cluster when its data folder is new. */
+  readonly join: boolean;
+  readonly raft: {
+    readonly tickMs: number;
+    readonly electionTicks: number;
+    readonly heartbeatTicks: number;
+    readonly leaseTicks: number;
+    readonly leaseMs: number;
+  };
   readonly wal: { readonly segmentBytes: number; readonly compressBytesMin: number };
   readonly limits: {
     readonly proposalsMax: number;
@@ -39,6 +47,8 @@ export interface ServerConfig {
     readonly logCacheBytesMax: number;
   };
   readonly storeFlushMs: number;
+  readonly storeFlushBytes: number;
+  readonly featureLevelMax: number;
   readonly log: ServerConfigInput['log'];
 }
 
@@ -80,6 +90,7 @@ interface Given {
 
 function fromText(setting: Setting, text: string): Result<unknown, string> {
   if (setting.kind === 'number') return ok(/^-?\d+$/.test(text.trim()) ? Number(text) : text);
+  if (setting.kind === 'boolean') return ok({ true: true, false: false }[text.trim()] ?? text);
   if (setting.kind === 'text') return ok(text);
   try {
     const value: unknown = parseYaml(text);
@@ -186,6 +197,13 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
       `${limits.proposalBytesMax} must be at most limits.uncommittedBytesMax (${limits.uncommittedBytesMax}); lower it`,
     );
   }
+  leaseProblems(config, problem);
+  if (config.log.keepBytes > config.log.keepSlowBytes) {
+    problem(
+      'log.keepBytes',
+      `${config.log.keepBytes} must be at most log.keepSlowBytes (${config.log.keepSlowBytes}); lower it`,
+    );
+  }
   const ids = members.map((member) => member.id);
   if (!ids.includes(config.memberId)) {
     problem(
@@ -206,6 +224,30 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
   return problems;
 }
 
+/** Drift of the clocks of two members against each other that a lease allows for, at the least. */
+const LEASE_SHARE_MAX = 0.9;
+const LEASE_SHARE_DEFAULT = 0.8;
+
+function leaseOf({ tickMs, electionTicks, leaseTicks, leaseMs }: ServerConfigInput['raft']) {
+  const ticks = leaseTicks ?? Math.max(1, Math.floor(electionTicks / 2));
+  return { leaseTicks: ticks, leaseMs: leaseMs ?? Math.floor(ticks * tickMs * LEASE_SHARE_DEFAULT) };
+}
+
+function leaseProblems({ raft }: ServerConfigInput, problem: (path: string, message: string) => void): void {
+  const { leaseTicks, leaseMs } = leaseOf(raft);
+  if (leaseTicks > raft.electionTicks) {
+    problem('raft.leaseTicks', `${leaseTicks} must be at most raft.electionTicks (${raft.electionTicks}); lower it`);
+  }
+  const most = Math.floor(leaseTicks * raft.tickMs * LEASE_SHARE_MAX);
+  if (leaseMs > most) {
+    problem(
+      'raft.leaseMs',
+      `${leaseMs} must be at most 90 % of raft.leaseTicks (${leaseTicks} ticks of ${raft.tickMs} ms), or a leader that was ` +
+        `replaced may still answer reads; lower it to ${most}`,
+    );
+  }
+}
+
 function complete(input: ServerConfigInput, cwd: string, sources: Map<string, ConfigSource>): ServerConfig {
   const self = input.members.find((member) => member.id === input.memberId);
   const address = (path: 'peerListen' | 'clientListen'): string => {
@@ -215,6 +257,12 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     sources.set(path, { from: 'default', where: `${from} of member ${input.memberId}` });
     return self?.[from] ?? '';
   };
+  const { raft } = input;
+  const derived = (path: string, given: number | undefined, where: string): void => {
+    if (given === undefined) sources.set(path, { from: 'default', where });
+  };
+  derived('raft.leaseTicks', raft.leaseTicks, 'half of raft.electionTicks');
+  derived('raft.leaseMs', raft.leaseMs, '80 % of raft.leaseTicks');
   return {
     clusterId: clusterId(input.clusterId),
     memberId: memberId(input.memberId),
@@ -222,10 +270,13 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     clientListen: address('clientListen'),
     peerListen: address('peerListen'),
     members: input.members.map((member) => ({ ...member, id: memberId(member.id) })),
-    raft: input.raft,
+    join: input.join,
+    raft: { ...raft, ...leaseOf(raft) },
     wal: input.wal,
     limits: input.limits,
     storeFlushMs: input.storeFlushMs,
+    storeFlushBytes: input.storeFlushBytes,
+    featureLevelMax: input.featureLevelMax,
     log: input.log,
   };
 }

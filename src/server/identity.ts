@@ -9,30 +9,43 @@
  * ID1 An incarnation is durable before anybody is told of it.
  * ID2 `bootstrapped` is durable before the member serves; from then on the folder is refused without its log.
  * ID3 A peer's incarnation is durable before anything is exchanged with it, and is never replaced.
+ * ID4 `removed` is durable before a removed member ends; from then on the folder is refused.
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Disk } from '../ports/disk.ts';
 import { type ClusterId, isName, type MemberId } from '../types/ids.ts';
-import { IDENTITY_BYTES_MAX, MEMBERS_MAX } from '../types/limits.ts';
+import { IDENTITY_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
 
 const FILE = 'identity.json';
 const TEMPORARY = 'identity.json.tmp';
-const VERSION = 1;
+/** What release 0.1 wrote, and still written while there is nothing to say that it could not read. */
+const VERSION_FIRST = 1;
+const VERSION = 2;
+/** First-met incarnations that are kept: more than members come and go. */
+const PEERS_MAX = 256;
 const LOG_FOLDER = 'wal';
 const STORE_FOLDER = 'store';
 
 const name = z.string().refine(isName);
 const incarnationText = z.string().regex(/^[0-9a-f]{32}$/);
-const contentSchema = z.strictObject({
-  version: z.literal(VERSION),
+const fields = {
   clusterId: name,
   memberId: name,
   incarnation: incarnationText,
   bootstrapped: z.boolean(),
-  peers: z.record(name, incarnationText).refine((peers) => Object.keys(peers).length <= MEMBERS_MAX),
-});
+  peers: z.record(name, incarnationText).refine((peers) => Object.keys(peers).length <= PEERS_MAX),
+};
+const contentSchema = z.discriminatedUnion('version', [
+  z.strictObject({ version: z.literal(VERSION_FIRST), ...fields }),
+  z.strictObject({
+    version: z.literal(VERSION),
+    ...fields,
+    membersDigest: z.union([z.literal(''), z.string().regex(/^[0-9a-f]{64}$/)]).nullable(),
+    removed: z.boolean(),
+  }),
+]);
 
 export interface IdentityNames {
   readonly clusterId: ClusterId;
@@ -44,6 +57,23 @@ interface Content {
   readonly bootstrapped: boolean;
   /** Incarnations, by member id. */
   readonly peers: ReadonlyMap<string, string>;
+  /** Of the voters that the cluster was started with; '' for a member that joined later; null: the log still says. */
+  readonly membersDigest: string | null;
+  /** The cluster does not want this folder back. */
+  readonly removed: boolean;
+}
+
+/** The folder belongs to a member that was removed from its cluster. The message says how to come back. */
+export class MemberRemovedError extends Error {
+  override readonly name = 'MemberRemovedError';
+
+  constructor({ clusterId, memberId }: IdentityNames, folder: string) {
+    super(
+      `member ${memberId} was removed from cluster ${clusterId}: its data folder ${folder} must not come back. To use this ` +
+        'machine again, set a new member id and an empty data folder, start it with --join, and add it with ' +
+        '`quorate member add`; the old folder is kept as it is',
+    );
+  }
 }
 
 export class MemberIdentity {
@@ -70,12 +100,19 @@ export class MemberIdentity {
     if (files.includes(FILE)) {
       const content = parse(where(disk, FILE), await readAll(disk), names);
       const identity = new MemberIdentity(disk, names, content);
+      if (content.removed) throw identity.removedError();
       identity.checkLog((await disk.list(LOG_FOLDER)).some(isSegment));
       return identity;
     }
     await refuseOrphans(disk, names);
     const incarnation = randomUUID().replaceAll('-', '');
-    const content: Content = { incarnation, bootstrapped: false, peers: new Map() };
+    const content: Content = {
+      incarnation,
+      bootstrapped: false,
+      peers: new Map(),
+      membersDigest: null,
+      removed: false,
+    };
     await write(disk, names, content);
     return new MemberIdentity(disk, names, content);
   }
@@ -92,6 +129,16 @@ export class MemberIdentity {
   /** True when no peer was ever met: nobody can know this folder. */
   get unknownToPeers(): boolean {
     return this.#content.peers.size === 0;
+  }
+
+  /** See `Content`. */
+  get membersDigest(): string | null {
+    return this.#content.membersDigest;
+  }
+
+  /** For a member that was removed. */
+  removedError(): MemberRemovedError {
+    return new MemberRemovedError(this.#names, where(this.#disk, ''));
   }
 
   /** Throws when the folder had a log once and has none now (ID2). */
@@ -113,15 +160,37 @@ export class MemberIdentity {
   }
 
   /**
-   * Resolves once it is durable that `peer` has `incarnation` (ID3), or with the reason why it must not have it.
-   * Rejects with the disk's error; then nothing was admitted, and a later call tries again.
+   * The digest of the first list of members, for when the log will not say any more. Resolves when it is written down;
+   * what was written first stays.
    */
-  admit(peer: MemberId, incarnation: string): Promise<Result<void, string>> {
+  keepMembersDigest(digest: string): Promise<void> {
+    return this.#change(async () => {
+      if (this.#content.membersDigest === null) await this.#store({ ...this.#content, membersDigest: digest });
+    });
+  }
+
+  /** The cluster removed this member. From when this resolves on the folder is refused; idempotent. */
+  markRemoved(): Promise<void> {
+    return this.#change(async () => {
+      if (!this.#content.removed) await this.#store({ ...this.#content, removed: true });
+    });
+  }
+
+  /**
+   * Resolves once it is durable that `peer` has `incarnation` (ID3), or with the reason why it must not have it.
+   * Rejects with the disk's error; then nothing was admitted, and a later call tries again. `current`: peers that must not
+   * be forgotten to make room.
+   */
+  admit(peer: MemberId, incarnation: string, current: ReadonlySet<string> = new Set()): Promise<Result<void, string>> {
     return this.#change(async () => {
       const known = this.#content.peers.get(peer);
       if (known === incarnation) return ok(undefined);
       if (known !== undefined) return err(lostFolder(peer));
-      await this.#store({ ...this.#content, peers: new Map([...this.#content.peers, [peer, incarnation]]) });
+      const kept = [...this.#content.peers];
+      const forgotten = kept.findIndex(([id]) => !current.has(id));
+      if (kept.length >= PEERS_MAX && forgotten >= 0) kept.splice(forgotten, 1);
+      if (kept.length >= PEERS_MAX) return err(`this member has met ${PEERS_MAX} peers already: remove some`);
+      await this.#store({ ...this.#content, peers: new Map([...kept, [peer, incarnation]]) });
       return ok(undefined);
     });
   }
@@ -185,7 +254,7 @@ async function readAll(disk: Disk): Promise<string> {
 function parse(path: string, text: string, names: IdentityNames): Content {
   const json = parseJson(text);
   const version = z.object({ version: z.number() }).safeParse(json);
-  if (version.success && version.data.version !== VERSION) {
+  if (version.success && version.data.version !== VERSION_FIRST && version.data.version !== VERSION) {
     throw new Error(
       `${path} has version ${version.data.version}, which this version of quorate does not know. ` +
         'Start the version that wrote it, or a later one',
@@ -205,7 +274,9 @@ function parse(path: string, text: string, names: IdentityNames): Content {
         `${names.clusterId}. Set the data folder of this member, or an empty one if it is new`,
     );
   }
-  return { incarnation, bootstrapped, peers: new Map(Object.entries(peers)) };
+  const { membersDigest, removed } =
+    parsed.data.version === VERSION ? parsed.data : { membersDigest: null, removed: false };
+  return { incarnation, bootstrapped, peers: new Map(Object.entries(peers)), membersDigest, removed };
 }
 
 function parseJson(text: string): unknown {
@@ -218,10 +289,13 @@ function parseJson(text: string): unknown {
 
 /** Replaces the file as a whole: after a crash it is the old one or the new one. Resolves when it is durable. */
 async function write(disk: Disk, names: IdentityNames, content: Content): Promise<void> {
-  const { incarnation, bootstrapped } = content;
+  const { incarnation, bootstrapped, membersDigest, removed } = content;
   const peers = Object.fromEntries([...content.peers].sort(([a], [b]) => (a < b ? -1 : 1)));
   const { clusterId, memberId } = names;
-  const text = JSON.stringify({ version: VERSION, clusterId, memberId, incarnation, bootstrapped, peers }, null, 2);
+  const first = { clusterId, memberId, incarnation, bootstrapped, peers };
+  const plain = membersDigest === null && !removed;
+  const json = plain ? { version: VERSION_FIRST, ...first } : { version: VERSION, ...first, membersDigest, removed };
+  const text = JSON.stringify(json, null, 2);
   if ((await disk.list('')).includes(TEMPORARY)) await disk.remove(TEMPORARY);
   const file = await disk.open(TEMPORARY, { create: true });
   try {

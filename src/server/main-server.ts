@@ -1,24 +1,24 @@
 /** Composition root: turns a configuration into a running member. */
-import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { serverOptions } from '../api/options.ts';
 import { createApi } from '../api/server.ts';
 import { Member } from '../node/member.ts';
-import type { MemberDeps, MemberSettings } from '../node/options.ts';
+import { DEFAULT_MEMBER_SETTINGS, type MemberDeps, type MemberSettings } from '../node/options.ts';
 import type { Envelope } from '../node/types.ts';
 import type { NetworkHandler } from '../ports/network.ts';
-import { openLevelStore } from '../store/level-store.ts';
+import { identifyPeer } from '../transport/identify.ts';
 import { PeerTransport } from '../transport/peer-transport.ts';
-import { DATA_STREAM, type MemberId } from '../types/ids.ts';
+import { DATA_STREAM } from '../types/ids.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
-import type { WalEvent } from '../wal/types.ts';
-import { openWal } from '../wal/wal.ts';
 import type { ServerConfig } from './config.ts';
 import { takeDataFolder } from './data-folder.ts';
+import { Ending } from './ending.ts';
 import { MemberIdentity } from './identity.ts';
-import { agreedVoters, membersDigest } from './members.ts';
+import { logNotice } from './notices.ts';
+import { type OpenedData, openData } from './open-data.ts';
+import { PeerDirectory } from './peer-directory.ts';
 import { Resources } from './resources.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
 import { VERSION } from './version.ts';
@@ -27,10 +27,15 @@ import { VERSION } from './version.ts';
 const HEALTH_PERIOD_MS = 100;
 /** How long calls in flight may take to end when the member stops, milliseconds. */
 const DRAIN_MS = 2_000;
+/** A peer that was removed is reached for so long: its leader needs ten election timeouts of up to two times the setting. */
+const LINGER_ELECTION_TIMEOUTS = 20;
 
 export interface RunningServer {
   readonly member: Member;
-  /** Resolves with the reason when the member fails by itself; never otherwise. The caller stops it and exits. */
+  /**
+   * Resolves with the reason when the member ends by itself; never otherwise. The caller stops it and exits. A
+   * `MemberRemovedError`: it was removed from the cluster, and all is well.
+   */
   readonly failed: Promise<Error>;
   /** Hands leadership over, answers who waits, flushes and closes everything. Idempotent. */
   stop(): Promise<void>;
@@ -60,74 +65,102 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
   const { clusterId, memberId, dataDir } = config;
   const identity = await MemberIdentity.open(new NodeDisk(dataDir), { clusterId, memberId });
   resources.add(() => identity.close());
-  const disk = new NodeDisk(join(dataDir, 'wal'));
-  const observe = (event: WalEvent): void => observeWal(event, logger);
-  const wal = await openWal(disk, systemClock, { clusterId, memberId, ...config.wal, observe });
-  resources.add(() => wal.close());
-  identity.checkLog(wal.streams.length > 0);
-  const listed = config.members.map(({ id }) => id);
-  const voters = agreedVoters(listed, wal.streams, dataDir, identity.unknownToPeers);
-  const store = await openLevelStore(join(dataDir, 'store'), { clusterId, memberId });
-  resources.add(() => store.close());
+  const data = await openData(config, logger, identity);
+  resources.add(() => data.close());
+  const directory = openDirectory(config, identity, data);
+  resources.add(async () => directory.close());
 
   let member: Member | null = null;
+  const ending = new Ending(identity, logger);
   const handler: NetworkHandler<Envelope> = {
     receive: (from, envelope) => member?.receive(from, envelope),
     unreachable: (peer) => member?.unreachable(peer),
   };
-  const transport = createTransport(config, logger, handler, identity, voters);
+  const transport = createTransport(config, logger, { handler, identity, directory, ending, digest: data.digest });
   resources.add(async () => transport.stop());
-
-  let fail: (error: Error) => void = () => undefined;
-  const failed = new Promise<Error>((resolve) => {
-    fail = resolve;
-  });
+  directory.onPeers = (peers) => transport.setPeers(peers);
   const opened = await openMember(dataDir, {
     clusterId,
     memberId,
-    initialConfiguration: { voters, votersOutgoing: [], learners: [] },
+    initialConfiguration: data.first,
+    recovering: data.recovering,
+    featureLevelMax: config.featureLevelMax,
+    peerFeatureLevels: () => transport.featureLevels(),
     streams: [DATA_STREAM],
     clock: systemClock,
     random: systemRandom,
-    wal,
-    store,
+    wal: data.wal,
+    store: data.store,
     network: transport,
     settings: memberSettings(config),
     onFatal: (error) => {
       logger.fatal({ err: error }, 'the member cannot go on and stops; its data is kept');
-      fail(error);
+      ending.fail(error);
     },
+    onRecovered: data.recovered,
+    onMembers: (rows, placed) => {
+      directory.update(rows, placed);
+      if (placed.index > 0 && data.digest !== null) void ending.orFail(identity.keepMembersDigest(data.digest));
+    },
+    onRemoved: () => ending.removed('the configuration without it is committed'),
+    onNotice: (notice) => logNotice(logger, notice),
     onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
   });
   await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());
   await serve(config, logger, opened, transport, resources);
-  transport.start();
+  // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
-  logger.info({ clusterId, memberId, client: config.clientListen, peer: config.peerListen }, 'member started');
-  return { member: opened, failed, stop: () => resources.close() };
+  transport.start();
+  const { clientListen: client, peerListen: peer } = config;
+  logger.info({ clusterId, memberId, client, peer, joining: directory.joining }, 'member started');
+  return { member: opened, failed: ending.failed, stop: () => resources.close() };
 }
 
-function createTransport(
-  config: ServerConfig,
-  logger: Logger,
-  handler: NetworkHandler<Envelope>,
-  identity: MemberIdentity,
-  voters: readonly MemberId[],
-): PeerTransport {
-  const { clusterId, memberId, members } = config;
-  const others = members.filter(({ id }) => id !== memberId);
+function openDirectory(config: ServerConfig, identity: MemberIdentity, data: OpenedData): PeerDirectory {
+  const { clusterId, memberId, members, raft } = config;
+  return new PeerDirectory({
+    clusterId,
+    memberId,
+    listed: members,
+    configuration: data.known.configuration,
+    admitFirst: (peer, incarnation, current) => identity.admit(peer, incarnation, current),
+    lingerMs: LINGER_ELECTION_TIMEOUTS * raft.electionTicks * raft.tickMs,
+  });
+}
+
+interface TransportParts {
+  readonly handler: NetworkHandler<Envelope>;
+  readonly identity: MemberIdentity;
+  readonly directory: PeerDirectory;
+  readonly ending: Ending;
+  readonly digest: string | null;
+}
+
+function createTransport(config: ServerConfig, logger: Logger, parts: TransportParts): PeerTransport {
+  const { clusterId, memberId, members, featureLevelMax } = config;
+  const { handler, identity, directory, ending, digest } = parts;
+  const self = members.find(({ id }) => id === memberId);
   return new PeerTransport({
     clusterId,
     memberId,
-    peers: new Map(others.map(({ id, peerAddress }) => [id, peerAddress])),
+    peers: directory.peers,
     identity: {
       incarnation: identity.incarnation,
-      membersDigest: membersDigest(voters),
-      admit: (peer, incarnation) => identity.admit(peer, incarnation),
+      membersDigest: identity.membersDigest ?? digest ?? '',
+      peerAddress: self?.peerAddress ?? '',
+      clientAddress: self?.clientAddress ?? '',
+      featureLevel: featureLevelMax,
+      version: VERSION,
+      joining: () => directory.joining,
+      admit: (greeting) => directory.admit(greeting),
     },
     handler,
+    onRemoved: (by, why) => {
+      // Somebody whom this member does not count cannot know; and who waits to join was never a member.
+      if (directory.canTell(by)) ending.removed(`${by} says: ${why}`);
+    },
     logger,
   });
 }
@@ -155,7 +188,7 @@ async function serve(
   resources.add(async () => peerServer.forceShutdown());
 
   const { clusterId, memberId, members } = config;
-  const api = createApi({ member, clusterId, memberId, members, version: VERSION, logger });
+  const api = createApi({ member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, logger });
   const clientServer = new Server(serverOptions('client'));
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');
@@ -208,18 +241,14 @@ async function drain(server: Server): Promise<void> {
 }
 
 function memberSettings(config: ServerConfig): MemberSettings {
-  return { ...config.raft, ...config.limits, storeFlushMs: config.storeFlushMs };
-}
-
-function observeWal(event: WalEvent, logger: Logger): void {
-  if (event.kind === 'tornTail') {
-    const { file, offset, bytes, copy } = event;
-    const what = 'cut a torn tail off the log: the last write was not finished when it stopped';
-    logger.warn({ file, offset, bytes, copy }, `${what}. What was cut is kept in ${copy}`);
-  } else if (event.kind === 'shortFile') {
-    const { file, bytes, preparedBytes } = event;
-    const what =
-      'a file of the log is shorter than it was made: check the disk, and whether the data folder was copied';
-    logger.warn({ file, bytes, preparedBytes }, `${what} in part`);
-  }
+  const { raft, limits, log, storeFlushMs, storeFlushBytes } = config;
+  return {
+    ...DEFAULT_MEMBER_SETTINGS,
+    ...raft,
+    ...limits,
+    storeFlushMs,
+    storeFlushBytes,
+    logKeepBytes: log.keepBytes,
+    logKeepSlowBytes: log.keepSlowBytes,
+  };
 }

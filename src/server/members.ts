@@ -1,36 +1,54 @@
-/** The list of members in the settings, against the one in the log: only the log's counts once there is one (C6). */
+/** The list of members in the settings, against what the data folder says: only the latter counts once there is one (C6). */
 import { createHash } from 'node:crypto';
-import { DATA_STREAM, type MemberId } from '../types/ids.ts';
+import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
+import type { MemberId } from '../types/ids.ts';
 import type { RecoveredStream } from '../wal/types.ts';
 
-/** Equal exactly when the sets of voters are; members compare it before they talk. 64 hex digits. */
+/** Equal exactly when the sets of voters are; members compare it before they talk. 64 hex digits, '' for nobody. */
 export function membersDigest(voters: readonly MemberId[]): string {
+  if (voters.length === 0) return '';
   return createHash('sha256')
     .update([...voters].sort().join('\n'))
     .digest('hex');
 }
 
+/** What a log that is new is started with: the members of the settings, or nobody for one that waits to be added. */
+export function firstConfiguration(listed: readonly MemberId[], join: boolean): Configuration {
+  return { voters: join ? [] : [...listed].sort(), votersOutgoing: [], learners: [] };
+}
+
 /**
- * The voters that this member works with: those of its log, or those of the settings when the log is new. Throws when
- * they differ. `unknownToPeers`: no other member can have heard of this data folder.
+ * The digest of the voters that the cluster was started with, '' for a member that joined later, or null when the log does
+ * not say any more. `recovered`: the data stream of the log; undefined for a new one.
  */
-export function agreedVoters(
-  configured: readonly MemberId[],
-  streams: readonly RecoveredStream[],
+export function firstDigest(recovered: RecoveredStream | undefined, first: Configuration): string | null {
+  if (recovered === undefined) return membersDigest(first.voters);
+  const oldest = recovered.configurations[0];
+  return oldest !== undefined && oldest.index === 0 ? membersDigest(oldest.configuration.voters) : null;
+}
+
+/**
+ * The configuration that is in force at the end of the log, or of a new one. Throws when the settings were corrected after a
+ * first start that nobody noticed. `unknownToPeers`: no other member can have heard of this data folder.
+ */
+export function knownConfiguration(
+  recovered: RecoveredStream | undefined,
+  first: Configuration,
   dataDir: string,
   unknownToPeers: boolean,
-): readonly MemberId[] {
-  const voters = [...configured].sort();
-  const recovered = streams.find(({ stream }) => stream === DATA_STREAM);
-  if (recovered === undefined) return voters;
-  const { configuration, hardState, lastIndex } = recovered;
-  if (membersDigest(configuration.voters) === membersDigest(voters)) return voters;
+): PlacedConfiguration {
+  const last = recovered?.configurations.at(-1);
+  if (recovered === undefined || last === undefined)
+    return { index: 0 as PlacedConfiguration['index'], configuration: first };
+  const { hardState, lastIndex } = recovered;
   const neverTookPart = unknownToPeers && hardState.term === 0 && lastIndex === 0;
-  throw new Error(
-    `the setting members lists ${voters.join(', ')}, but the log in ${dataDir} was started with ` +
-      `${configuration.voters.join(', ')}. This version cannot change the members of a cluster: ` +
-      (neverTookPart
-        ? 'list those, or, as this member has never taken part in anything yet, move the folder away to start it anew'
-        : 'list the same ones as before'),
-  );
+  const { voters } = last.configuration;
+  if (neverTookPart && membersDigest(voters) !== membersDigest(first.voters)) {
+    const list = (ids: readonly MemberId[]): string => (ids.length === 0 ? 'nobody (join)' : ids.join(', '));
+    throw new Error(
+      `the settings start this member with ${list(first.voters)}, but ${dataDir} was first started with ${list(voters)}, and ` +
+        'has never taken part in anything since: move that folder away to start it anew, or give the settings from before',
+    );
+  }
+  return last;
 }

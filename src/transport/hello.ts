@@ -11,8 +11,6 @@ import { type ClusterId, isName, type MemberId } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
 
 export const PROTOCOL_VERSION = 1;
-/** Highest cluster feature level of this release (R9). */
-export const FEATURE_LEVEL = 2;
 
 const NS = 'quorate.internal.v1';
 const INCARNATION = /^[0-9a-f]{32}$/;

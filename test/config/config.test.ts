@@ -41,9 +41,12 @@ describe('U1: configuration', () => {
       dataDir: '/srv/data',
       clientListen: '127.0.0.1:7401',
       peerListen: '127.0.0.1:7501',
-      raft: { tickMs: 20, electionTicks: 20, heartbeatTicks: 3 },
-      storeFlushMs: 50,
-      log: { level: 'info', format: 'json' },
+      join: false,
+      raft: { tickMs: 20, electionTicks: 20, heartbeatTicks: 3, leaseTicks: 10, leaseMs: 160 },
+      storeFlushMs: 5_000,
+      storeFlushBytes: 4 * 1024 * 1024,
+      featureLevelMax: 2,
+      log: { level: 'info', format: 'json', keepBytes: 64 * 1024 * 1024, keepSlowBytes: 256 * 1024 * 1024 },
     });
     expect([...sources.keys()].sort()).toEqual(SETTINGS.map((setting) => setting.path).sort());
   });
@@ -52,7 +55,7 @@ describe('U1: configuration', () => {
     const file = `${BASE}raft:\n  tickMs: 30\n  electionTicks: 30\nstoreFlushMs: 70\n`;
     const env = { QUORATE_RAFT_TICK_MS: '40', QUORATE_RAFT_ELECTION_TICKS: '40' };
     const { config, sources } = loaded(load(file, { env, flags: { 'raft.tickMs': '50' } }));
-    expect(config.raft).toEqual({ tickMs: 50, electionTicks: 40, heartbeatTicks: 3 });
+    expect(config.raft).toEqual({ tickMs: 50, electionTicks: 40, heartbeatTicks: 3, leaseTicks: 20, leaseMs: 800 });
     expect(config.storeFlushMs).toBe(70);
     expect(sources.get('raft.tickMs')).toEqual({ from: 'flag', where: '--raft-tick-ms' });
     expect(sources.get('raft.electionTicks')).toEqual({ from: 'env', where: 'QUORATE_RAFT_ELECTION_TICKS' });
@@ -74,6 +77,23 @@ describe('U1: configuration', () => {
     expect(config.log.level).toBe('debug');
   });
 
+  test('R2: a member that waits to be added says so, in any of the ways', () => {
+    expect(loaded(load(`${BASE}join: true\n`)).config.join).toBe(true);
+    expect(loaded(load(BASE, { env: { QUORATE_JOIN: 'true' } })).config.join).toBe(true);
+    expect(loaded(load(`${BASE}join: true\n`, { flags: { join: 'false' } })).config.join).toBe(false);
+  });
+
+  test('R3: the lease follows the ticks unless it is given', () => {
+    const text = `${BASE}raft:\n  tickMs: 10\n  electionTicks: 9\n`;
+    expect(loaded(load(text)).config.raft).toMatchObject({ leaseTicks: 4, leaseMs: 32 });
+    expect(loaded(load(`${text}  leaseTicks: 9\n`)).config.raft).toMatchObject({ leaseTicks: 9, leaseMs: 72 });
+    expect(loaded(load(`${text}  leaseMs: 0\n`)).config.raft).toMatchObject({ leaseTicks: 4, leaseMs: 0 });
+    expect(loaded(load(text)).sources.get('raft.leaseMs')).toEqual({
+      from: 'default',
+      where: '80 % of raft.leaseTicks',
+    });
+  });
+
   test("other commands' variables and those that Kubernetes sets are left alone", () => {
     const env = {
       QUORATE_ENDPOINTS: 'a:1',
@@ -90,7 +110,7 @@ describe('U1: configuration', () => {
     const text = printConfig(first);
     expect(text).toContain('clusterId: demo # file quorate.yaml:1');
     expect(text).toContain('tickMs: 40 # env QUORATE_RAFT_TICK_MS');
-    expect(text).toContain('storeFlushMs: 50 # default');
+    expect(text).toContain('storeFlushMs: 5000 # default');
     expect(text).toContain('clientListen: 127.0.0.1:7401 # default: clientAddress of member a');
     expect(text).toContain('# file quorate.yaml:5\nmembers:');
     expect(parse(text)).toEqual(first.config);
@@ -163,6 +183,38 @@ describe('U1: configuration', () => {
       [
         'quorate.yaml:12: raft.heartbeatTicks: 10 must be less than half of raft.electionTicks (20), or followers give up on a healthy leader; lower it to 9 or raise raft.electionTicks',
       ],
+    ],
+    [
+      'R3: lease longer than the promise that it rests on',
+      `${BASE}raft:\n  leaseMs: 181\n`,
+      {},
+      [
+        'quorate.yaml:12: raft.leaseMs: 181 must be at most 90 % of raft.leaseTicks (10 ticks of 20 ms), or a leader that was replaced may still answer reads; lower it to 180',
+      ],
+    ],
+    [
+      'promise longer than an election timeout',
+      `${BASE}raft:\n  leaseTicks: 21\n`,
+      {},
+      ['quorate.yaml:12: raft.leaseTicks: 21 must be at most raft.electionTicks (20); lower it'],
+    ],
+    [
+      'log kept for slow members shorter than for others',
+      BASE,
+      { flags: { 'log.keepSlowBytes': '1' } },
+      ['log.keepBytes: 67108864 must be at most log.keepSlowBytes (1); lower it'],
+    ],
+    [
+      'neither true nor false',
+      BASE,
+      { env: { QUORATE_JOIN: 'yes' } },
+      ['QUORATE_JOIN: join: must be true or false, not "yes"'],
+    ],
+    [
+      'R9: feature level of a later release',
+      `${BASE}featureLevelMax: 3\n`,
+      {},
+      ['quorate.yaml:11: featureLevelMax: must be a whole number from 1 to 2, not 3'],
     ],
     [
       'limits against each other',

@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Disk } from '../../src/ports/disk.ts';
-import { type IdentityNames, MemberIdentity } from '../../src/server/identity.ts';
+import { type IdentityNames, MemberIdentity, MemberRemovedError } from '../../src/server/identity.ts';
 import { clusterId, memberId } from '../../src/types/ids.ts';
 import { IDENTITY_BYTES_MAX } from '../../src/types/limits.ts';
 import { MemoryDisk } from '../wal/memory-disk.ts';
@@ -133,7 +135,7 @@ describe('a data folder', () => {
 describe('identity.json', () => {
   const valid = { version: 1, clusterId: 'prod', memberId: 'a', incarnation: X, bootstrapped: false, peers: { b: Y } };
 
-  it.each([2, 0, 1.5])('of version %d is refused', async (version) => {
+  it.each([3, 0, 1.5])('of version %d is refused', async (version) => {
     const disk = new DataFolder();
     // A later version may have other fields.
     disk.put(FILE, JSON.stringify({ version, anything: [] }));
@@ -155,8 +157,11 @@ describe('identity.json', () => {
     ['with an unknown field', JSON.stringify({ ...valid, more: 1 })],
     [
       'with too many peers',
-      JSON.stringify({ ...valid, peers: Object.fromEntries([...'bcdefghij'].map((p) => [p, X])) }),
+      JSON.stringify({ ...valid, peers: Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`p${i}`, X])) }),
     ],
+    ['of version 2 without what it adds', JSON.stringify({ ...valid, version: 2 })],
+    ['with a digest that is none', JSON.stringify({ ...valid, version: 2, removed: false, membersDigest: 'abc' })],
+    ['of version 1 with what came later', JSON.stringify({ ...valid, removed: false, membersDigest: '' })],
     ['too long', JSON.stringify(valid) + ' '.repeat(IDENTITY_BYTES_MAX)],
   ])('%s is refused as damaged', async (_, text) => {
     const disk = new DataFolder();
@@ -180,7 +185,63 @@ describe('identity.json', () => {
   });
 });
 
+describe('R9: the file of release 0.1', () => {
+  const path = join(import.meta.dirname, '../compat/identity/identity-v1.json');
+  const names = { clusterId: clusterId('prod'), memberId: memberId('m1') };
+
+  it('is read, and stays as that release can read it until there is more to say', async () => {
+    const disk = new DataFolder();
+    disk.put(FILE, readFileSync(path, 'utf8'));
+    disk.put(SEGMENT, 'log');
+    const identity = await open(disk, names);
+    expect(identity).toMatchObject({ incarnation: '0123456789abcdef0123456789abcdef', bootstrapped: true });
+    expect(identity.membersDigest).toBeNull();
+    expect(await identity.admit(memberId('m2'), '1'.repeat(32))).toMatchObject({ ok: true });
+    expect(await identity.admit(memberId('m3'), '1'.repeat(32))).toMatchObject({ ok: false });
+    await identity.admit(memberId('m4'), X);
+    expect(disk.json.version).toBe(1);
+    await identity.keepMembersDigest('ab'.repeat(32));
+    expect(disk.json).toMatchObject({ version: 2, membersDigest: 'ab'.repeat(32), removed: false });
+    expect((await open(disk, names)).membersDigest).toBe('ab'.repeat(32));
+  });
+});
+
+describe('R2: a member that was removed', () => {
+  it('ID4: is refused from then on, and is told how to come back', async () => {
+    const disk = await used();
+    const identity = await open(disk);
+    await identity.markRemoved();
+    await identity.markRemoved();
+    await refuses(
+      disk,
+      /member a was removed from cluster prod: its data folder .* must not come back\..*--join.*quorate member add/,
+    );
+    await expect(open(disk)).rejects.toBeInstanceOf(MemberRemovedError);
+    expect(disk.json).toMatchObject({ version: 2, removed: true, peers: { b: X } });
+  });
+
+  it('keeps the digest that was written first', async () => {
+    const disk = await used();
+    const identity = await open(disk);
+    await identity.keepMembersDigest('');
+    await identity.keepMembersDigest('ab'.repeat(32));
+    expect(identity.membersDigest).toBe('');
+  });
+});
+
 describe('peers', () => {
+  it('A5: are forgotten when there are too many, the current ones last', async () => {
+    const disk = await used();
+    const met = Object.fromEntries(Array.from({ length: 255 }, (_, i) => [`p${i}`, Y]));
+    disk.put(FILE, JSON.stringify({ ...disk.json, peers: { b: X, ...met } }));
+    const identity = await open(disk);
+    expect(await identity.admit(C, Y, new Set(['b']))).toEqual({ ok: true, value: undefined });
+    expect(Object.keys(disk.json.peers as object)).toHaveLength(256);
+    expect(disk.json.peers).toMatchObject({ b: X, c: Y });
+    const all = new Set(Object.keys(disk.json.peers as object));
+    expect(await identity.admit(memberId('d'), Y, all)).toMatchObject({ ok: false });
+  });
+
   it('ID3: are remembered by the first incarnation that was met, over restarts', async () => {
     const disk = await used();
     for (let i = 0; i < 2; i += 1) {

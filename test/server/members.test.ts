@@ -1,15 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { agreedVoters, membersDigest } from '../../src/server/members.ts';
+import type { PlacedConfiguration } from '../../src/raft/types.ts';
+import { firstConfiguration, firstDigest, knownConfiguration, membersDigest } from '../../src/server/members.ts';
 import { DATA_STREAM, logIndex, memberId, term } from '../../src/types/ids.ts';
 import type { RecoveredStream } from '../../src/wal/types.ts';
 
 const ids = (...names: string[]) => names.map((name) => memberId(name));
 
-function stream(voters: readonly string[], last = 7): RecoveredStream {
+function placed(index: number, ...voters: string[]): PlacedConfiguration {
+  return { index: logIndex(index), configuration: { voters: ids(...voters), votersOutgoing: [], learners: [] } };
+}
+
+function stream(configurations: readonly PlacedConfiguration[], last = 7): RecoveredStream {
   return {
     stream: DATA_STREAM,
     hardState: { term: term(last === 0 ? 0 : 2), votedFor: null },
-    configuration: { voters: ids(...voters), votersOutgoing: [], learners: [] },
+    configurations,
+    baseTerm: term(0),
     firstIndex: logIndex(1),
     lastIndex: logIndex(last),
     spans: [],
@@ -22,37 +28,49 @@ describe('the digest of a list of members', () => {
     expect(membersDigest(ids('c', 'a', 'b'))).toBe(membersDigest(ids('a', 'b', 'c')));
     const sets = [ids('a'), ids('a', 'b'), ids('ab'), ids('a', 'b', 'c'), ids('a', 'bc'), ids('a-b')];
     expect(new Set(sets.map(membersDigest)).size).toBe(sets.length);
+    expect(membersDigest([])).toBe('');
+  });
+
+  it('R2: is that of the first list, for as long as the log says it', () => {
+    const first = firstConfiguration(ids('x'), false);
+    expect(firstDigest(undefined, first)).toBe(membersDigest(ids('x')));
+    const changed = stream([placed(0, 'a', 'b', 'c'), placed(5, 'a', 'b')]);
+    expect(firstDigest(changed, first)).toBe(membersDigest(ids('a', 'b', 'c')));
+    expect(firstDigest(stream([placed(5, 'a', 'b')]), first)).toBeNull();
+    // One that joined was started with nobody.
+    expect(firstDigest(undefined, firstConfiguration(ids('x'), true))).toBe('');
+    expect(firstDigest(stream([placed(0), placed(5, 'a', 'b')]), first)).toBe('');
   });
 });
 
-describe('the voters that a member works with', () => {
-  it('are those of the settings when its log is new', () => {
-    expect(agreedVoters(ids('c', 'a', 'b'), [], '/data', true)).toEqual(['a', 'b', 'c']);
+describe('the configuration that a member starts with', () => {
+  const listed = firstConfiguration(ids('c', 'a', 'b'), false);
+
+  it('is that of the settings when its log is new, or nobody for one that waits to be added', () => {
+    expect(listed).toEqual({ voters: ['a', 'b', 'c'], votersOutgoing: [], learners: [] });
+    expect(firstConfiguration(ids('c', 'a', 'b'), true).voters).toEqual([]);
+    expect(knownConfiguration(undefined, listed, '/data', true)).toEqual({ index: 0, configuration: listed });
   });
 
-  it('are those of the log, in whatever order the settings have them', () => {
-    expect(agreedVoters(ids('c', 'a', 'b'), [stream(['a', 'b', 'c'])], '/data', false)).toEqual(['a', 'b', 'c']);
+  it('R2: is the last one of its log, whatever the settings say', () => {
+    const log = stream([placed(0, 'a', 'b', 'c'), placed(5, 'a', 'b', 'd')]);
+    expect(knownConfiguration(log, listed, '/data', false)).toEqual(placed(5, 'a', 'b', 'd'));
+    expect(knownConfiguration(log, firstConfiguration(ids('x'), true), '/data', false)).toEqual(
+      placed(5, 'a', 'b', 'd'),
+    );
   });
 
-  it.each([
-    [['a', 'b', 'c'], ['a']],
-    [
-      ['a', 'b'],
-      ['a', 'b', 'c'],
-    ],
-    [
-      ['a', 'b', 'd'],
-      ['a', 'b', 'c'],
-    ],
-  ])('are refused when the settings say %j and the log %j', (configured, logged) => {
+  it('is asked about when the settings were corrected after a start that nobody noticed', () => {
     const call = (last: number, unknown: boolean) => () =>
-      agreedVoters(ids(...configured), [stream(logged, last)], '/data', unknown);
-    const both = `lists ${configured.join(', ')}, but the log in /data was started with ${logged.join(', ')}`;
-    expect(call(7, false)).toThrow(both);
-    expect(call(7, false)).toThrow('cannot change the members of a cluster: list the same ones as before');
-    // To start anew is advised only to whom nobody knows and who knows nothing.
-    expect(call(7, true)).not.toThrow('move the folder away');
-    expect(call(0, false)).not.toThrow('move the folder away');
-    expect(call(0, true)).toThrow('move the folder away to start it anew');
+      knownConfiguration(stream([placed(0, 'a')], last), listed, '/data', unknown);
+    expect(call(0, true)).toThrow('start this member with a, b, c, but /data was first started with a, and has never');
+    expect(call(0, true)).toThrow('move that folder away to start it anew');
+    // Somebody may know it, or it knows something: the log counts.
+    expect(call(0, false)).not.toThrow();
+    expect(call(7, true)).not.toThrow();
+    const joined = () => knownConfiguration(stream([placed(0)], 0), listed, '/data', true);
+    expect(joined).toThrow('first started with nobody (join)');
+    const joins = () => knownConfiguration(stream([placed(0, 'a')], 0), firstConfiguration([], true), '/data', true);
+    expect(joins).toThrow('start this member with nobody (join), but');
   });
 });

@@ -1,0 +1,153 @@
+/**
+ * Whom this member speaks with, and where they are. The log says who belongs to the cluster: the configuration in force, and the
+ * rows of members that were added or removed by command. The settings only say where.
+ *
+ * PD1 A member that has a row with an incarnation is that data folder and no other.
+ * PD2 Without one, the first data folder that was met stays (identity.json, ID3).
+ * PD3 Who was removed, and is in no configuration that this member knows, is told so; by nothing else.
+ */
+import type { MemberRow } from '../machine/rows.ts';
+import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
+import { type AdmissionRefusal, type Greeting, unknownMember } from '../transport/hello.ts';
+import type { ClusterId, MemberId } from '../types/ids.ts';
+import { err, ok, type Result } from '../types/result.ts';
+import type { MemberAddress } from './config.ts';
+
+export interface PeerDirectoryOptions {
+  readonly clusterId: ClusterId;
+  readonly memberId: MemberId;
+  /** The setting. */
+  readonly listed: readonly MemberAddress[];
+  /** In force when the member starts. */
+  readonly configuration: Configuration;
+  /** As `MemberIdentity.admit`. */
+  readonly admitFirst: (
+    peer: MemberId,
+    incarnation: string,
+    current: ReadonlySet<string>,
+  ) => Promise<Result<void, string>>;
+  /** How long a peer that left is still reached, so that it learns of it, milliseconds. */
+  readonly lingerMs: number;
+}
+
+export class PeerDirectory {
+  readonly #options: PeerDirectoryOptions;
+  readonly #listed: ReadonlyMap<MemberId, MemberAddress>;
+  #rows: ReadonlyMap<MemberId, MemberRow> = new Map();
+  #configuration: Configuration;
+  /** Peers that left a short while ago, and where they were. */
+  readonly #leaving = new Map<MemberId, { readonly address: string; readonly timer: NodeJS.Timeout }>();
+  #peers: ReadonlyMap<MemberId, string>;
+  /** As `PeerTransport.setPeers`; called whenever the peers or their addresses change. */
+  onPeers: (peers: ReadonlyMap<MemberId, string>) => void = () => undefined;
+
+  constructor(options: PeerDirectoryOptions) {
+    this.#options = options;
+    this.#listed = new Map(options.listed.map((member) => [member.id, member]));
+    this.#configuration = options.configuration;
+    this.#peers = this.#members();
+  }
+
+  /** host:port of every peer, '' where it is not known. */
+  get peers(): ReadonlyMap<MemberId, string> {
+    return this.#peers;
+  }
+
+  /** This member belongs to no cluster yet, as far as it knows. */
+  get joining(): boolean {
+    return this.#configuration.voters.length === 0;
+  }
+
+  /** Rows and configuration as this member has applied, and placed, them. */
+  update(rows: readonly MemberRow[], placed: PlacedConfiguration): void {
+    this.#rows = new Map(rows.map((row) => [row.member, row]));
+    this.#configuration = placed.configuration;
+    const members = this.#members();
+    for (const [peer, address] of this.#peers) {
+      if (!members.has(peer) && !this.#leaving.has(peer)) this.#linger(peer, address);
+    }
+    for (const [peer, { timer }] of this.#leaving) {
+      if (!members.has(peer)) continue;
+      clearTimeout(timer);
+      this.#leaving.delete(peer);
+    }
+    this.#publish(members);
+  }
+
+  /** Decides about a peer that said hello, and makes PD2 durable. Rejects with the disk's error. */
+  async admit({ from, incarnation }: Greeting): Promise<Result<void, AdmissionRefusal>> {
+    const row = this.#rows.get(from);
+    const member = isMember(this.#configuration, from);
+    if (row !== undefined && row.incarnation !== '' && row.incarnation !== incarnation) {
+      return refuse('WRONG_INCARNATION', otherFolder(from));
+    }
+    if (row?.wanted === 'removed' && !member && !this.#leaving.has(from)) {
+      return refuse('REMOVED', `${from} was removed from cluster ${this.#options.clusterId}`);
+    }
+    if (!member && row === undefined && !this.joining) {
+      return refuse('UNKNOWN_MEMBER', unknownMember(from, this.#options));
+    }
+    if (row !== undefined && row.incarnation !== '') return ok(undefined);
+    const admitted = await this.#options.admitFirst(from, incarnation, new Set(this.#peers.keys()));
+    return admitted.ok ? ok(undefined) : refuse('WRONG_INCARNATION', admitted.error);
+  }
+
+  /** Whether `peer` can know that this member was removed: it belongs to the cluster, as far as this member knows. */
+  canTell(peer: MemberId): boolean {
+    return isMember(this.#configuration, peer);
+  }
+
+  /** No call to `onPeers` after it. */
+  close(): void {
+    for (const { timer } of this.#leaving.values()) clearTimeout(timer);
+    this.#leaving.clear();
+  }
+
+  /** Without those that are leaving. */
+  #members(): ReadonlyMap<MemberId, string> {
+    const { memberId } = this.#options;
+    const { voters, votersOutgoing, learners } = this.#configuration;
+    const wanted = [...this.#rows.values()].filter((row) => row.wanted !== 'removed').map((row) => row.member);
+    const ids = new Set([...voters, ...votersOutgoing, ...learners, ...wanted]);
+    if (this.joining) for (const id of this.#listed.keys()) ids.add(id);
+    ids.delete(memberId);
+    return new Map([...ids].sort().map((id) => [id, this.#addressOf(id)]));
+  }
+
+  /** The operator's own word goes first: it is how a member that moved to another address is found. */
+  #addressOf(id: MemberId): string {
+    return this.#listed.get(id)?.peerAddress ?? this.#rows.get(id)?.peerAddress ?? '';
+  }
+
+  #linger(peer: MemberId, address: string): void {
+    const timer = setTimeout(() => {
+      this.#leaving.delete(peer);
+      this.#publish(this.#members());
+    }, this.#options.lingerMs);
+    this.#leaving.set(peer, { address, timer });
+  }
+
+  #publish(members: ReadonlyMap<MemberId, string>): void {
+    const leaving = [...this.#leaving].map(([peer, { address }]) => [peer, address] as const);
+    const peers = new Map([...members, ...leaving]);
+    const same = peers.size === this.#peers.size && [...peers].every(([peer, at]) => this.#peers.get(peer) === at);
+    if (same) return;
+    this.#peers = peers;
+    this.onPeers(peers);
+  }
+}
+
+function isMember({ voters, votersOutgoing, learners }: Configuration, id: MemberId): boolean {
+  return voters.includes(id) || votersOutgoing.includes(id) || learners.includes(id);
+}
+
+function otherFolder(peer: MemberId): string {
+  return (
+    `member ${peer} has another data folder than the one that it was added with; it must not come back under the same id: ` +
+    'its votes and acknowledgements are forgotten. Put that folder back, or replace the member (quorate member replace)'
+  );
+}
+
+function refuse(reason: AdmissionRefusal['reason'], message: string): Result<never, AdmissionRefusal> {
+  return err({ reason, message });
+}
