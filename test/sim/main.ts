@@ -32,6 +32,8 @@ export interface Totals {
   operations: number;
   operationsDone: number;
   reads: number;
+  registerCalls: number;
+  undecided: number;
   readonly faults: Record<string, number>;
   readonly marks: Record<string, number>;
   readonly violations: RunReport[];
@@ -138,6 +140,8 @@ function addTo(totals: Totals, report: RunReport): void {
   totals.operations += report.operations;
   totals.operationsDone += report.operationsDone;
   totals.reads += report.reads;
+  totals.registerCalls += report.registerCalls;
+  totals.undecided += report.undecided;
   totals.hashes[report.seed] = report.traceHash;
   addCounts(totals.faults, report.faults);
   addCounts(totals.marks, report.marks);
@@ -170,6 +174,7 @@ function printTotals(totals: Totals, tookMs: number): void {
     `simulated ${(totals.simulatedUs / 1e6).toFixed(0)} s, ${totals.events} events, ${totals.entries} entries, ` +
       `${totals.operations} operations (${totals.operationsDone} carried out), ${totals.reads} reads`,
   );
+  console.log(`${totals.registerCalls} calls in histories of registers, ${totals.undecided} histories undecided`);
   console.log(`faults: ${listed(totals.faults)}`);
   console.log(`rare branches: ${listed(totals.marks)}`);
   if (totals.seeds === 1) console.log(`trace hash ${Object.values(totals.hashes)[0]}`);
@@ -186,6 +191,8 @@ async function main(): Promise<void> {
     operations: 0,
     operationsDone: 0,
     reads: 0,
+    registerCalls: 0,
+    undecided: 0,
     faults: {},
     marks: {},
     violations: [],

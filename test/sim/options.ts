@@ -4,6 +4,7 @@
  */
 import type { MemberSettings } from '../../src/node/options.ts';
 import { Prng } from './kernel/prng.ts';
+import { DAMAGE_KINDS, type DamageKind } from './ports/disk-damage.ts';
 
 /** Rates are in events per 1000 where they end in `Permille`, times in microseconds of true time. */
 export interface SimOptions {
@@ -44,6 +45,22 @@ export interface SimOptions {
     /** Wall clocks start apart by up to this. */
     readonly skewMaxMs: number;
   };
+  readonly membership: {
+    /** Mean time between two changes; 0: none. */
+    readonly everyUs: number;
+    /** Machines in the configuration at most. */
+    readonly membersMax: number;
+    /** Changes of several members at once. */
+    readonly severalPermille: number;
+    /** First members of the release before, which are upgraded at their next start. */
+    readonly oldReleasePermille: number;
+  };
+  readonly storage: {
+    /** Bad disks: mean time between two of them; 0: none. */
+    readonly everyUs: number;
+    /** Kinds of damage that happen, by weight. */
+    readonly kinds: readonly (readonly [kind: StorageFault, weight: number])[];
+  };
   readonly nemesis: {
     /** Mean time between two acts; 0: none. */
     readonly everyUs: number;
@@ -60,6 +77,13 @@ export interface SimOptions {
     readonly readPermille: number;
     /** How many of them do nothing but read, in quick succession. */
     readonly readers: number;
+    /** Reads by lease, and reads with bounded staleness of up to `staleMaxMs`. */
+    readonly leasePermille: number;
+    readonly boundedPermille: number;
+    readonly staleMaxMs: number;
+    /** Clients of the shared registers, and how many of those there are. */
+    readonly registerClients: number;
+    readonly registers: number;
     /** Watches of all events. */
     readonly watchers: number;
     readonly lostPermille: number;
@@ -67,6 +91,17 @@ export interface SimOptions {
     readonly sessionTtlMs: number;
   };
 }
+
+export type StorageFault = DamageKind | 'storeUnreadable' | 'storeRow' | 'storeLost' | 'fullDisk' | 'swappedFolders';
+
+const STORAGE_FAULTS: readonly StorageFault[] = [
+  ...DAMAGE_KINDS,
+  'storeUnreadable',
+  'storeRow',
+  'storeLost',
+  'fullDisk',
+  'swappedFolders',
+];
 
 export type NemesisAct =
   | 'partition'
@@ -122,21 +157,13 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
   const electionTicks = prng.pick([5, 10, 10, 20]);
   const electionUs = tickMs * electionTicks * MS;
   const some = (permille: number, max: number): number => (prng.chance(permille) ? prng.scale(1, max) : 0);
+  const clock = { driftPermille: some(500, 200), skewMaxMs: some(500, 3_600_000) };
   return {
     seed,
     members,
     faultyUs: Math.min(prng.between(15, 60) * electionUs, 6_000 * MS),
-    settings: {
-      tickMs,
-      electionTicks,
-      heartbeatTicks: prng.pick([1, 2, 3]),
-      proposalsMax: prng.pick([4096, 64, 3]),
-      proposalBytesMax: 16 * 1024 * 1024,
-      uncommittedBytesMax: prng.pick([32 * 1024 * 1024, 32 * 1024 * 1024, 4096]),
-      logCacheBytesMax: prng.pick([16 * 1024 * 1024, 16 * 1024 * 1024, 2048, 256]),
-      storeFlushMs: prng.pick([1, 10, 50]),
-    },
-    walSegmentBytes: prng.pick([8, 16, 64]) * 1024,
+    settings: { tickMs, electionTicks, ...drawSettings(prng, tickMs, electionTicks, clock.driftPermille) },
+    walSegmentBytes: prng.pick([8, 8, 16, 64]) * 1024,
     walCompressBytesMin: prng.pick([64, 512, 4096]),
     network: drawNetwork(prng, electionUs, some),
     disk: {
@@ -146,7 +173,14 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
       slowMaxUs: prng.scale(1, 3) * electionUs,
       brokenPermille: prng.chance(100) ? prng.scale(1, 4) : 0,
     },
-    clock: { driftPermille: some(500, 200), skewMaxMs: some(500, 3_600_000) },
+    clock,
+    membership: {
+      everyUs: prng.chance(400) ? prng.pick([2, 4, 8]) * electionUs : 0,
+      membersMax: prng.pick([4, 5, 7]),
+      severalPermille: prng.pick([0, 300, 700]),
+      oldReleasePermille: prng.chance(150) ? prng.pick([300, 1000]) : 0,
+    },
+    storage: drawStorage(prng, electionUs),
     nemesis: drawNemesis(prng, electionUs),
     clients: {
       count: prng.between(1, 4),
@@ -155,12 +189,52 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
       timeoutUs: prng.pick([1, 3, 8]) * electionUs,
       readPermille: prng.pick([0, 100, 300]),
       readers: prng.pick([0, 0, 0, 1]),
+      leasePermille: prng.pick([0, 300, 1000]),
+      boundedPermille: prng.pick([0, 200]),
+      staleMaxMs: prng.pick([1, 4]) * tickMs * electionTicks,
+      registerClients: prng.pick([0, 2, 3]),
+      registers: prng.pick([1, 2]),
       watchers: prng.pick([0, 1, 2]),
       lostPermille: some(500, 200),
       payloadMax: prng.pick([20, 200, 2000]),
       sessionTtlMs: prng.pick([60_000, 60_000, 1_000]),
     },
   };
+}
+
+/** Limits so small that each of them is met, in some of the runs. */
+function drawSettings(
+  prng: Prng,
+  tickMs: number,
+  electionTicks: number,
+  driftPermille: number,
+): Omit<MemberSettings, 'tickMs' | 'electionTicks'> {
+  const leaseTicks = Math.max(3, Math.floor(electionTicks / 2));
+  // Clocks drift apart by twice the rate of one; a tick of what a follower heard may have passed already.
+  const apart = (1000 - driftPermille) / (1000 + driftPermille);
+  return {
+    heartbeatTicks: prng.pick([1, 2, 3]),
+    leaseTicks,
+    leaseMs: Math.floor((leaseTicks - 1) * tickMs * apart),
+    proposalsMax: prng.pick([4096, 64, 3]),
+    proposalBytesMax: 16 * 1024 * 1024,
+    uncommittedBytesMax: prng.pick([32 * 1024 * 1024, 32 * 1024 * 1024, 4096]),
+    logCacheBytesMax: prng.pick([16 * 1024 * 1024, 16 * 1024 * 1024, 2048, 256]),
+    storeFlushMs: prng.pick([1, 10, 50]),
+    storeFlushBytes: prng.pick([1024 * 1024, 4096, 256]),
+    logKeepBytes: prng.pick([64 * 1024 * 1024, 16 * 1024, 0, 0]),
+    logKeepSlowBytes: prng.pick([64 * 1024 * 1024, 32 * 1024, 0]),
+    snapshotChunkBytes: prng.pick([128 * 1024, 2048, 300]),
+    snapshotChunksInFlight: prng.pick([1, 2, 4]),
+    promoteLagEntries: prng.pick([1000, 10, 2]),
+  };
+}
+
+function drawStorage(prng: Prng, electionUs: number): SimOptions['storage'] {
+  const kinds: (readonly [StorageFault, number])[] = [];
+  for (const kind of STORAGE_FAULTS) if (prng.chance(400)) kinds.push([kind, prng.between(1, 4)]);
+  const happens = kinds.length > 0 && prng.chance(400);
+  return { everyUs: happens ? prng.pick([3, 6, 12]) * electionUs : 0, kinds };
 }
 
 function drawNetwork(

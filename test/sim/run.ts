@@ -23,6 +23,9 @@ export interface RunReport {
   readonly operations: number;
   readonly operationsDone: number;
   readonly reads: number;
+  /** Calls of registers whose histories were checked, and histories that were too hard to decide. */
+  readonly registerCalls: number;
+  readonly undecided: number;
   /** Faults that happened, by name. */
   readonly faults: Readonly<Record<string, number>>;
   /** Rare branches that the core took, by name. */
@@ -72,9 +75,11 @@ function report(cluster: Cluster): RunReport {
     entries: cluster.ledger.lastIndex,
     operations: operations.all.length,
     operationsDone: operations.all.filter((operation) => operation.state.kind === 'done').length,
-    reads: cluster.clients.reduce((sum, client) => sum + client.reads, 0),
+    reads: [...cluster.clients, ...cluster.registerClients].reduce((sum, client) => sum + client.reads, 0),
     faults: faultsOf(cluster),
     marks: Object.fromEntries(cluster.marks),
+    registerCalls: cluster.linearizable.checked,
+    undecided: cluster.linearizable.undecided,
   };
   if (violation === null) return base;
   return { ...base, options, last: world.journal.last(LAST_NOTES).map(formatNote) };
@@ -88,6 +93,8 @@ function faultsOf(cluster: Cluster): Record<string, number> {
       faults[key] = (faults[key] ?? 0) + count;
     }
   }
-  for (const [act, count] of cluster.nemesis.counts) faults[act] = count;
+  for (const { counts } of [cluster.nemesis, cluster.storage, cluster.operator]) {
+    for (const [act, count] of counts) faults[act] = (faults[act] ?? 0) + count;
+  }
   return faults;
 }

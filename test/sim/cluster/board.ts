@@ -20,13 +20,18 @@ export interface Job {
 
 export class Board {
   readonly jobs: Job[] = [];
-  /** Highest log index that a client was told of. */
-  knownIndex = 0;
+  /** Log indexes that clients were told of, each higher than the one before, and when. */
+  readonly #known: { readonly index: number; readonly atUs: number }[] = [];
   /** Clients finish what they are at and begin nothing new. */
   ending = false;
 
-  learnIndex(index: number): void {
-    this.knownIndex = Math.max(this.knownIndex, index);
+  learnIndex(index: number, nowUs: number): void {
+    if (index > (this.#known.at(-1)?.index ?? 0)) this.#known.push({ index, atUs: nowUs });
+  }
+
+  /** The highest index that a client had been told of at that time. */
+  knownAt(timeUs: number): number {
+    return this.#known.findLast(({ atUs }) => atUs <= timeUs)?.index ?? 0;
   }
 }
 

@@ -2,58 +2,33 @@
  * A client: works on loops one request at a time, through any member. With a session it repeats a request until it
  * knows the outcome; without one it gives up when it cannot know.
  */
-import type { CommandBody, CommandResult, SessionRef } from '../../../src/machine/types.ts';
-import type { MutationOutcome, MutationRequest } from '../../../src/node/types.ts';
-import { DATA_STREAM, fencingToken, type SessionId } from '../../../src/types/ids.ts';
+import type { CommandBody, CommandResult } from '../../../src/machine/types.ts';
+import type { ReadConsistency } from '../../../src/node/types.ts';
+import { fencingToken } from '../../../src/types/ids.ts';
 import type { Prng } from '../kernel/prng.ts';
-import type { World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
-import {
-  type Board,
-  DEFAULT_PHASES,
-  type Job,
-  learnRejection,
-  moveTo,
-  phaseOf,
-  SHORT_PHASES,
-  SHORT_PLAN,
-} from './board.ts';
-import { type Answer, type EffectClass, type Operation, type Operations, traceIdOf } from './operations.ts';
+import { DEFAULT_PHASES, type Job, learnRejection, moveTo, phaseOf, SHORT_PHASES, SHORT_PLAN } from './board.ts';
+import { Caller, type CallerDeps } from './caller.ts';
+import { type EffectClass, type Operation, traceIdOf } from './operations.ts';
 import type { SimMember } from './sim-member.ts';
 
-export interface ClientDeps {
-  readonly name: string;
-  readonly world: World;
-  readonly prng: Prng;
-  readonly options: SimOptions['clients'];
-  /** Between client and member, one way, microseconds. */
-  readonly delayMaxUs: number;
-  readonly members: readonly SimMember[];
-  readonly operations: Operations;
-  readonly board: Board;
+export interface ClientDeps extends CallerDeps {
   readonly withSession: boolean;
   readonly onlyReads: boolean;
-  readonly answered: (member: SimMember, operation: Operation | null, answer: Answer) => void;
-  readonly settled: (operation: Operation) => void;
 }
-
-/** Tries of one request after the end was announced; more means that the cluster does not answer. */
-const LAST_TRIES_MAX = 200;
 
 export class Client {
   readonly name: string;
   idle = false;
   reads = 0;
   readonly #deps: ClientDeps;
-  #session: SessionId | null = null;
-  #sequence = 0;
+  readonly #caller: Caller;
   #loops = 0;
-  /** Where the last answer came from. */
-  #favourite: SimMember | null = null;
 
   constructor(deps: ClientDeps) {
     this.name = deps.name;
     this.#deps = deps;
+    this.#caller = new Caller(deps);
   }
 
   /** Ends when the board says so. */
@@ -63,7 +38,8 @@ export class Client {
       await world.sleep(prng.below(this.#deps.onlyReads ? this.#deps.delayMaxUs * 2 : options.thinkMaxUs));
       if (board.ending) break;
       if (this.#deps.onlyReads) await this.#read();
-      else if (this.#deps.withSession && this.#session === null) await this.#openSession();
+      else if (this.#deps.withSession && this.#caller.session === null)
+        await this.#caller.openSession(this.#open('none', '', null, []));
       else if (prng.chance(options.readPermille)) await this.#read();
       else await this.#step();
     }
@@ -75,27 +51,18 @@ export class Client {
     const body: CommandBody = { kind: 'createLoop', loop: `${this.name}-probe-${++this.#loops}`, plan: '' };
     const operation = this.#open('create', body.loop, null, []);
     const request = { session: null, caller: this.name, traceId: traceIdOf(operation), body };
-    const outcome = await this.#call(member, operation, request);
+    const outcome = await this.#caller.call(member, operation, request);
     const done = outcome?.kind === 'applied' && outcome.result.ok;
-    if (outcome?.kind === 'applied') this.#settleApplied(operation, outcome, false);
-    else this.#settle(operation, { kind: outcome?.kind === 'refused' ? 'refused' : 'unknown' });
+    if (outcome?.kind === 'applied') this.#caller.settleApplied(operation, outcome, false);
+    else this.#caller.settle(operation, { kind: outcome?.kind === 'refused' ? 'refused' : 'unknown' });
     return done;
   }
 
   // ------------------------------------------------------------------------------------------ what it does
 
-  async #openSession(): Promise<void> {
-    const { options } = this.#deps;
-    const body: CommandBody = { kind: 'openSession', ttlMs: options.sessionTtlMs };
-    const result = await this.#request(this.#open('none', '', null, []), body);
-    if (result?.ok !== true || result.value.kind !== 'sessionOpened') return;
-    this.#session = result.value.sessionId;
-    this.#sequence = 0;
-  }
-
   async #step(): Promise<void> {
     const { prng, board } = this.#deps;
-    if (this.#session !== null && prng.chance(20)) {
+    if (this.#caller.session !== null && prng.chance(20)) {
       await this.#request(this.#open('none', '', null, []), { kind: 'keepAliveSession' });
       return;
     }
@@ -184,26 +151,8 @@ export class Client {
   }
 
   async #read(): Promise<void> {
-    const { world, prng, board, options } = this.#deps;
-    const member = prng.pick(this.#deps.members);
-    const floorIndex = board.knownIndex;
-    const appliedIndex = await new Promise<number | null>((resolve) => {
-      world.after(options.timeoutUs, null, () => resolve(null));
-      this.#reach(member, (running) => {
-        void running.read(DATA_STREAM, this.#timeoutMs()).then((outcome) => {
-          if (outcome.kind !== 'ready') {
-            this.#return(() => resolve(null));
-            return;
-          }
-          const { appliedIndex } = outcome.view;
-          this.#deps.answered(member, null, { kind: 'read', appliedIndex, floorIndex });
-          this.#return(() => resolve(appliedIndex));
-        });
-      });
-    });
-    if (appliedIndex === null) return;
-    this.reads += 1;
-    board.learnIndex(appliedIndex);
+    const answered = await this.#caller.read(drawConsistency(this.#deps.prng, this.#deps.options), () => true);
+    if (answered === true) this.reads += 1;
   }
 
   // ------------------------------------------------------------------------------------------ requests
@@ -216,110 +165,20 @@ export class Client {
       g: job?.g ?? 0,
       phase: job === null ? '' : phaseOf(job),
       subSteps,
-      withSession: this.#session !== null,
+      withSession: this.#caller.session !== null,
     });
   }
 
-  /** Tries until the outcome is known, or cannot be known. null: unknown, or nothing was done. */
-  async #request(operation: Operation, body: CommandBody): Promise<CommandResult | null> {
-    const { world, prng, board, options } = this.#deps;
-    const request = { session: this.#nextSessionRef(), caller: this.name, traceId: traceIdOf(operation), body };
-    let maybeDone = false;
-    for (let tries = 1, lastTries = 0; lastTries < LAST_TRIES_MAX; tries += 1) {
-      if (board.ending) lastTries += 1;
-      const outcome = await this.#call(this.#target(), operation, request);
-      if (outcome?.kind === 'applied') return this.#settleApplied(operation, outcome, maybeDone);
-      if (outcome === null || outcome.kind === 'indeterminate') {
-        maybeDone = true;
-        if (request.session === null) break;
-      } else if (outcome.reason === 'TOO_LARGE' || (request.session === null && tries >= 5)) break;
-      await world.sleep(prng.below(options.timeoutUs / 4) + 100);
-    }
-    this.#settle(operation, { kind: maybeDone ? 'unknown' : 'refused' });
-    return null;
+  #request(operation: Operation, body: CommandBody): Promise<CommandResult | null> {
+    return this.#caller.request(operation, body);
   }
+}
 
-  #nextSessionRef(): SessionRef | null {
-    if (this.#session === null) return null;
-    this.#sequence += 1;
-    return { id: this.#session, sequence: this.#sequence, ackedThrough: this.#sequence - 1 };
-  }
-
-  #settleApplied(
-    operation: Operation,
-    outcome: Extract<MutationOutcome, { kind: 'applied' }>,
-    maybeDone: boolean,
-  ): CommandResult {
-    const { result } = outcome;
-    this.#deps.board.learnIndex(outcome.index);
-    if (result.ok) {
-      this.#settle(operation, { kind: 'done', revision: result.revision });
-      return result;
-    }
-    const { reason } = result.rejection;
-    const forgotten = reason === 'SESSION_EXPIRED' || reason === 'SESSION_SEQUENCE_FORGOTTEN';
-    if (forgotten) this.#session = null;
-    this.#settle(operation, forgotten && maybeDone ? { kind: 'unknown' } : { kind: 'rejected', reason });
-    return result;
-  }
-
-  #settle(operation: Operation, state: Operation['state']): void {
-    operation.state = state;
-    this.#deps.world.note(this.name, 'settled', operation.id, 0, 0, { ...operation, client: undefined });
-    this.#deps.settled(operation);
-  }
-
-  #target(): SimMember {
-    const { prng, members } = this.#deps;
-    return this.#favourite !== null && prng.chance(700) ? this.#favourite : prng.pick(members);
-  }
-
-  #timeoutMs(): number {
-    return Math.max(1, Math.floor(this.#deps.options.timeoutUs / 1000));
-  }
-
-  /** One try. null: no answer came. */
-  async #call(member: SimMember, operation: Operation, request: MutationRequest): Promise<MutationOutcome | null> {
-    const { world, options } = this.#deps;
-    world.note(this.name, 'calls', operation.id, member.position, request.session?.sequence ?? 0, {
-      to: member.id,
-      request,
-    });
-    const outcome = await new Promise<MutationOutcome | null>((resolve) => {
-      const timer = world.after(options.timeoutUs, null, () => resolve(null));
-      this.#reach(member, (running) => {
-        void running.mutate(DATA_STREAM, request, this.#timeoutMs()).then((answer) => {
-          this.#deps.answered(member, operation, { kind: 'mutation', outcome: answer });
-          this.#return(() => {
-            timer.cancelled = true;
-            resolve(answer);
-          });
-        });
-      });
-    });
-    const index = outcome?.kind === 'applied' ? outcome.index : 0;
-    world.note(this.name, 'hears', operation.id, member.position, index, { from: member.id, outcome });
-    this.#favourite = outcome?.kind === 'applied' ? member : null;
-    return outcome;
-  }
-
-  /** The way there: may be lost; a member that is down or dies meanwhile does not answer. */
-  #reach(member: SimMember, arrived: (running: NonNullable<SimMember['running']>) => void): void {
-    const { world, prng, options, board } = this.#deps;
-    if (!board.ending && prng.chance(options.lostPermille)) return;
-    const { process } = member;
-    world.after(prng.below(this.#deps.delayMaxUs) + 1, process, () => {
-      const { running } = member;
-      if (running !== null) arrived(running);
-    });
-  }
-
-  /** The way back: may be lost. */
-  #return(arrived: () => void): void {
-    const { world, prng, options, board } = this.#deps;
-    if (!board.ending && prng.chance(options.lostPermille)) return;
-    world.after(prng.below(this.#deps.delayMaxUs) + 1, null, arrived);
-  }
+/** Mostly linearizable ones. */
+export function drawConsistency(prng: Prng, options: SimOptions['clients']): ReadConsistency {
+  if (prng.chance(options.leasePermille)) return { kind: 'lease' };
+  if (prng.chance(options.boundedPermille)) return { kind: 'bounded', maxStalenessMs: prng.below(options.staleMaxMs) };
+  return { kind: 'linearizable' };
 }
 
 function refOf(job: Job): { readonly loop: string; readonly g: number; readonly phase: string } {

@@ -1,7 +1,8 @@
 /** A whole cluster in one thread: members, wires, clients, trouble and oracles, wired together. */
 import type { MachineView } from '../../../src/machine/api.ts';
+import type { Notice } from '../../../src/node/options.ts';
 import type { Envelope } from '../../../src/node/types.ts';
-import type { Entry } from '../../../src/raft/types.ts';
+import type { Entry, SnapshotMark } from '../../../src/raft/types.ts';
 import { type MemberId, memberId } from '../../../src/types/ids.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
 import type { Note } from '../kernel/journal.ts';
@@ -10,6 +11,8 @@ import { describe, World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
 import { ApplyHash } from '../oracles/apply-hash.ts';
 import { CommittedLedger } from '../oracles/committed-ledger.ts';
+import { ConfigurationQuorums } from '../oracles/configuration-quorums.ts';
+import { Corruption } from '../oracles/corruption.ts';
 import { DurabilityGate } from '../oracles/durability-gate.ts';
 import { ElectionSafety } from '../oracles/election-safety.ts';
 import { ExactlyOnce } from '../oracles/exactly-once.ts';
@@ -17,15 +20,21 @@ import { LinearizableReads } from '../oracles/linearizable-reads.ts';
 import { LogMatching } from '../oracles/log-matching.ts';
 import { Monotony } from '../oracles/monotony.ts';
 import type { Oracle, Scene } from '../oracles/oracle.ts';
+import { StateEquality } from '../oracles/state-equality.ts';
 import { WatchOrder } from '../oracles/watch.ts';
 import { Wire } from '../oracles/wire.ts';
 import { SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
 import { Board } from './board.ts';
+import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
 import { Nemesis } from './nemesis.ts';
 import { type Answer, type Operation, Operations } from './operations.ts';
+import { Operator } from './operator.ts';
+import type { Group } from './quorum.ts';
+import { makeRegisters, type Register, RegisterClient } from './register-client.ts';
 import { type MemberEvents, type Process, SimMember } from './sim-member.ts';
+import { StorageNemesis } from './storage-nemesis.ts';
 import type { Tag } from './tracked-log.ts';
 import { Watcher } from './watcher.ts';
 
@@ -33,14 +42,20 @@ export class Cluster implements Scene, MemberEvents {
   readonly world: World;
   readonly options: SimOptions;
   readonly network: SimNetwork;
-  readonly members: readonly SimMember[];
-  readonly majority: number;
+  readonly members: SimMember[] = [];
+  readonly firstGroup: Group;
+  /** Those that clients ask: all that are or were in the configuration, and are wanted. */
+  readonly reachable: SimMember[] = [];
   readonly operations = new Operations();
   readonly board = new Board();
   readonly clients: readonly Client[];
+  readonly registerClients: readonly RegisterClient[];
+  readonly operator: Operator;
   readonly watchers: readonly Watcher[];
   readonly nemesis: Nemesis;
   readonly ledger: CommittedLedger;
+  readonly linearizable: LinearizableReads;
+  readonly storage: StorageNemesis;
   /** Rare branches that the core took, by name. */
   readonly marks = new Map<string, number>();
   readonly #byId = new Map<MemberId, SimMember>();
@@ -48,6 +63,7 @@ export class Cluster implements Scene, MemberEvents {
   readonly #exactlyOnce: ExactlyOnce;
   readonly #watchOrder: WatchOrder;
   readonly #prng: Prng;
+  readonly #source: (stream: number) => Prng;
 
   constructor(options: SimOptions, sink: ((note: Note) => void) | null) {
     this.options = options;
@@ -57,9 +73,12 @@ export class Cluster implements Scene, MemberEvents {
     this.network = new SimNetwork(this.world, source(2), options.network);
     this.network.onSend = (from, to, envelope) => this.#send(from, to, envelope);
     const voters = Array.from({ length: options.members }, (_, at) => memberId(`m${at + 1}`));
-    this.majority = Math.floor(voters.length / 2) + 1;
-    this.members = voters.map((id, position) => this.#member(voters, id, position, source));
-    for (const member of this.members) this.#byId.set(member.id, member);
+    this.firstGroup = { voters, votersOutgoing: [], learners: [] };
+    this.#source = source;
+    const old = source(4);
+    for (const id of voters) {
+      this.reachable.push(this.#member(id, voters, old.chance(options.membership.oldReleasePermille) ? 1 : 2));
+    }
     this.nemesis = new Nemesis({
       world: this.world,
       prng: source(3),
@@ -68,59 +87,120 @@ export class Cluster implements Scene, MemberEvents {
       network: this.network,
       members: this.members,
     });
+    this.storage = new StorageNemesis({
+      world: this.world,
+      prng: source(5),
+      options: options.storage,
+      members: this.members,
+      ledger: () => this.ledger.lastIndex,
+    });
     const elections = new ElectionSafety(this);
     this.ledger = new CommittedLedger(this);
+    this.linearizable = new LinearizableReads(this);
     this.#exactlyOnce = new ExactlyOnce(this, this.operations);
     this.#watchOrder = new WatchOrder(this);
     this.#oracles = [
       elections,
       new LogMatching(this),
-      new DurabilityGate(this, (term) => elections.leaderOf(term)),
+      new ConfigurationQuorums(this),
+      new DurabilityGate(this, (term) => elections.leaderOf(term), this.ledger),
       this.ledger,
+      new Corruption(this, this.ledger),
+      new StateEquality(this, this.ledger),
       new ApplyHash(this),
       new Monotony(this),
       new Wire(this),
       this.#exactlyOnce,
-      new LinearizableReads(this),
+      this.linearizable,
       this.#watchOrder,
     ];
     const clients = options.clients.count + options.clients.readers;
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(at, source(100 + at)));
+    const registers = makeRegisters(options.clients.registers);
+    const sharing = options.clients.registerClients;
+    this.registerClients = Array.from({ length: sharing }, (_, at) =>
+      this.#registerClient(at, registers, source(300 + at)),
+    );
+    this.operator = new Operator(
+      {
+        ...this.#callerDeps('op', source(400)),
+        membership: options.membership,
+        makeMachine: () => this.#makeMachine(),
+      },
+      voters,
+    );
     const { watchers } = options.clients;
     this.watchers = Array.from({ length: watchers }, (_, at) => this.#watcher(`w${at + 1}`, source(200 + at)));
   }
 
-  #member(voters: readonly MemberId[], id: MemberId, position: number, source: (stream: number) => Prng): SimMember {
-    const prng = source(10 + position);
+  #member(id: MemberId, voters: readonly MemberId[], featureLevelMax: number): SimMember {
+    const position = this.members.length;
+    const prng = this.#source(10 + 1000 * position);
     const skew = this.options.clock.skewMaxMs;
-    return new SimMember({
+    const member = new SimMember({
       world: this.world,
       prng,
-      diskPrng: source(20 + position),
+      diskPrng: this.#source(20 + 1000 * position),
       options: this.options,
       network: this.network,
       events: this,
       voters,
+      featureLevelMax,
+      levels: (self) => this.#levels(self),
       position,
       id,
       wall: new SimWallClock(this.world, prng.between(-skew, skew)),
     });
+    this.members.push(member);
+    this.#byId.set(id, member);
+    return member;
   }
 
-  #client(at: number, prng: Prng): Client {
-    return new Client({
-      name: `c${at + 1}`,
+  /** A machine that waits to be added. */
+  #makeMachine(): SimMember {
+    const machine = this.#member(memberId(`m${this.members.length + 1}`), [], 2);
+    this.reachable.push(machine);
+    return machine;
+  }
+
+  /** Said in the hello of every connection. */
+  #levels(self: SimMember): ReadonlyMap<MemberId, number> {
+    const levels = new Map<MemberId, number>();
+    for (const other of this.members) {
+      if (other !== self && other.running !== null) levels.set(other.id, other.featureLevelMax);
+    }
+    return levels;
+  }
+
+  #callerDeps(name: string, prng: Prng): CallerDeps {
+    return {
+      name,
       world: this.world,
       prng,
       options: this.options.clients,
       delayMaxUs: this.options.network.delayMaxUs,
-      members: this.members,
+      members: this.reachable,
       operations: this.operations,
       board: this.board,
-      onlyReads: at >= this.options.clients.count,
-      withSession: prng.chance(this.options.clients.sessionPermille),
       answered: (member, operation, answer) => this.#answered(member, operation, answer),
       settled: (operation) => this.#exactlyOnce.settled(operation),
+    };
+  }
+
+  #client(at: number, prng: Prng): Client {
+    return new Client({
+      ...this.#callerDeps(`c${at + 1}`, prng),
+      onlyReads: at >= this.options.clients.count,
+      withSession: prng.chance(this.options.clients.sessionPermille),
+    });
+  }
+
+  #registerClient(at: number, registers: readonly Register[], prng: Prng): RegisterClient {
+    return new RegisterClient({
+      ...this.#callerDeps(`r${at + 1}`, prng),
+      registers,
+      history: this.linearizable.history,
+      withSession: prng.chance(this.options.clients.sessionPermille),
     });
   }
 
@@ -141,23 +221,28 @@ export class Cluster implements Scene, MemberEvents {
 
   start(): void {
     for (const member of this.members) this.world.after(this.#prng.below(20_000), null, () => member.boot());
-    for (const client of this.clients) {
+    for (const client of [...this.clients, ...this.registerClients]) {
       client.run().catch((error: unknown) => this.violate('CR', `client ${client.name}: ${describe(error)}`));
     }
     for (const watcher of this.watchers) watcher.start();
+    if (this.options.membership.everyUs > 0) {
+      this.operator.run().catch((error: unknown) => this.violate('CR', `operator: ${describe(error)}`));
+    } else this.operator.idle = true;
     this.nemesis.start();
+    this.storage.start();
   }
 
   /** All trouble ends: everybody runs, and can talk to everybody. */
   heal(maxUs: number): void {
     this.world.note('', 'heal', 0, 0, 0);
     this.nemesis.stop();
+    this.storage.stop();
     this.network.heal(maxUs);
     this.board.ending = true;
     for (const member of this.members) {
       member.disk.heal(maxUs);
       member.pause(0);
-      if (member.process === null) this.world.after(this.#prng.below(5_000), null, () => member.boot());
+      if (member.process === null && !member.lost) this.world.after(this.#prng.below(5_000), null, () => member.boot());
     }
   }
 
@@ -175,6 +260,7 @@ export class Cluster implements Scene, MemberEvents {
         this.world.note(member.id, status.role, status.term, status.lastIndex, status.commitIndex);
       }
       for (const oracle of this.#oracles) oracle.afterEvent?.(member, status, before);
+      this.storage.look(member, status);
     }
   }
 
@@ -219,6 +305,27 @@ export class Cluster implements Scene, MemberEvents {
     for (const oracle of this.#oracles) oracle.applied?.(member, entry, view, hash);
   }
 
+  loaded(member: SimMember, view: MachineView): void {
+    for (const oracle of this.#oracles) oracle.loaded?.(member, view, view.stateHash());
+  }
+
+  walReset(member: SimMember, mark: SnapshotMark, keepEntries: boolean): void {
+    this.world.note(member.id, 'reset', mark.index, mark.term, keepEntries ? 1 : 0);
+    for (const oracle of this.#oracles) oracle.walReset?.(member, mark, keepEntries);
+  }
+
+  restored(member: SimMember, mark: SnapshotMark, view: MachineView): void {
+    const hash = view.stateHash();
+    this.world.note(member.id, 'restored', mark.index, mark.term, 0);
+    this.world.journal.mixText(hash);
+    for (const oracle of this.#oracles) oracle.restored?.(member, mark, view, hash);
+  }
+
+  noticed(member: SimMember, notice: Notice): void {
+    this.world.note(member.id, notice.kind, 0, 0, 0, notice);
+    this.marked(notice.kind);
+  }
+
   marked(name: string): void {
     this.marks.set(name, (this.marks.get(name) ?? 0) + 1);
   }
@@ -229,6 +336,7 @@ export class Cluster implements Scene, MemberEvents {
 
   /** Right if the disk gave up; the machine is then restarted. Anything else is a bug. */
   failed(member: SimMember, process: Process, error: unknown): void {
+    if (this.storage.explains(member, process, error)) return;
     if (!isDeviceError(error)) {
       this.violate('CR', `${member.id} cannot go on: ${describe(error)}`);
       return;

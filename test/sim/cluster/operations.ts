@@ -1,5 +1,5 @@
 /** What clients did and what they were told: the ledger that the exactly-once oracle holds against the state. */
-import type { MutationOutcome } from '../../../src/node/types.ts';
+import type { MutationOutcome, ReadConsistency } from '../../../src/node/types.ts';
 
 /** What an operation leaves in the event history, once, if it is carried out. */
 export type EffectClass = 'create' | 'begin' | 'progress' | 'commit' | 'abort' | 'none';
@@ -34,7 +34,15 @@ export interface Operation {
 /** One answer that left a member for a client. */
 export type Answer =
   | { readonly kind: 'mutation'; readonly outcome: MutationOutcome }
-  | { readonly kind: 'read'; readonly appliedIndex: number; readonly floorIndex: number };
+  | {
+      readonly kind: 'read';
+      readonly consistency: ReadConsistency['kind'];
+      readonly appliedIndex: number;
+      /** What must be seen. */
+      readonly floorIndex: number;
+      /** Before what it was acknowledged, for people. */
+      readonly floorWhat: string;
+    };
 
 export class Operations {
   readonly #all: Operation[] = [];

@@ -4,12 +4,11 @@
  */
 import type { MachineView } from '../../../src/machine/api.ts';
 import { Member } from '../../../src/node/member.ts';
-import type { MemberDeps } from '../../../src/node/options.ts';
+import type { MemberDeps, Notice } from '../../../src/node/options.ts';
 import type { Envelope } from '../../../src/node/types.ts';
-import type { Entry, RaftStatus, TraceEvent } from '../../../src/raft/types.ts';
+import type { Entry, RaftStatus, SnapshotMark, TraceEvent } from '../../../src/raft/types.ts';
 import { clusterId, DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
 import type { Wal, WalAppend } from '../../../src/wal/types.ts';
-import { openWal } from '../../../src/wal/wal.ts';
 import type { Prng } from '../kernel/prng.ts';
 import type { Owner } from '../kernel/queue.ts';
 import type { World } from '../kernel/world.ts';
@@ -19,7 +18,8 @@ import { SimDisk } from '../ports/disk.ts';
 import type { NetworkNode, SimNetwork } from '../ports/network.ts';
 import { SimStoreDisk } from '../ports/store.ts';
 import { DurableView } from '../wal/durable-view.ts';
-import { type Tag, TrackedLog, tagOf } from './tracked-log.ts';
+import { openStorage } from './storage.ts';
+import { baseOf, NO_BASE, type Tag, TrackedLog, tagOf } from './tracked-log.ts';
 
 export const CLUSTER = clusterId('sim');
 
@@ -27,6 +27,10 @@ export interface MemberEvents {
   walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
   applied(member: SimMember, entry: Entry, view: MachineView): void;
   booted(member: SimMember): void;
+  loaded(member: SimMember, view: MachineView): void;
+  walReset(member: SimMember, mark: SnapshotMark, keepEntries: boolean): void;
+  restored(member: SimMember, mark: SnapshotMark, view: MachineView): void;
+  noticed(member: SimMember, notice: Notice): void;
   /** The core took a rare branch. */
   marked(name: string): void;
   /** The process said that it cannot go on, or could not start. */
@@ -42,6 +46,8 @@ export class Process implements Owner {
   member: Member | null = null;
   wal: Wal | null = null;
   stopping = false;
+  /** The cluster told it that it was removed. */
+  removed = false;
 }
 
 export class SimMember implements NetworkNode {
@@ -56,6 +62,16 @@ export class SimMember implements NetworkNode {
   /** What was durable when the last process died. */
   readonly survivor = { log: new TrackedLog(), term: 0, votedFor: null as string | null };
   process: Process | null = null;
+  /** Its storage lost or spoilt something, and it has not everything back yet. */
+  damaged = false;
+  /** Its storage cannot be used again: it stays down, and another machine takes its place. */
+  lost = false;
+  /** The folder of another member stands where its own belongs. */
+  swapped = false;
+  /** It was started to be added to a cluster that exists. */
+  readonly joins: boolean;
+  /** Feature level of its release; rises with an upgrade, at a restart. */
+  featureLevelMax: number;
   /** Status after the last event of this process. */
   lastStatus: RaftStatus | null = null;
   starts = 0;
@@ -65,6 +81,7 @@ export class SimMember implements NetworkNode {
   readonly #network: SimNetwork;
   readonly #events: MemberEvents;
   readonly #voters: readonly MemberId[];
+  readonly #levels: () => ReadonlyMap<MemberId, number>;
   readonly #ratePermille: number;
 
   constructor(deps: {
@@ -73,7 +90,11 @@ export class SimMember implements NetworkNode {
     readonly options: SimOptions;
     readonly network: SimNetwork;
     readonly events: MemberEvents;
+    /** Empty: it waits to be added. */
     readonly voters: readonly MemberId[];
+    readonly featureLevelMax: number;
+    /** Levels that the others announced. */
+    readonly levels: (self: SimMember) => ReadonlyMap<MemberId, number>;
     readonly position: number;
     readonly id: MemberId;
     readonly wall: SimWallClock;
@@ -87,6 +108,9 @@ export class SimMember implements NetworkNode {
     this.#network = deps.network;
     this.#events = deps.events;
     this.#voters = deps.voters;
+    this.joins = deps.voters.length === 0;
+    this.featureLevelMax = deps.featureLevelMax;
+    this.#levels = () => deps.levels(this);
     this.wall = deps.wall;
     this.disk = new SimDisk(deps.world, deps.diskPrng, deps.options.disk);
     this.store = new SimStoreDisk(deps.world, deps.diskPrng);
@@ -104,6 +128,11 @@ export class SimMember implements NetworkNode {
   get running(): Member | null {
     const process = this.process;
     return process?.alive === true && !process.stopping ? process.member : null;
+  }
+
+  /** So many milliseconds of its monotonic clock in true time, microseconds. */
+  trueUs(ownMs: number): number {
+    return (ownMs * 1_000_000) / this.#ratePermille;
   }
 
   status(): RaftStatus | null {
@@ -140,23 +169,34 @@ export class SimMember implements NetworkNode {
     const world = this.#world;
     const options = this.#options;
     const clock = new SimClock(world, this.wall, process, this.#ratePermille);
-    const wal = await openWal(this.disk.attach(process), clock, {
-      clusterId: CLUSTER,
-      memberId: this.id,
-      segmentBytes: options.walSegmentBytes,
-      compressBytesMin: options.walCompressBytesMin,
+    const opened = await openStorage({
+      disk: this.disk.attach(process),
+      store: this.store,
+      owner: process,
+      clock,
+      wal: {
+        clusterId: CLUSTER,
+        memberId: this.id,
+        segmentBytes: options.walSegmentBytes,
+        compressBytesMin: options.walCompressBytesMin,
+      },
+      onReset: (mark, keepEntries) => this.#events.walReset(this, mark, keepEntries),
     });
+    const { wal, store } = opened;
     process.wal = wal;
     this.#recover();
     const deps: MemberDeps = {
       clusterId: CLUSTER,
       memberId: this.id,
       initialConfiguration: { voters: this.#voters, votersOutgoing: [], learners: [] },
+      recovering: opened.recovering,
+      featureLevelMax: this.featureLevelMax,
+      peerFeatureLevels: this.#levels,
       streams: [DATA_STREAM],
       clock,
       random: this.#prng,
       wal: this.#observe(wal),
-      store: this.store.attach(process),
+      store,
       network: {
         send: (to, envelope) => {
           if (process.alive) this.#network.send(this.id, to, envelope);
@@ -170,12 +210,19 @@ export class SimMember implements NetworkNode {
       onTrace: (_stream: StreamId, event: TraceEvent) => {
         if (event.kind === 'mark') this.#events.marked(event.name);
       },
+      onRecovered: opened.onRecovered,
+      onRemoved: () => {
+        process.removed = true;
+      },
+      onNotice: (notice) => this.#events.noticed(this, notice),
+      onRestored: (_stream: StreamId, mark: SnapshotMark, view: MachineView) => this.#events.restored(this, mark, view),
       onApplied: (_stream: StreamId, entry: Entry, view: MachineView) => this.#events.applied(this, entry, view),
     };
     const member = await Member.open(deps);
     process.member = member;
     process.touched = true;
     this.#events.booted(this);
+    this.#events.loaded(this, member.local(DATA_STREAM));
     member.start();
     world.note(this.id, 'started', this.log.lastIndex, this.log.lastTerm, 0);
   }
@@ -189,8 +236,28 @@ export class SimMember implements NetworkNode {
 
   #observe(wal: Wal): Wal {
     return {
-      streams: wal.streams,
-      bootstrap: (stream, configuration) => wal.bootstrap(stream, configuration),
+      get streams() {
+        return wal.streams;
+      },
+      get spaceLow() {
+        return wal.spaceLow;
+      },
+      bootstrap: (stream, configuration) => {
+        this.log.rebase({ ...NO_BASE, group: configuration }, false);
+        return wal.bootstrap(stream, configuration);
+      },
+      start: (stream, hardState, mark) => {
+        this.log.rebase(baseOf(mark), false);
+        return wal.start(stream, hardState, mark);
+      },
+      reset: (stream, mark, keepEntries) => {
+        this.#events.walReset(this, mark, keepEntries);
+        this.log.rebase(baseOf(mark), keepEntries);
+        return wal.reset(stream, mark, keepEntries);
+      },
+      compact: (upTo) => wal.compact(upTo),
+      bytesAfter: (stream, index) => wal.bytesAfter(stream, index),
+      probeSpace: () => wal.probeSpace(),
       append: (append) => {
         const tags = append.entries.map(tagOf);
         this.#events.walAppend(this, append, tags);

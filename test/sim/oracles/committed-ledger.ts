@@ -7,7 +7,9 @@
  * be seen.
  */
 import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import type { MemberId } from '../../../src/types/ids.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
+import { decides, type Group, isVoter, nameOf } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
 import { atLeastAsUpToDate, sameTag, type Tag, type TrackedLog, tagOf } from '../cluster/tracked-log.ts';
 import type { Oracle, Scene } from './oracle.ts';
@@ -23,6 +25,7 @@ export class CommittedLedger implements Oracle {
   readonly #scene: Scene;
   /** Of index i + 1. */
   readonly #ledger: Committed[] = [];
+  readonly #groups: { readonly index: number; readonly group: Group }[] = [];
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -30,6 +33,20 @@ export class CommittedLedger implements Oracle {
 
   get lastIndex(): number {
     return this.#ledger.length;
+  }
+
+  at(index: number): Tag | undefined {
+    return this.#ledger[index - 1]?.tag;
+  }
+
+  termAt(index: number): number | undefined {
+    return this.at(index)?.term;
+  }
+
+  /** The configuration that was committed last up to `index`; the operator's before the first. */
+  groupAt(index: number): { readonly group: Group; readonly index: number } {
+    const found = this.#groups.findLast((placed) => placed.index <= index);
+    return found ?? { group: this.#scene.firstGroup, index: 0 };
   }
 
   afterEvent(member: SimMember, status: RaftStatus, before: RaftStatus | null): void {
@@ -63,11 +80,12 @@ export class CommittedLedger implements Oracle {
 
   /** Recovery never loses a committed entry that was durable. */
   booted(member: SimMember): void {
+    if (member.damaged) return;
     const { log } = member.survivor;
     const through = Math.min(log.lastIndex, this.#ledger.length);
-    for (let index = 1; index <= through; index += 1) {
-      const committed = this.#ledger[index - 1];
-      if (sameTag(committed?.tag, log.at(index)) && !sameTag(committed?.tag, member.durable.log.at(index))) {
+    for (let index = log.base.index + 1; index <= through; index += 1) {
+      const tag = this.at(index);
+      if (sameTag(tag, log.at(index)) && !member.durable.log.covers(index, tag)) {
         this.#scene.violate('CL', `${member.id} lost committed entry ${index}, which was durable, in recovery`);
         return;
       }
@@ -78,6 +96,8 @@ export class CommittedLedger implements Oracle {
     const to = status.commitIndex;
     for (let index = from + 1; index <= to; index += 1) {
       const tag = member.log.at(index);
+      // Below its log it stands on a state, which SE holds against the others'.
+      if (index <= member.log.base.index && index <= this.#ledger.length) continue;
       if (tag === undefined) {
         this.#scene.violate('CL', `${member.id} counts ${index} as committed, which its log does not hold`);
         return;
@@ -85,6 +105,7 @@ export class CommittedLedger implements Oracle {
       const committed = this.#ledger[index - 1];
       if (committed === undefined) {
         this.#ledger.push({ tag, inTerm: status.term });
+        if (tag.group !== undefined) this.#groups.push({ index, group: tag.group });
         if (index === to) this.#checkSafe(member, index, tag);
       } else if (!sameTag(committed.tag, tag)) {
         this.#scene.violate(
@@ -98,27 +119,27 @@ export class CommittedLedger implements Oracle {
 
   #checkSafe(by: SimMember, index: number, tag: Tag): void {
     for (const candidate of this.#scene.members) {
+      if (candidate.damaged) continue;
       const logs: TrackedLog[] = [candidate.durable.log];
       candidate.durable.refresh();
       if (candidate.running !== null) logs.push(candidate.log);
       for (const log of logs) {
-        if (sameTag(log.at(index), tag)) continue;
-        const voters = this.#scene.members.filter((voter) => this.#wouldVote(voter, candidate, log));
-        if (voters.length >= this.#scene.majority) {
-          const names = voters.map((voter) => voter.id).join(' ');
-          this.#scene.violate(
-            'CL',
-            `${by.id} commits (${index}, term ${tag.term}), but ${candidate.id}, which lacks it and ends in ` +
-              `(${log.lastIndex}, term ${log.lastTerm}), can still be elected by ${names}`,
-          );
-          return;
-        }
+        if (log.covers(index, tag) || !isVoter(log.group, candidate.id)) continue;
+        const votes = (id: string): boolean => this.#wouldVote(this.#scene.member(id as MemberId), candidate, log);
+        if (!decides(log.group, votes)) continue;
+        this.#scene.violate(
+          'CL',
+          `${by.id} commits (${index}, term ${tag.term}), but ${candidate.id}, which lacks it and ends in ` +
+            `(${log.lastIndex}, term ${log.lastTerm}), can still be elected in ${nameOf(log.group)}`,
+        );
+        return;
       }
     }
   }
 
   #wouldVote(voter: SimMember, candidate: SimMember, log: TrackedLog): boolean {
     if (voter === candidate) return true;
+    if (voter.damaged) return false;
     voter.durable.refresh();
     return atLeastAsUpToDate(log, voter.durable.log);
   }
@@ -127,7 +148,7 @@ export class CommittedLedger implements Oracle {
     for (let index = this.#ledger.length; index >= 1; index -= 1) {
       const committed = this.#ledger[index - 1];
       if (committed === undefined || committed.inTerm > term) continue;
-      if (!sameTag(member.log.at(index), committed.tag)) {
+      if (!member.log.covers(index, committed.tag)) {
         this.#scene.violate('CL', `${member.id} leads term ${term} without committed entry ${index}`);
       }
       // Log matching covers what is before it.

@@ -7,18 +7,22 @@ import type { Envelope } from '../../../src/node/types.ts';
 import type { AppendResponse, RaftStatus } from '../../../src/raft/types.ts';
 import { DATA_STREAM, type MemberId } from '../../../src/types/ids.ts';
 import type { Answer, Operation } from '../cluster/operations.ts';
+import { decides } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
-import { sameTag } from '../cluster/tracked-log.ts';
+import type { Tag } from '../cluster/tracked-log.ts';
+import type { CommittedLedger } from './committed-ledger.ts';
 import type { Oracle, Scene } from './oracle.ts';
 
 export class DurabilityGate implements Oracle {
   readonly id = 'DG';
   readonly #scene: Scene;
   readonly #leaderOf: (term: number) => MemberId | null;
+  readonly #ledger: CommittedLedger;
 
-  constructor(scene: Scene, leaderOf: (term: number) => MemberId | null) {
+  constructor(scene: Scene, leaderOf: (term: number) => MemberId | null, ledger: CommittedLedger) {
     this.#scene = scene;
     this.#leaderOf = leaderOf;
+    this.#ledger = ledger;
   }
 
   send(from: SimMember, to: MemberId, envelope: Envelope): void {
@@ -57,6 +61,7 @@ export class DurabilityGate implements Oracle {
     const recovered = member.process?.wal?.streams.find((stream) => stream.stream === DATA_STREAM);
     if (recovered === undefined) return;
     const { durable, survivor } = member;
+    if (member.damaged) return;
     if (recovered.lastIndex > durable.log.lastIndex) {
       this.#scene.violate(
         'DG',
@@ -98,20 +103,23 @@ export class DurabilityGate implements Oracle {
     const leader = this.#scene.member(to);
     const leads = this.#leaderOf(message.term) === to && leader.running !== null && leader.lastStatus !== null;
     if (!leads || leader.lastStatus?.term !== message.term || leader.lastStatus.role !== 'leader') return;
-    if (matchIndex > 0 && !sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) {
+    if (matchIndex > 0 && !durable.log.covers(matchIndex, leader.log.at(matchIndex))) {
       this.#scene.violate('DG', `${from.id} acks ${matchIndex} to ${to}, but holds another entry there`);
     }
   }
 
   /** What a leader counts for a follower, the follower holds; unless it has moved on to a later term since it said so. */
   #matches(leader: SimMember, status: RaftStatus, before: RaftStatus | null): void {
-    for (const [at, { id, matchIndex }] of status.peers.entries()) {
-      const earlier = before?.term === status.term ? (before.peers[at]?.matchIndex ?? 0) : 0;
+    for (const { id, matchIndex } of status.peers) {
+      const known = before?.term === status.term ? before.peers.find((peer) => peer.id === id) : undefined;
+      const earlier = known?.matchIndex ?? 0;
       if (matchIndex <= earlier) continue;
       const { durable } = this.#scene.member(id);
       durable.refresh();
       if (durable.term > status.term) continue;
-      if (sameTag(durable.log.at(matchIndex), leader.log.at(matchIndex))) continue;
+      if (durable.log.covers(matchIndex, leader.log.at(matchIndex)) || matchIndex <= leader.log.base.index) continue;
+      // What was durable there was damaged since.
+      if (this.#scene.member(id).damaged) continue;
       this.#scene.violate('DG', `${leader.id} counts ${matchIndex} for ${id}, which does not hold it`);
     }
   }
@@ -125,30 +133,40 @@ export class DurabilityGate implements Oracle {
     );
   }
 
+  /** The first to commit an entry is its leader, and its log says who decides. Followers hear of it later. */
   #committed(member: SimMember, index: number): void {
+    if (index <= this.#ledger.lastIndex) return;
     const tag = member.log.at(index);
-    if (tag === undefined) return;
-    const holders = this.#holders(index, (term, hash) => term === tag.term && hash === tag.hash);
-    if (holders >= this.#scene.majority) return;
-    this.#scene.violate('DG', `${member.id} commits ${index}, which is durable on ${holders} members only`);
+    if (tag === undefined || this.#isDurable(member, index)) return;
+    this.#scene.violate('DG', `${member.id} commits ${index}, which is durable on ${this.#holders(index, tag)} only`);
   }
 
+  /** Only what is committed, or was in this very moment, is acknowledged. */
   #mutationAcked(by: SimMember, index: number, term: number): void {
-    const holders = this.#holders(index, (held) => held === term);
-    if (holders >= this.#scene.majority) return;
+    if (this.#ledger.termAt(index) === term) return;
+    const tag = by.log.at(index);
+    if (tag?.term === term && index > this.#ledger.lastIndex && this.#isDurable(by, index)) return;
+    const where = tag === undefined ? 'nobody' : this.#holders(index, tag);
     this.#scene.violate(
       'DG',
-      `${by.id} acks a mutation at (${index}, term ${term}), which is durable on ${holders} members only`,
+      `${by.id} acks a mutation at (${index}, term ${term}), which is durable on ${where} only`,
     );
   }
 
-  #holders(index: number, fits: (term: number, hash: number) => boolean): number {
-    let holders = 0;
-    for (const member of this.#scene.members) {
-      member.durable.refresh();
-      const tag = member.durable.log.at(index);
-      if (tag !== undefined && fits(tag.term, tag.hash)) holders += 1;
-    }
-    return holders;
+  #isDurable(by: SimMember, index: number): boolean {
+    const tag = by.log.at(index);
+    return decides(by.log.group, (id) => this.#holds(id, index, tag));
+  }
+
+  #holds(id: string, index: number, tag: Tag | undefined): boolean {
+    const holder = this.#scene.member(id as MemberId);
+    holder.durable.refresh();
+    // What a damaged member held when it said so is gone.
+    return holder.damaged || holder.durable.log.covers(index, tag);
+  }
+
+  #holders(index: number, tag: Tag): string {
+    const holders = this.#scene.members.filter(({ id }) => this.#holds(id, index, tag)).map(({ id }) => id);
+    return holders.join(' ') || 'nobody';
   }
 }

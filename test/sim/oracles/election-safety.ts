@@ -1,10 +1,12 @@
 /**
  * ES, election safety (Raft paper, figure 3): at most one leader for each term; one vote for each (member, term),
- * over all lives of the member; a leader has the votes of a majority.
+ * over all lives of the member; a leader has the votes of a majority of the configuration that its log ends with (of both, if
+ * that is joint); only voters campaign.
  */
 import type { Envelope } from '../../../src/node/types.ts';
 import type { RaftStatus } from '../../../src/raft/types.ts';
 import type { MemberId } from '../../../src/types/ids.ts';
+import { decides, isVoter, nameOf } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
 import type { Oracle, Scene } from './oracle.ts';
 
@@ -24,7 +26,13 @@ export class ElectionSafety implements Oracle {
   send(from: SimMember, to: MemberId, envelope: Envelope): void {
     if (envelope.kind !== 'raft') return;
     const { message } = envelope;
-    if (message.kind === 'voteRequest') this.#vote(from.id, message.term, from.id, 'campaigned');
+    if (message.kind === 'voteRequest') {
+      this.#vote(from.id, message.term, from.id, 'campaigned');
+      const { group } = from.log;
+      if (!isVoter(group, from.id)) {
+        this.#scene.violate('ES', `${from.id} campaigns in term ${message.term} and is no voter of ${nameOf(group)}`);
+      }
+    }
     if (message.kind !== 'voteResponse' || !message.granted) return;
     this.#vote(from.id, message.term, to, 'granted a vote');
     const key = `${to}/${message.term}`;
@@ -40,9 +48,14 @@ export class ElectionSafety implements Oracle {
     }
     if (other === member.id) this.#scene.violate('ES', `${member.id} became leader of term ${status.term} twice`);
     this.#leaders.set(status.term, member.id);
-    const votes = (this.#granted.get(`${member.id}/${status.term}`)?.size ?? 0) + 1;
-    if (votes < this.#scene.majority) {
-      this.#scene.violate('ES', `${member.id} leads term ${status.term} with ${votes} votes`);
+    const granted = this.#granted.get(`${member.id}/${status.term}`);
+    const { group } = member.log;
+    if (!decides(group, (voter) => voter === member.id || granted?.has(voter as MemberId) === true)) {
+      const names = [member.id, ...(granted ?? [])].sort().join(' ');
+      this.#scene.violate(
+        'ES',
+        `${member.id} leads term ${status.term} of ${nameOf(group)} with the votes of ${names}`,
+      );
     }
   }
 

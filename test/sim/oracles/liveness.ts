@@ -5,13 +5,17 @@
 import { DATA_STREAM } from '../../../src/types/ids.ts';
 import type { Client } from '../cluster/client.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { EMPTY_GROUP, isIn, isVoter, nameOf } from '../cluster/quorum.ts';
+import type { SimMember } from '../cluster/sim-member.ts';
 
 /** Longest election timeouts (2 × the base) from the end of the faults. */
 const TIMEOUTS_TO_LEADER = 25;
 const TIMEOUTS_TO_ANSWERS = 60;
-const TIMEOUTS_TO_PROBES = 90;
-const TIMEOUTS_TO_CONVERGE = 110;
-const TIMEOUTS_TO_WATCH = 150;
+const TIMEOUTS_TO_REPLACE = 90;
+const TIMEOUTS_TO_SETTLE = 150;
+const TIMEOUTS_TO_PROBES = 180;
+const TIMEOUTS_TO_CONVERGE = 200;
+const TIMEOUTS_TO_WATCH = 240;
 
 export async function checkLiveness(cluster: Cluster): Promise<void> {
   const { world, options, members } = cluster;
@@ -25,24 +29,70 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
     return false;
   };
   const led = (): boolean => {
-    const terms = members.map((member) => member.lastStatus?.term ?? 0);
-    const leader = members.find((member) => member.running !== null && member.lastStatus?.role === 'leader');
-    return leader !== undefined && leader.lastStatus?.term === Math.max(...terms);
+    const leader = leaderOf(cluster);
+    const voters = members.filter(({ log, id }) => isVoter(log.group, id));
+    return leader?.lastStatus?.term === Math.max(...voters.map((member) => member.lastStatus?.term ?? 0));
   };
   if (!(await within(TIMEOUTS_TO_LEADER, 'no leader', led))) return;
-  const idle = (): boolean => cluster.clients.every((client) => client.idle);
+  const callers = [...cluster.clients, ...cluster.registerClients, cluster.operator];
+  const idle = (): boolean => callers.every((client) => client.idle);
   if (!(await within(TIMEOUTS_TO_ANSWERS, 'a client has no answer', idle))) return;
+  const lost = members.filter((member) => member.lost && isIn(leaderOf(cluster)?.log.group ?? EMPTY_GROUP, member.id));
+  const replaced = startReplacing(cluster, lost);
+  if (!(await within(TIMEOUTS_TO_REPLACE, 'a lost member is not replaced', () => replaced.left === 0))) return;
+  if (!(await within(TIMEOUTS_TO_SETTLE, 'the configuration is not what is wanted', () => settled(cluster)))) return;
   const probes = startProbes(cluster);
   if (!(await within(TIMEOUTS_TO_PROBES, 'a fresh mutation does not commit', () => probes.left === 0))) return;
   if (!(await within(TIMEOUTS_TO_CONVERGE, 'members do not converge', () => converged(cluster)))) return;
   await within(TIMEOUTS_TO_WATCH, 'a watch does not see everything', () => cluster.watched);
 }
 
+function leaderOf(cluster: Cluster): SimMember | null {
+  let best: SimMember | null = null;
+  for (const member of cluster.members) {
+    if (member.running === null || member.lastStatus?.role !== 'leader') continue;
+    if (best === null || member.lastStatus.term > (best.lastStatus?.term ?? 0)) best = member;
+  }
+  return best;
+}
+
+/** Members of the configuration that can run. */
+function present(cluster: Cluster): readonly SimMember[] {
+  const group = leaderOf(cluster)?.log.group ?? EMPTY_GROUP;
+  return cluster.members.filter(({ id, lost }) => !lost && isIn(group, id));
+}
+
+/** What the state says is wanted is what the configuration is: new members are in, voters vote, others are gone. */
+function settled(cluster: Cluster): boolean {
+  const leader = leaderOf(cluster);
+  const view = leader?.running?.local(DATA_STREAM);
+  if (leader === null || view === undefined) return false;
+  const { group } = leader.log;
+  if (group.votersOutgoing.length > 0) return false;
+  return view.members().every(({ member, wanted }) => {
+    if (wanted === 'removed') return !isIn(group, member);
+    return wanted === 'voter' ? group.voters.includes(member) : isIn(group, member);
+  });
+}
+
+function startReplacing(cluster: Cluster, lost: readonly SimMember[]): { left: number } {
+  const work = { left: lost.length };
+  const replaceAll = async (): Promise<void> => {
+    for (const member of lost) {
+      await cluster.operator.replace(member.id);
+      work.left -= 1;
+    }
+  };
+  replaceAll().catch((error: unknown) => cluster.violate('CR', String(error)));
+  return work;
+}
+
 /** A mutation through every member, tried until it is carried out. */
 function startProbes(cluster: Cluster): { left: number } {
-  const probes = { left: cluster.members.length };
+  const through = present(cluster);
+  const probes = { left: through.length };
   const client = cluster.clients[0] as Client;
-  for (const member of cluster.members) {
+  for (const member of through) {
     const tryUntilDone = async (): Promise<void> => {
       while (!(await client.probe(member))) await cluster.world.sleep(5_000);
       probes.left -= 1;
@@ -53,23 +103,27 @@ function startProbes(cluster: Cluster): { left: number } {
 }
 
 function converged(cluster: Cluster): boolean {
-  const statuses = cluster.members.map((member) => member.running?.status(DATA_STREAM));
+  const statuses = present(cluster).map((member) => member.running?.status(DATA_STREAM));
   const first = statuses[0];
-  return statuses.every(
-    (status) =>
-      status !== undefined &&
-      status.appliedIndex === first?.appliedIndex &&
-      status.appliedIndex === cluster.ledger.lastIndex &&
-      status.stateHash === first.stateHash,
+  return (
+    statuses.length > 0 &&
+    statuses.every(
+      (status) =>
+        status !== undefined &&
+        status.appliedIndex === first?.appliedIndex &&
+        status.appliedIndex === cluster.ledger.lastIndex &&
+        status.stateHash === first.stateHash,
+    )
   );
 }
 
 function summary(cluster: Cluster): string {
   const states = cluster.members.map((member) => {
     const status = member.lastStatus;
+    if (member.lost) return `${member.id} lost`;
     if (member.running === null || status === null) return `${member.id} down`;
     const { role, term, leader, lastIndex, commitIndex, appliedIndex } = status;
-    return `${member.id} ${role} of ${term} (leader ${leader}) last ${lastIndex} commit ${commitIndex} applied ${appliedIndex}`;
+    return `${member.id} ${role} of ${term} (leader ${leader}) last ${lastIndex} commit ${commitIndex} applied ${appliedIndex} of ${nameOf(member.log.group)}${status.recovering ? ' recovering' : ''}`;
   });
   const busy = cluster.clients.filter((client) => !client.idle).map((client) => client.name);
   return `${states.join('; ')}; clients at work: ${busy.join(' ') || 'none'}`;

@@ -35,7 +35,7 @@ export class LogMatching implements Oracle {
     if (sameTag(member.log.at(first.index), tags[0])) {
       this.#scene.violate('LM', `${member.id} cuts its log at ${first.index}, where nothing conflicts`);
     }
-    let termBefore = member.log.at(first.index - 1)?.term ?? 0;
+    let termBefore = member.log.termAt(first.index - 1) ?? 0;
     for (const [offset, tag] of tags.entries()) {
       const entry = append.entries[offset];
       if (entry?.index !== first.index + offset) {

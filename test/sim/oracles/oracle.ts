@@ -4,19 +4,21 @@
  */
 import type { MachineView } from '../../../src/machine/api.ts';
 import type { Envelope } from '../../../src/node/types.ts';
-import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
+import type { Entry, RaftStatus, SnapshotMark } from '../../../src/raft/types.ts';
 import type { MemberId } from '../../../src/types/ids.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
 import type { Answer, Operation } from '../cluster/operations.ts';
+import type { Group } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
 import type { Tag } from '../cluster/tracked-log.ts';
 
 /** What oracles may know of the run. */
 export interface Scene {
   readonly nowUs: number;
-  /** In order of position. All of them are voters. */
+  /** All machines there are or were, in order of position. Their logs say who decides. */
   readonly members: readonly SimMember[];
-  readonly majority: number;
+  /** What the first members were told. */
+  readonly firstGroup: Group;
   member(id: MemberId): SimMember;
   violate(oracle: string, message: string): void;
 }
@@ -35,6 +37,12 @@ export interface Oracle {
   answered?(member: SimMember, operation: Operation | null, answer: Answer): void;
   /** A member has recovered its log and is about to start. */
   booted?(member: SimMember): void;
+  /** The state was replaced by an image that stands after `mark`. */
+  restored?(member: SimMember, mark: SnapshotMark, view: MachineView, hash: string): void;
+  /** The state that the member found in its store at a start. */
+  loaded?(member: SimMember, view: MachineView, hash: string): void;
+  /** The log of the member is about to begin after `mark`. */
+  walReset?(member: SimMember, mark: SnapshotMark, keepEntries: boolean): void;
   /** All trouble is over and all members have converged. */
   end?(): void;
 }

@@ -46,7 +46,7 @@ export class Wire implements Oracle {
     const { prevLogIndex, prevLogTerm, entries } = message;
     const violate = (text: string): void =>
       this.#scene.violate('WV', `append of ${from.id} to ${message.to} in term ${message.term}: ${text}`);
-    const held = prevLogIndex === 0 ? 0 : from.log.at(prevLogIndex)?.term;
+    const held = from.log.termAt(prevLogIndex);
     if (held !== prevLogTerm) violate(`term ${prevLogTerm} before ${prevLogIndex + 1}, but the log has ${held}`);
     for (const [offset, entry] of entries.entries()) {
       const index = prevLogIndex + 1 + offset;
@@ -68,7 +68,8 @@ export class Wire implements Oracle {
     if (leaderCommit === 0) return;
     const receiver = this.#scene.member(message.to);
     receiver.durable.refresh();
-    if (!sameTag(receiver.durable.log.at(leaderCommit), from.log.at(leaderCommit))) {
+    const known = receiver.damaged || leaderCommit <= from.log.base.index;
+    if (!known && !receiver.durable.log.covers(leaderCommit, from.log.at(leaderCommit))) {
       this.#scene.violate('WV', `${from.id} tells ${message.to} to commit ${leaderCommit}, which that does not hold`);
     }
   }

@@ -5,13 +5,15 @@
  * What survives a power cut: sectors that were synced, and names (created, renamed, removed) of folders that were
  * synced, in the order of the file system's journal. Anything else may or may not.
  */
-import type { Disk, DiskFile } from '../../../src/ports/disk.ts';
-import { DiskError } from '../../../src/ports/disk.ts';
+import type { Disk } from '../../../src/ports/disk.ts';
 import type { Prng } from '../kernel/prng.ts';
 import type { Owner } from '../kernel/queue.ts';
 import type { World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
+import { folderOf, notFound } from './disk-paths.ts';
 import { Inode } from './inode.ts';
+import { ProcessDisk } from './process-disk.ts';
+import { PowerCut, type Step } from './steps.ts';
 
 /** A change of names that a power cut may undo. */
 interface NameChange {
@@ -33,6 +35,10 @@ export interface DiskFaults {
 
 export class SimDisk {
   readonly faults: DiskFaults = { torn: 0, slow: 0, broken: 0 };
+  /** Told of each step that changes the disk, before and after it. */
+  step: Step = (_kind, _detail, effect) => effect();
+  /** No room: nothing can be allocated; what is allocated can be written. */
+  full = false;
   readonly #world: World;
   readonly #prng: Prng;
   readonly #options: SimOptions['disk'];
@@ -102,6 +108,32 @@ export class SimDisk {
     for (const [, file] of filesOf(this.#names)) file.kill();
   }
 
+  // ------------------------------------------------------------------------------------- bad disks, at rest
+
+  /** A file is not there any more. */
+  lose(path: string): void {
+    this.#names.delete(path);
+    this.#durableNames.delete(path);
+  }
+
+  /** Everything is as it was on the other one, and the other way round: somebody mixed the folders up. */
+  swapWith(other: SimDisk): void {
+    for (const disk of [this, other]) disk.persistNames(new Set(disk.#changes));
+    const mine = [...this.#names];
+    const theirs = [...other.#names];
+    for (const [disk, names] of [
+      [this, theirs],
+      [other, mine],
+    ] as const) {
+      disk.#names.clear();
+      disk.#durableNames.clear();
+      for (const [path, target] of names) {
+        disk.#names.set(path, target);
+        disk.#durableNames.set(path, target);
+      }
+    }
+  }
+
   // ------------------------------------------------------------------------------------- for ProcessDisk
 
   /** Runs `effect` after the time that such an operation takes. A power cut before that calls `torn`. */
@@ -114,7 +146,8 @@ export class SimDisk {
         try {
           resolve(effect());
         } catch (error) {
-          reject(error as Error);
+          // Nobody is there to hear of it.
+          if (!(error instanceof PowerCut)) reject(error as Error);
         }
       });
       this.#inFlight.set(id, (powerCut) => {
@@ -204,140 +237,6 @@ export class SimDisk {
     applyChange(this.#names, change);
     this.#changes.push(change);
   }
-}
-
-class ProcessDisk implements Disk {
-  readonly #disk: SimDisk;
-  readonly #owner: Owner;
-
-  constructor(disk: SimDisk, owner: Owner) {
-    this.#disk = disk;
-    this.#owner = owner;
-  }
-
-  open(path: string, options: { readonly create: boolean }): Promise<DiskFile> {
-    const disk = this.#disk;
-    const clean = normal(path);
-    return disk.operate(this.#owner, disk.quickUs(), () => {
-      const found = disk.lookup(clean);
-      if (found === 'folder') throw new DiskError('io', clean, `${clean} is a folder`);
-      if (!options.create && found === null) throw notFound(clean);
-      if (options.create && found !== null) throw new DiskError('exists', clean, `${clean} exists`);
-      disk.requireFolder(clean);
-      return new ProcessFile(disk, this.#owner, clean, found ?? disk.create(clean));
-    });
-  }
-
-  list(folder: string): Promise<readonly string[]> {
-    return this.#quick(() => this.#disk.list(normal(folder)));
-  }
-
-  makeFolder(folder: string): Promise<void> {
-    return this.#quick(() => this.#disk.makeFolder(normal(folder)));
-  }
-
-  rename(from: string, to: string): Promise<void> {
-    return this.#quick(() => this.#disk.rename(normal(from), normal(to)));
-  }
-
-  remove(path: string): Promise<void> {
-    return this.#quick(() => this.#disk.remove(normal(path)));
-  }
-
-  syncFolder(folder: string): Promise<void> {
-    const disk = this.#disk;
-    const covered = disk.changesOf(normal(folder));
-    return disk.operate(this.#owner, disk.syncUs(), () => disk.persistNames(covered));
-  }
-
-  #quick<T>(effect: () => T): Promise<T> {
-    return this.#disk.operate(this.#owner, this.#disk.quickUs(), effect);
-  }
-}
-
-class ProcessFile implements DiskFile {
-  readonly #disk: SimDisk;
-  readonly #owner: Owner;
-  readonly #path: string;
-  readonly #inode: Inode;
-  #closed = false;
-
-  constructor(disk: SimDisk, owner: Owner, path: string, inode: Inode) {
-    this.#disk = disk;
-    this.#owner = owner;
-    this.#path = path;
-    this.#inode = inode;
-  }
-
-  size(): Promise<number> {
-    return this.#quick(() => this.#inode.size);
-  }
-
-  read(offset: number, length: number): Promise<Uint8Array> {
-    return this.#quick(() => this.#inode.read(offset, length));
-  }
-
-  write(offset: number, bytes: Uint8Array): Promise<void> {
-    const disk = this.#disk;
-    const effect = (): void => {
-      this.#assertOpen();
-      this.#inode.write(offset, bytes);
-    };
-    // The caller must leave the bytes alone until the write ends: they are taken as late as a kernel might.
-    return disk.operate(this.#owner, disk.quickUs(), effect, () => this.#inode.writeSome(offset, bytes, disk.prng));
-  }
-
-  allocate(size: number): Promise<void> {
-    return this.#quick(() => this.#inode.resize(Math.max(size, this.#inode.size)));
-  }
-
-  truncate(size: number): Promise<void> {
-    return this.#quick(() => this.#inode.resize(size));
-  }
-
-  sync(): Promise<void> {
-    const disk = this.#disk;
-    this.#assertOpen();
-    const pending = this.#inode.beginSync();
-    return disk.operate(this.#owner, disk.syncUs(), () => {
-      if (disk.syncBreaks()) {
-        this.#inode.breakSync(pending);
-        throw new DiskError('io', this.#path, `fdatasync of ${this.#path} failed: EIO`);
-      }
-      this.#inode.endSync(pending);
-    });
-  }
-
-  close(): Promise<void> {
-    return this.#quick(() => {
-      this.#closed = true;
-    });
-  }
-
-  #quick<T>(effect: () => T): Promise<T> {
-    return this.#disk.operate(this.#owner, this.#disk.quickUs(), () => {
-      this.#assertOpen();
-      return effect();
-    });
-  }
-
-  #assertOpen(): void {
-    if (this.#closed) throw new DiskError('io', this.#path, `${this.#path} is closed`);
-  }
-}
-
-function normal(path: string): string {
-  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  return parts.join('/');
-}
-
-function folderOf(path: string): string {
-  const cut = path.lastIndexOf('/');
-  return cut < 0 ? '' : path.slice(0, cut);
-}
-
-function notFound(path: string): DiskError {
-  return new DiskError('not_found', path, `${path}: no such file or folder`);
 }
 
 function applyChange(names: Names, change: NameChange): void {

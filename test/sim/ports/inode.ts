@@ -123,6 +123,32 @@ export class Inode {
     if (last !== undefined) this.endSync(last);
   }
 
+  // ------------------------------------------------------------------------------------- bad disks, at rest
+
+  /** Bits change where they lie: cache and platter say the same afterwards. */
+  rot(offset: number, mask: number): void {
+    const bytes = this.#durable;
+    if (offset >= this.#durableSize) return;
+    this.place(offset, Uint8Array.of((bytes[offset] as number) ^ mask));
+  }
+
+  /** What was meant for another place ends up here. */
+  place(offset: number, bytes: Uint8Array): void {
+    const some = bytes.subarray(0, Math.max(0, this.#durableSize - offset));
+    this.#durable.set(some, offset);
+    this.#cache = grown(this.#cache, offset + some.length);
+    this.#cache.set(some, offset);
+    this.#durableVersion += 1;
+  }
+
+  /** The end is gone. */
+  cutShort(size: number): void {
+    this.#persistSize(Math.min(size, this.#durableSize));
+    if (size < this.#cacheSize) this.#cache.fill(0, size, this.#cacheSize);
+    this.#cacheSize = Math.min(size, this.#cacheSize);
+    this.#durableVersion += 1;
+  }
+
   #sector(sector: number): Uint8Array {
     return this.#cache.slice(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES);
   }

@@ -2,6 +2,7 @@
  * What a member could read back after a power cut now: decoded from the bytes on the simulated disk, with a reader
  * of its own. Reads on from where it stopped; `reset` after anything but appending may have happened.
  */
+import { EMPTY_GROUP, type Group } from '../cluster/quorum.ts';
 import { TrackedLog } from '../cluster/tracked-log.ts';
 import type { Inode } from '../ports/inode.ts';
 import { readSegment, type SegmentCursor, startCursor } from './segment-reader.ts';
@@ -17,6 +18,9 @@ export class DurableView {
   readonly #files: () => NamedFiles;
   #cursor: SegmentCursor = startCursor();
   #version = -1;
+  #membership: { readonly index: number; readonly group: Group } = { index: 0, group: EMPTY_GROUP };
+  /** The oldest segment has said where the log begins. */
+  #begun = false;
 
   constructor(files: () => NamedFiles) {
     this.#files = files;
@@ -29,10 +33,11 @@ export class DurableView {
     this.votedFor = null;
     this.#cursor = startCursor();
     this.#version = -1;
+    this.#begun = false;
   }
 
   refresh(): void {
-    const files = this.#files();
+    const files = this.#files().filter(([path]) => path.endsWith('.wal') && !path.startsWith('damaged-'));
     let version = files.length;
     for (const [, file] of files) version += file.durableVersion;
     if (version === this.#version) return;
@@ -43,6 +48,15 @@ export class DurableView {
         this.votedFor = votedFor;
         if (votedFor !== null) this.votes.set(term, votedFor);
       },
+      membership: (index, group) => {
+        this.#membership = { index, group };
+      },
+      position: (index, term) => {
+        const { group, index: groupIndex } = this.#membership;
+        if (!this.#begun) this.log.rebase({ index, term, group, groupIndex }, false);
+        this.#begun = true;
+      },
+      reset: (base, keepEntries) => this.log.rebase(base, keepEntries),
       entries: (firstIndex, tags) => this.log.replace(firstIndex, tags),
     });
   }

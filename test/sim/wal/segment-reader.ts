@@ -5,20 +5,30 @@
  */
 import crc32 from 'crc-32';
 import { uncompressSync } from 'lz4-napi';
-import { contentHash, type Tag } from '../cluster/tracked-log.ts';
+import type { EntryKind } from '../../../src/raft/types.ts';
+import type { Group } from '../cluster/quorum.ts';
+import { type Base, type Tag, tagOf } from '../cluster/tracked-log.ts';
 import type { NamedFiles } from './durable-view.ts';
 
 const HEADER_BYTES = 512;
 const RECORD_HEADER_BYTES = 48;
-const KINDS = ['noop', 'command', 'configuration'];
+const KINDS: readonly EntryKind[] = ['noop', 'command', 'configuration'];
 const ENTRIES = 1;
 const HARD_STATE = 2;
+const SNAPSHOT_MARK = 3;
 const TRUNCATION = 4;
+const MEMBERSHIP = 5;
 const SEGMENT_START = 6;
+const POSITION = 7;
 const LZ4 = 1;
 const LAST_OF_BATCH = 2;
 
 export interface SegmentSink {
+  /** What a segment says of the configuration when it begins, and then, where the log goes on. */
+  membership(index: number, group: Group): void;
+  position(index: number, term: number): void;
+  /** A state covers everything up to `base`; what follows stays if `keepEntries`. */
+  reset(base: Base, keepEntries: boolean): void;
   hardState(term: number, votedFor: string | null): void;
   /** Replaces what the log holds from `firstIndex` on. */
   entries(firstIndex: number, tags: readonly Tag[]): void;
@@ -45,6 +55,8 @@ interface Record {
   readonly end: number;
   readonly crc: number;
   readonly chain: number;
+  /** Below here the segment was durable when the record was written. */
+  readonly durable: number;
   readonly type: number;
   readonly flags: number;
   readonly term: number;
@@ -60,6 +72,30 @@ export function readSegment(cursor: SegmentCursor, files: NamedFiles, sink: Segm
   }
 }
 
+/**
+ * Up to where each segment is known to have been durable: by a later record of it, or by a later segment. A header is,
+ * always.
+ */
+export function provenBytes(files: NamedFiles): ReadonlyMap<string, number> {
+  const proven = new Map<string, number>();
+  for (const [path, file] of files) {
+    const bytes = file.durableBytes();
+    const header = headerOf(bytes);
+    if (header === null) continue;
+    let upTo = 0;
+    let chain = header.tag;
+    for (let at = HEADER_BYTES; ; ) {
+      const record = recordAt(bytes, at, header.tag);
+      if (record === null || record.chain !== chain) break;
+      upTo = Math.max(upTo, record.durable);
+      chain = record.crc;
+      at = record.end;
+    }
+    if (upTo > 0) proven.set(path, upTo);
+  }
+  return proven;
+}
+
 function readRecords(cursor: SegmentCursor, bytes: Uint8Array, sink: SegmentSink): void {
   for (;;) {
     const record = recordAt(bytes, cursor.offset, cursor.tag);
@@ -73,26 +109,34 @@ function readRecords(cursor: SegmentCursor, bytes: Uint8Array, sink: SegmentSink
   }
 }
 
-/** To the segment that says it follows this one. */
+/** To the segment that says it follows this one; at first, to the oldest there is. */
 function moveOn(cursor: SegmentCursor, files: NamedFiles): boolean {
+  const first = cursor.sequence === 0;
+  let oldest: {
+    readonly path: string;
+    readonly sequence: number;
+    readonly tag: number;
+    readonly chain: number;
+  } | null = null;
   for (const [path, file] of files) {
     const bytes = file.durableBytes();
     const header = headerOf(bytes);
-    if (header === null || header.sequence !== cursor.sequence + 1) continue;
+    if (header === null || (!first && header.sequence !== cursor.sequence + 1)) continue;
     const start = recordAt(bytes, HEADER_BYTES, header.tag);
     if (start === null || start.type !== SEGMENT_START) continue;
     const view = viewOf(start.body);
-    const first = cursor.sequence === 0;
     const fits = view.getUint32(0, true) === cursor.offset && view.getUint32(4, true) === cursor.chain;
     if (!first && !fits) continue;
-    cursor.path = path;
-    cursor.sequence = header.sequence;
-    cursor.tag = header.tag;
-    cursor.offset = HEADER_BYTES;
-    cursor.chain = start.chain;
-    return true;
+    if (oldest !== null && oldest.sequence < header.sequence) continue;
+    oldest = { path, sequence: header.sequence, tag: header.tag, chain: start.chain };
   }
-  return false;
+  if (oldest === null) return false;
+  cursor.path = oldest.path;
+  cursor.sequence = oldest.sequence;
+  cursor.tag = oldest.tag;
+  cursor.offset = HEADER_BYTES;
+  cursor.chain = oldest.chain;
+  return true;
 }
 
 function headerOf(bytes: Uint8Array): { readonly sequence: number; readonly tag: number } | null {
@@ -115,6 +159,7 @@ function recordAt(bytes: Uint8Array, offset: number, tag: number): Record | null
     end,
     crc,
     chain: view.getUint32(offset + 8, true),
+    durable: view.getUint32(offset + 12, true),
     type: bytes[offset + 16] as number,
     flags: bytes[offset + 17] as number,
     term: readNumber(view, offset + 24),
@@ -139,8 +184,31 @@ function collect(cursor: SegmentCursor, record: Record): void {
     case TRUNCATION:
       cursor.pending.push((sink) => sink.entries(firstIndex, []));
       return;
+    case SNAPSHOT_MARK: {
+      const view = viewOf(record.body);
+      const groupIndex = readNumber(view, 0);
+      const base = { index: firstIndex, term, group: groupFrom(record.body.subarray(9)), groupIndex };
+      const keeps = record.body[8] === 1;
+      cursor.pending.push((sink) => sink.reset(base, keeps));
+      return;
+    }
+    case MEMBERSHIP: {
+      const group = groupFrom(record.body);
+      cursor.pending.push((sink) => sink.membership(firstIndex, group));
+      return;
+    }
+    case POSITION:
+      cursor.pending.push((sink) => sink.position(firstIndex - 1, term));
+      return;
     default:
   }
+}
+
+function groupFrom(bytes: Uint8Array): Group {
+  const lists = String.fromCharCode(...bytes)
+    .split('\n')
+    .map((names) => (names === '' ? [] : names.split(' ')));
+  return { voters: lists[0] ?? [], votersOutgoing: lists[1] ?? [], learners: lists[2] ?? [] };
 }
 
 function tagsOf(record: Record): readonly Tag[] {
@@ -152,7 +220,7 @@ function tagsOf(record: Record): readonly Tag[] {
     const head = view.getUint32(at, true);
     const length = Math.floor(head / 4);
     const payload = body.subarray(at + 4, at + 4 + length);
-    tags.push({ term: record.term, hash: contentHash(KINDS[head % 4] ?? '?', payload) });
+    tags.push(tagOf({ term: record.term, kind: KINDS[head % 4] ?? 'noop', payload }));
     at += 4 + length;
   }
   return tags;

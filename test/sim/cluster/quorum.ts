@@ -1,0 +1,51 @@
+/** Who decides, counted by the oracles themselves (Raft thesis, chapter 4). Shares no code with the core. */
+
+export interface Group {
+  readonly voters: readonly string[];
+  /** Not empty while two configurations decide together. */
+  readonly votersOutgoing: readonly string[];
+  readonly learners: readonly string[];
+}
+
+export const EMPTY_GROUP: Group = { voters: [], votersOutgoing: [], learners: [] };
+
+/** Those for whom `yes` holds can decide. Nobody decides in an empty group. */
+export function decides(group: Group, yes: (member: string) => boolean): boolean {
+  if (group.voters.length === 0) return false;
+  return mostOf(group.voters, yes) && (group.votersOutgoing.length === 0 || mostOf(group.votersOutgoing, yes));
+}
+
+function mostOf(members: readonly string[], yes: (member: string) => boolean): boolean {
+  return 2 * members.filter(yes).length > members.length;
+}
+
+export function isVoter(group: Group, member: string): boolean {
+  return group.voters.includes(member) || group.votersOutgoing.includes(member);
+}
+
+export function isIn(group: Group, member: string): boolean {
+  return isVoter(group, member) || group.learners.includes(member);
+}
+
+export function sameGroup(a: Group, b: Group): boolean {
+  return nameOf(a) === nameOf(b);
+}
+
+export function nameOf({ voters, votersOutgoing, learners }: Group): string {
+  const list = (members: readonly string[]): string => [...members].sort().join(' ');
+  const outgoing = votersOutgoing.length === 0 ? '' : ` | ${list(votersOutgoing)}`;
+  return `{${list(voters)}${outgoing}${learners.length === 0 ? '' : ` + ${list(learners)}`}}`;
+}
+
+/**
+ * Whoever decides in one and whoever decides in the other have somebody in common. By trying all: nobody decides in `a`
+ * while all others decide in `b`.
+ */
+export function quorumsIntersect(a: Group, b: Group): boolean {
+  const all = [...new Set([...a.voters, ...a.votersOutgoing, ...b.voters, ...b.votersOutgoing])].sort();
+  for (let chosen = 0; chosen < 1 << all.length; chosen += 1) {
+    const isChosen = (member: string): boolean => ((chosen >> all.indexOf(member)) & 1) === 1;
+    if (decides(a, isChosen) && decides(b, (member) => !isChosen(member))) return false;
+  }
+  return true;
+}

@@ -1,0 +1,188 @@
+/**
+ * Bad disks. While a member is down, or taken down for it, something of what it keeps is damaged; then it starts on that. Never
+ * more than a minority of the voters is damaged at the same time, counted until each has everything back.
+ */
+import type { RaftStatus } from '../../../src/raft/types.ts';
+import { DATA_STREAM } from '../../../src/types/ids.ts';
+import type { Prng } from '../kernel/prng.ts';
+import type { World } from '../kernel/world.ts';
+import type { SimOptions, StorageFault } from '../options.ts';
+import { damageDisk } from '../ports/disk-damage.ts';
+import { decides } from './quorum.ts';
+import type { Process, SimMember } from './sim-member.ts';
+
+export interface StorageNemesisDeps {
+  readonly world: World;
+  readonly prng: Prng;
+  readonly options: SimOptions['storage'];
+  readonly members: readonly SimMember[];
+  /** Last committed index. */
+  readonly ledger: () => number;
+}
+
+export class StorageNemesis {
+  /** Faults, by name; and what became of them. */
+  readonly counts = new Map<string, number>();
+  readonly #deps: StorageNemesisDeps;
+  /** Damaged members: everything up to here is back when they are well. */
+  readonly #owed = new Map<SimMember, number>();
+  #stopped = false;
+
+  constructor(deps: StorageNemesisDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    if (this.#deps.options.everyUs > 0) this.#plan();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    for (const { disk, store } of this.#deps.members) {
+      disk.full = false;
+      store.full = false;
+    }
+  }
+
+  /** A damaged member is well when it votes again and has applied what was committed when it was damaged. */
+  look(member: SimMember, status: RaftStatus): void {
+    const owed = this.#owed.get(member);
+    if (owed === undefined || status.recovering || status.appliedIndex < owed) return;
+    this.#owed.delete(member);
+    member.damaged = false;
+    this.#count('healed');
+    this.#deps.world.note(member.id, 'healed', owed, 0, 0);
+  }
+
+  /** A damaged member may refuse to start: clearly, and then another machine takes its place. */
+  explains(member: SimMember, process: Process, error: unknown): boolean {
+    if (process.member !== null || !(error instanceof Error) || !(member.damaged || member.swapped)) return false;
+    const says = error.name === 'WalError' || error.name === 'StoreError' || error.name === 'StorageError';
+    if (!says) return false;
+    this.#count('refused to start');
+    this.#deps.world.note(member.id, 'refuses to start', 0, 0, 0, error.message);
+    member.lost = !member.swapped;
+    this.#deps.world.after(1, null, () => member.kill());
+    return true;
+  }
+
+  #plan(): void {
+    const { world, prng, options } = this.#deps;
+    world.after(prng.below(options.everyUs * 2) + 1, null, () => {
+      if (this.#stopped) return;
+      this.#act();
+      this.#plan();
+    });
+  }
+
+  #act(): void {
+    const { prng, members } = this.#deps;
+    const kind = this.#draw();
+    const member = prng.pick(members.filter(({ lost }) => !lost));
+    if (kind === 'fullDisk') {
+      this.#fill(member);
+      return;
+    }
+    if (kind === 'swappedFolders') {
+      this.#swap(member);
+      return;
+    }
+    if (!this.#mayDamage(member)) return;
+    this.#takeDown(member);
+    if (this.#damage(member, kind)) this.#noteDamage(member, kind);
+    this.#deps.world.after(prng.below(20_000) + 1, null, () => member.boot());
+  }
+
+  #damage(member: SimMember, kind: Exclude<StorageFault, 'fullDisk' | 'swappedFolders'>): boolean {
+    const { prng } = this.#deps;
+    switch (kind) {
+      case 'storeUnreadable':
+        if (member.store.durableIndex(DATA_STREAM) === 0) return false;
+        member.store.unreadable = true;
+        return true;
+      case 'storeRow':
+        return member.store.damageRow((count) => prng.below(count));
+      case 'storeLost':
+        if (member.store.durableIndex(DATA_STREAM) === 0) return false;
+        member.store.moveAside();
+        return true;
+      default:
+        return damageDisk(member.disk, prng, kind) !== null;
+    }
+  }
+
+  #noteDamage(member: SimMember, kind: StorageFault): void {
+    member.damaged = true;
+    member.durable.reset();
+    this.#owed.set(member, this.#deps.ledger());
+    this.#count(kind);
+    this.#deps.world.note(member.id, kind, this.#deps.ledger(), 0, 0);
+  }
+
+  #fill(member: SimMember): void {
+    const { world, prng, options } = this.#deps;
+    this.#count('fullDisk');
+    world.note(member.id, 'fullDisk', 0, 0, 0);
+    member.disk.full = true;
+    member.store.full = true;
+    world.after(prng.below(options.everyUs) + 1, null, () => {
+      member.disk.full = false;
+      member.store.full = false;
+    });
+  }
+
+  /** Somebody mixes up the folders of two members, both refuse them, and somebody puts that right. */
+  #swap(member: SimMember): void {
+    const { world, prng, members } = this.#deps;
+    const other = prng.pick(members.filter(({ lost }) => !lost));
+    if (other === member || this.#owed.size > 0 || member.starts === 0 || other.starts === 0) return;
+    this.#count('swappedFolders');
+    world.note(member.id, 'swapped', other.position, 0, 0);
+    const swap = (): void => {
+      for (const one of [member, other]) this.#takeDown(one);
+      member.disk.swapWith(other.disk);
+      member.store.swapWith(other.store);
+      for (const one of [member, other]) {
+        one.durable.reset();
+        one.swapped = !one.swapped;
+      }
+    };
+    swap();
+    for (const one of [member, other]) world.after(prng.below(2_000) + 1, null, () => one.boot());
+    world.after(40_000 + prng.below(20_000), null, () => {
+      swap();
+      for (const one of [member, other]) world.after(prng.below(5_000) + 1, null, () => one.boot());
+    });
+  }
+
+  #takeDown(member: SimMember): void {
+    if (member.process === null) return;
+    // Half of the time the disk is at fault in a power cut as well.
+    if (this.#deps.prng.chance(500)) member.crash();
+    else member.kill();
+  }
+
+  /** Whoever decides in any configuration that a log holds can do so without the damaged ones. */
+  #mayDamage(member: SimMember): boolean {
+    const { members } = this.#deps;
+    const bad = new Set([...this.#owed.keys(), ...members.filter(({ lost }) => lost), member].map(({ id }) => `${id}`));
+    return members.every((other) => {
+      const { group } = other.log;
+      return group.voters.length === 0 || decides(group, (id) => !bad.has(id));
+    });
+  }
+
+  #draw(): StorageFault {
+    const { prng, options } = this.#deps;
+    let at = prng.below(options.kinds.reduce((sum, [, weight]) => sum + weight, 0));
+    for (const [kind, weight] of options.kinds) {
+      if (at < weight) return kind;
+      at -= weight;
+    }
+    return 'bitFlip';
+  }
+
+  #count(name: string): void {
+    this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
+  }
+}

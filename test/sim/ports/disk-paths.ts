@@ -1,0 +1,16 @@
+/** Paths of a simulated disk: relative, with `/`, without empty parts. */
+import { DiskError } from '../../../src/ports/disk.ts';
+
+export function normal(path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  return parts.join('/');
+}
+
+export function folderOf(path: string): string {
+  const cut = path.lastIndexOf('/');
+  return cut < 0 ? '' : path.slice(0, cut);
+}
+
+export function notFound(path: string): DiskError {
+  return new DiskError('not_found', path, `${path}: no such file or folder`);
+}
