@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { decodeConfiguration, encodeConfiguration } from '../../src/codec/configuration.ts';
 import { createMachine } from '../../src/machine/machine.ts';
 import { Group } from '../../src/node/group.ts';
 import { DEFAULT_MEMBER_SETTINGS } from '../../src/node/options.ts';
+import { emptyMark } from '../../src/node/store-writer.ts';
 import type { Envelope, MutationOutcome, MutationRequest } from '../../src/node/types.ts';
 import { Raft } from '../../src/raft/raft.ts';
 import { clusterId, fencingToken, logIndex, memberId, streamId, term } from '../../src/types/ids.ts';
@@ -26,12 +28,30 @@ const REQUEST: MutationRequest = {
   },
 };
 
+function heartbeat(): Extract<Envelope, { kind: 'raft' }> {
+  const header = { from: B, to: A, term: term(1) };
+  const message = {
+    ...header,
+    kind: 'heartbeatRequest',
+    leaderCommit: logIndex(0),
+    readSequence: 0,
+    sentMs: 0,
+  } as const;
+  return { kind: 'raft', stream: STREAM, message };
+}
+
 /** Member a, following b; `takes` says whether the network takes what is sent. */
 function follower(takes: () => boolean): { group: Group; sent: Envelope[] } {
   const sent: Envelope[] = [];
   const wal: Wal = {
     streams: [],
     bootstrap: async () => undefined,
+    start: async () => undefined,
+    reset: async () => undefined,
+    compact: async () => new Map(),
+    bytesAfter: () => 0,
+    spaceLow: false,
+    probeSpace: async () => false,
     append: async () => undefined,
     read: async () => [],
     close: async () => undefined,
@@ -48,12 +68,17 @@ function follower(takes: () => boolean): { group: Group; sent: Envelope[] } {
   const raft = new Raft(
     {
       id: A,
-      configuration: CONFIGURATION,
+      configurations: [{ index: logIndex(0), configuration: CONFIGURATION }],
+      encodeConfiguration,
+      decodeConfiguration,
+      recovering: false,
       hardState: { term: term(1), votedFor: null },
       log: { firstIndex: logIndex(1), lastIndex: logIndex(0), baseIndex: logIndex(0), baseTerm: term(0), spans: [] },
       appliedIndex: logIndex(0),
       electionTicks: 20,
       heartbeatTicks: 3,
+      leaseTicks: 10,
+      leaseMs: 160,
       limits,
     },
     { below: () => 0 },
@@ -76,16 +101,17 @@ function follower(takes: () => boolean): { group: Group; sent: Envelope[] } {
         },
       },
       settings: DEFAULT_MEMBER_SETTINGS,
+      recovering: false,
+      featureLevelMax: 2,
+      peerFeatureLevels: () => new Map(),
       onFatal: (error) => {
         throw error;
       },
     },
     STREAM,
-    raft,
-    createMachine(),
+    { raft, machine: createMachine(), mark: emptyMark({ index: logIndex(0), configuration: CONFIGURATION }) },
   );
-  const header = { from: B, to: A, term: term(1) };
-  group.receive({ ...header, kind: 'heartbeatRequest', leaderCommit: logIndex(0), readSequence: 0 });
+  group.receive(B, heartbeat());
   sent.length = 0;
   return { group, sent };
 }
@@ -123,8 +149,7 @@ describe('A5: forwarding under load', () => {
     group.unreachable(B);
     expect(await waiting).toMatchObject({ kind: 'indeterminate' });
     expect(await group.mutate(REQUEST, 1_000, true)).toMatchObject({ kind: 'refused', reason: 'NO_QUORUM' });
-    const header = { from: B, to: A, term: term(1) };
-    group.receive({ ...header, kind: 'heartbeatRequest', leaderCommit: logIndex(0), readSequence: 0 });
+    group.receive(B, heartbeat());
     sent.length = 0;
     void group.mutate(REQUEST, 1_000, true);
     expect(sent).toHaveLength(1);
