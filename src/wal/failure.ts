@@ -7,9 +7,10 @@ import { WalError } from './types.ts';
  * copy) may vote again in a term it voted in, and a majority may no longer hold what was committed.
  */
 const ADVICE_CORRUPT =
-  'The member does not start on a damaged log, and this version can neither repair it nor replace a member. Keep this ' +
-  'folder as it is; if the device failed, move the data to a sound disk. Do not start the member with an empty folder ' +
-  'or an older copy of this one: it would have forgotten votes and entries that others count on.';
+  'The log is not used as it is. Keep this folder; if the device failed, move the data to a sound disk. `quorate wal ' +
+  'verify` names every bad record. Do not start the member with an empty folder or an older copy of this one: it would ' +
+  'have forgotten votes and entries that others count on. If it can not recover from its peers, replace it: ' +
+  '`quorate member replace`.';
 
 export function corrupt(file: string, offset: number, reason: string): WalError {
   return new WalError('corrupt', file, offset, `${file} is damaged at offset ${offset}: ${reason}. ${ADVICE_CORRUPT}`);

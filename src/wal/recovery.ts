@@ -78,6 +78,42 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   return { streams: replay.streams, segments: segments.slice(0, activeAt + 1), spare, position, pool };
 }
 
+/** What a log says, up to its first bad place. */
+export interface ReadLog {
+  readonly streams: ReadonlyMap<StreamId, StreamState>;
+  readonly segments: readonly Segment[];
+  /** Why a member does not start on it; null: it does. */
+  readonly problem: WalError | null;
+}
+
+/** Reads a log as start-up does, and changes nothing. Rejects with the disk's error. */
+export async function readLog(
+  disk: Disk,
+  options: WalIdentity & Pick<WalOptions, 'decodeConfiguration'>,
+): Promise<ReadLog> {
+  const replay = new Replay(options.decodeConfiguration);
+  const segments: Segment[] = [];
+  let problem: WalError | null = null;
+  const attempt = async (step: () => Promise<unknown>): Promise<void> => {
+    try {
+      await step();
+    } catch (error) {
+      if (!(error instanceof WalError) || error.problem === 'device') throw error;
+      problem ??= error;
+    }
+  };
+  const names = await disk.list(LOG_FOLDER);
+  const sequences = names.flatMap((name) => segmentSequence(name) ?? []).sort((a, b) => a - b);
+  const first = sequences[0] ?? 1;
+  const whole = sequences.filter((sequence, i) => sequence === first + i);
+  await attempt(async () => {
+    for (const sequence of whole) segments.push(await readHeader(disk, options, sequence));
+  });
+  await attempt(() => scanAll(disk, segments, replay));
+  await attempt(async () => sequencesOf(disk, names));
+  return { streams: replay.streams, segments, problem };
+}
+
 /** Sequence numbers in the folder: without a gap. The oldest may be gone: their entries were not needed any more. */
 function sequencesOf(disk: Disk, names: readonly string[]): readonly number[] {
   const sequences = names.flatMap((name) => segmentSequence(name) ?? []).sort((a, b) => a - b);

@@ -94,8 +94,9 @@ class SegmentedWal implements Wal {
   }
 
   /**
-   * Makes log and copy of hard states say the same: a crash may come between the two, and either may have been lost. The newer
-   * one counts, as either is written before the vote is given. Rejects when they contradict one another.
+   * Takes over what the copy of hard states says and the log does not: a crash may come between the two, and either may have
+   * been lost. The newer one counts, as both are written before a vote is given. Rejects when they contradict one another. The
+   * copy is not written: whoever knows that the log is complete does that (`openStorage`).
    */
   async reconcile(label: string): Promise<void> {
     const copy = this.#options.hardStateCopy;
@@ -113,7 +114,7 @@ class SegmentedWal implements Wal {
         throw await this.#refuse(corrupt(label, 0, `stream ${stream} has another vote than its copy`));
       if (newest !== hardState && !sameHardState(newest, hardState)) {
         await this.append({ stream, hardState: newest, entries: [] });
-      } else if (other === undefined || !sameHardState(other, hardState)) await copy?.write(stream, hardState);
+      }
     }
     this.#recovered = sortedStates(this.#states).map((state) => state.recovered());
   }
