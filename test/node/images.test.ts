@@ -69,6 +69,8 @@ class Pair {
   readonly bad: string[] = [];
   readonly resets: SnapshotMark[] = [];
   chunks = 0;
+  /** Processes of the receiver so far: what an earlier one says does not arrive. */
+  lives = 0;
   cut = false;
   /** Changes what arrives. */
   tamper: (chunk: SnapshotChunk) => SnapshotChunk = (chunk) => chunk;
@@ -99,6 +101,8 @@ class Pair {
   }
 
   #receiver(): ImageReceiver {
+    this.lives += 1;
+    const life = this.lives;
     const wal = { reset: async (_stream: unknown, mark: SnapshotMark) => void this.resets.push(mark) };
     return new ImageReceiver({
       stream: STREAM,
@@ -108,7 +112,7 @@ class Pair {
       yieldNow: async () => undefined,
       office: () => ({ term: TERM, leader: this.leader }),
       ack: (_to, ack: SnapshotAck) => {
-        if (!this.cut) this.sender.acked(B, ack);
+        if (!this.cut && life === this.lives) this.sender.acked(B, ack);
       },
       onReady: (_from, _term, mark) => this.ready.push(mark),
       onBad: (_from, why) => this.bad.push(why),
