@@ -74,11 +74,13 @@ function uncompressed(body: Buffer, rawLength: number): Buffer | null {
   }
 }
 
+/** What a row takes in a chunk, before compression. */
+export function rowBytes({ table, key, value }: StoredRow): number {
+  return ROW_HEADER_BYTES + Buffer.byteLength(table) + Buffer.byteLength(key) + Buffer.byteLength(value);
+}
+
 function encodeRows(rows: readonly StoredRow[]): Buffer {
-  let length = 0;
-  for (const { table, key, value } of rows) {
-    length += ROW_HEADER_BYTES + Buffer.byteLength(table) + Buffer.byteLength(key) + Buffer.byteLength(value);
-  }
+  const length = rows.reduce((sum, row) => sum + rowBytes(row), 0);
   assert(length <= SNAPSHOT_CHUNK_BYTES_MAX, `rows of ${length} bytes do not fit a chunk`);
   const raw = Buffer.allocUnsafe(length);
   let at = 0;

@@ -72,15 +72,13 @@ export function generationOf(path: string, key: string): number | null {
 }
 
 export function encodeIndex({ mark, generation, installing }: IndexRecord): string {
-  const { index, term: at, configuration } = mark;
+  return JSON.stringify({ ...markFields(mark), generation, installing });
+}
+
+/** A mark as plain fields, for JSON. */
+export function markFields({ index, term: at, configuration }: SnapshotMark): Readonly<Record<string, unknown>> {
   const { voters, votersOutgoing, learners } = configuration.configuration;
-  return JSON.stringify({
-    index,
-    term: at,
-    configuration: { index: configuration.index, voters, votersOutgoing, learners },
-    generation,
-    installing,
-  });
+  return { index, term: at, configuration: { index: configuration.index, voters, votersOutgoing, learners } };
 }
 
 /** Format 1 had the bare index; see `StoredState.mark`. */
@@ -98,32 +96,43 @@ function legacyIndex(index: number): IndexRecord {
 }
 
 function parseIndex(text: string): IndexRecord | null {
-  let parsed: unknown;
+  const record = parseObject(text);
+  const mark = parseMark(record);
+  const generation = asCount(record?.generation);
+  const installing = record?.installing;
+  if (mark === null || generation === null || typeof installing !== 'boolean') return null;
+  return { mark, generation, installing };
+}
+
+/** null: not JSON, or not of an object. */
+export function parseObject(text: string): Readonly<Record<string, unknown>> | null {
   try {
-    parsed = JSON.parse(text);
+    return asObject(JSON.parse(text));
   } catch {
     return null;
   }
-  const record = asObject(parsed);
+}
+
+/** What `markFields` gave; null when it is not that. */
+export function parseMark(fields: unknown): SnapshotMark | null {
+  const record = asObject(fields);
   const placed = asObject(record?.configuration);
-  if (record === null || placed === null || typeof record.installing !== 'boolean') return null;
-  const numbers = [record.index, record.term, record.generation, placed.index].map(asCount);
-  const lists = [placed.voters, placed.votersOutgoing, placed.learners].map(asMembers);
-  const [index, at, generation, configurationIndex] = numbers;
-  const [voters, votersOutgoing, learners] = lists;
-  if (index === undefined || at === undefined || generation === undefined || configurationIndex === undefined)
-    return null;
-  if (index === null || at === null || generation === null || configurationIndex === null) return null;
-  if (voters == null || votersOutgoing == null || learners == null) return null;
-  const configuration = { index: logIndex(configurationIndex), configuration: { voters, votersOutgoing, learners } };
-  return { mark: { index: logIndex(index), term: term(at), configuration }, generation, installing: record.installing };
+  const [index, at, placedIndex] = [asCount(record?.index), asCount(record?.term), asCount(placed?.index)];
+  const voters = asMembers(placed?.voters);
+  const votersOutgoing = asMembers(placed?.votersOutgoing);
+  const learners = asMembers(placed?.learners);
+  if (index === null || at === null || placedIndex === null) return null;
+  if (voters === null || votersOutgoing === null || learners === null) return null;
+  const configuration = { index: logIndex(placedIndex), configuration: { voters, votersOutgoing, learners } };
+  return { index: logIndex(index), term: term(at), configuration };
 }
 
 function asObject(value: unknown): Readonly<Record<string, unknown>> | null {
   return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : null;
 }
 
-function asCount(value: unknown): number | null {
+/** A number of something: a safe integer from 0 on. */
+export function asCount(value: unknown): number | null {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : null;
 }
 

@@ -31,6 +31,8 @@ export interface RowPosition {
 /** The rows of one stream as they were at one moment; writes go on beside it. Must be closed, and soon: it holds disk space. */
 export interface StoreImage {
   readonly mark: SnapshotMark;
+  /** Rough size of the rows on disk, for a progress display; left out where nobody knows. */
+  readonly bytesEstimate?: number;
   /**
    * Rows after `after` (null: from the start) in the order of the code points of (table, key), at most `bytesMax` of them in
    * UTF-8, but at least one; `next` is null at the end. The same call gives the same rows for as long as the image is open.
