@@ -14,6 +14,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Disk } from '../ports/disk.ts';
+import { MARKER_FILE } from '../storage/marker.ts';
 import { type ClusterId, isName, type MemberId } from '../types/ids.ts';
 import { IDENTITY_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
@@ -101,7 +102,8 @@ export class MemberIdentity {
       const content = parse(where(disk, FILE), await readAll(disk), names);
       const identity = new MemberIdentity(disk, names, content);
       if (content.removed) throw identity.removedError();
-      identity.checkLog((await disk.list(LOG_FOLDER)).some(isSegment));
+      // A recovery under way has moved the log aside, and knows what this member voted (W4).
+      if (!files.includes(MARKER_FILE)) identity.checkLog((await disk.list(LOG_FOLDER)).some(isSegment));
       return identity;
     }
     await refuseOrphans(disk, names);

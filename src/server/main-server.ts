@@ -4,6 +4,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import { serverOptions } from '../api/options.ts';
 import { createApi } from '../api/server.ts';
+import { StateError } from '../machine/loader.ts';
 import { Member } from '../node/member.ts';
 import { DEFAULT_MEMBER_SETTINGS, type MemberDeps, type MemberSettings } from '../node/options.ts';
 import type { Envelope } from '../node/types.ts';
@@ -50,22 +51,44 @@ const HEAP_GROWING_PERCENT = 50;
 /** Rejects with an error whose message says what to do; everything opened so far is closed again. */
 export async function startServer(config: ServerConfig, logger: Logger): Promise<RunningServer> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  try {
+    return await attempt(config, logger, null);
+  } catch (error) {
+    const problem = storeProblemOf(error);
+    if (problem === null) throw error;
+    // The tables can be read and are wrong all the same: that is damage, too, and is mended in the same way (W4).
+    return await attempt(config, logger, problem);
+  }
+}
+
+async function attempt(config: ServerConfig, logger: Logger, storeProblem: Error | null): Promise<RunningServer> {
   const resources = new Resources();
   try {
-    return await start(config, logger, resources);
+    return await start(config, logger, resources, storeProblem);
   } catch (error) {
     await resources.close();
     throw error;
   }
 }
 
-async function start(config: ServerConfig, logger: Logger, resources: Resources): Promise<RunningServer> {
+/** What is wrong with the tables, when that is why the member did not start. */
+function storeProblemOf(error: unknown): Error | null {
+  const cause = error instanceof Error ? error.cause : null;
+  return cause instanceof StateError ? cause : null;
+}
+
+async function start(
+  config: ServerConfig,
+  logger: Logger,
+  resources: Resources,
+  storeProblem: Error | null,
+): Promise<RunningServer> {
   const lock = await takeDataFolder(config.dataDir);
   resources.add(() => lock.release());
   const { clusterId, memberId, dataDir } = config;
   const identity = await MemberIdentity.open(new NodeDisk(dataDir), { clusterId, memberId });
   resources.add(() => identity.close());
-  const data = await openData(config, logger, identity);
+  const data = await openData(config, logger, identity, storeProblem);
   resources.add(() => data.close());
   const directory = openDirectory(config, identity, data);
   resources.add(async () => directory.close());
@@ -76,7 +99,7 @@ async function start(config: ServerConfig, logger: Logger, resources: Resources)
     receive: (from, envelope) => member?.receive(from, envelope),
     unreachable: (peer) => member?.unreachable(peer),
   };
-  const transport = createTransport(config, logger, { handler, identity, directory, ending, digest: data.digest });
+  const transport = createTransport(config, logger, { handler, identity, directory, ending, data });
   resources.add(async () => transport.stop());
   directory.onPeers = (peers) => transport.setPeers(peers);
   const opened = await openMember(dataDir, {
@@ -135,12 +158,12 @@ interface TransportParts {
   readonly identity: MemberIdentity;
   readonly directory: PeerDirectory;
   readonly ending: Ending;
-  readonly digest: string | null;
+  readonly data: OpenedData;
 }
 
 function createTransport(config: ServerConfig, logger: Logger, parts: TransportParts): PeerTransport {
   const { clusterId, memberId, members, featureLevelMax } = config;
-  const { handler, identity, directory, ending, digest } = parts;
+  const { handler, identity, directory, ending, data } = parts;
   const self = members.find(({ id }) => id === memberId);
   return new PeerTransport({
     clusterId,
@@ -148,12 +171,13 @@ function createTransport(config: ServerConfig, logger: Logger, parts: TransportP
     peers: directory.peers,
     identity: {
       incarnation: identity.incarnation,
-      membersDigest: identity.membersDigest ?? digest ?? '',
+      membersDigest: identity.membersDigest ?? data.digest ?? '',
       peerAddress: self?.peerAddress ?? '',
       clientAddress: self?.clientAddress ?? '',
       featureLevel: featureLevelMax,
       version: VERSION,
-      joining: () => directory.joining,
+      // Who has lost everything waits as well, but not to be added.
+      joining: () => directory.joining && !data.recovering,
       admit: (greeting) => directory.admit(greeting),
     },
     handler,

@@ -1,19 +1,23 @@
 /** Opens what a data folder holds besides its identity: the log and the tables. */
+import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { decodeConfiguration } from '../codec/configuration.ts';
 import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
+import { openStorage } from '../storage/open-storage.ts';
+import type { StorageOptions, StorageReport } from '../storage/types.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/types.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
-import type { Wal } from '../wal/types.ts';
-import { openWal } from '../wal/wal.ts';
+import type { Wal, WalEvent } from '../wal/types.ts';
 import type { ServerConfig } from './config.ts';
 import type { MemberIdentity } from './identity.ts';
 import { firstConfiguration, firstDigest, knownConfiguration } from './members.ts';
 import { logWalEvent } from './notices.ts';
 import { systemClock } from './system-ports.ts';
+
+const STORE_FOLDER = 'store';
 
 export interface OpenedData {
   readonly wal: Wal;
@@ -31,40 +35,77 @@ export interface OpenedData {
   close(): Promise<void>;
 }
 
-/** Rejects with an error whose message says what to do; everything opened so far is closed again. */
-export async function openData(config: ServerConfig, logger: Logger, identity: MemberIdentity): Promise<OpenedData> {
-  const { clusterId, memberId, dataDir } = config;
-  const wal = await openWal(new NodeDisk(join(dataDir, 'wal')), systemClock, {
-    clusterId,
-    memberId,
-    ...config.wal,
-    decodeConfiguration,
-    observe: (event) => logWalEvent(logger, event),
-  });
+/**
+ * Rejects with an error whose message says what to do; everything opened so far is closed again. `storeProblem`: what was wrong
+ * with the tables when they were loaded.
+ */
+export async function openData(
+  config: ServerConfig,
+  logger: Logger,
+  identity: MemberIdentity,
+  storeProblem: Error | null,
+): Promise<OpenedData> {
+  const { dataDir } = config;
+  const storage = await openStorage(storageOptions(config, logger, storeProblem));
+  const { wal, store, recovering } = storage;
+  const close = async (): Promise<void> => {
+    await store.close();
+    await wal.close();
+  };
   try {
     identity.checkLog(wal.streams.length > 0);
-    const store = await openLevelStore(join(dataDir, 'store'), { clusterId, memberId });
+    logReport(logger, storage.report);
     const recovered = wal.streams.find(({ stream }) => stream === DATA_STREAM);
-    const first = firstConfiguration(
-      config.members.map(({ id }) => id),
-      config.join,
-    );
+    const listed = config.members.map(({ id }) => id);
+    const first = firstConfiguration(listed, config.join);
     const known = knownConfiguration(recovered, first, dataDir, identity.unknownToPeers);
-    return {
-      wal,
-      store,
-      recovering: false,
-      recovered: async () => undefined,
-      first,
-      known,
-      digest: firstDigest(recovered, first),
-      close: async () => {
-        await store.close();
-        await wal.close();
-      },
-    };
+    // The log of a recovering member begins somewhere: it does not know how the cluster began.
+    const digest = recovering ? null : firstDigest(recovered, first);
+    return { wal, store, recovering, recovered: () => storage.finishRecovery(), first, known, digest, close };
   } catch (error) {
-    await wal.close();
+    await close();
     throw error;
+  }
+}
+
+function storageOptions(config: ServerConfig, logger: Logger, storeProblem: Error | null): StorageOptions {
+  const { clusterId, memberId, dataDir } = config;
+  const observe = (event: WalEvent): void => logWalEvent(logger, event);
+  return {
+    root: new NodeDisk(dataDir),
+    logFolder: 'wal',
+    clock: systemClock,
+    wal: { clusterId, memberId, ...config.wal, decodeConfiguration, observe },
+    streams: [DATA_STREAM],
+    openStore: () => openLevelStore(join(dataDir, STORE_FOLDER), { clusterId, memberId }),
+    moveStoreAside: (name) => moveFolder(dataDir, STORE_FOLDER, name),
+    ...(storeProblem === null ? {} : { storeProblem }),
+  };
+}
+
+/** In one step: after a crash it was moved or it was not. Nothing to move is fine: it was moved before the crash. */
+async function moveFolder(parent: string, from: string, to: string): Promise<void> {
+  try {
+    await rename(join(parent, from), join(parent, to));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  const folder = await open(parent, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Damage is never passed over in silence, also when it mends itself (W4). */
+function logReport(logger: Logger, { kind, problem, movedAside }: StorageReport): void {
+  if (kind === 'sound') return;
+  const kept = 'what is damaged was moved aside and is kept';
+  if (kind === 'rebuilt') {
+    logger.warn({ problem, movedAside }, `the tables on disk were damaged and are rebuilt from the log; ${kept}`);
+  } else {
+    const until = 'until the cluster has brought this member up to date it does not vote';
+    logger.error({ problem, movedAside }, `a part of the log or of the tables was damaged or lost; ${kept}; ${until}`);
   }
 }
