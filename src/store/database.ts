@@ -41,8 +41,8 @@ const READ_BYTES = 64 * 1024;
 export class Database {
   readonly #path: string;
   #native: Native;
-  /** Must be opened anew before the next write. */
-  #suspect = false;
+  /** Not null: a write failed for want of space, and the database must be opened anew before the next one. */
+  #full: StoreError | null = null;
   /** Final: the device failed in a way that leaves open what it holds. */
   #failure: StoreError | null = null;
 
@@ -56,12 +56,12 @@ export class Database {
   }
 
   snapshot(): Snapshot {
-    return this.#native.snapshot();
+    return this.#readable().snapshot();
   }
 
   async get(key: string, snapshot: Snapshot | null = null): Promise<string | undefined> {
     try {
-      return await this.#native.get(key, snapshot === null ? {} : { snapshot });
+      return await this.#readable().get(key, snapshot === null ? {} : { snapshot });
     } catch (cause) {
       throw describe(this.#path, cause);
     }
@@ -70,7 +70,11 @@ export class Database {
   /** The first key in the range. */
   async firstKey(range: KeyRange): Promise<string | undefined> {
     try {
-      return (await this.#native.keys({ ...range, limit: 1 }).all())[0];
+      return (
+        await this.#readable()
+          .keys({ ...range, limit: 1 })
+          .all()
+      )[0];
     } catch (cause) {
       throw describe(this.#path, cause);
     }
@@ -87,7 +91,7 @@ export class Database {
     const range = rowRange(stream, generation, after);
     const options = { ...range, highWaterMarkBytes: READ_BYTES, ...(snapshot === null ? {} : { snapshot }) };
     try {
-      const iterator = this.#native.iterator(options);
+      const iterator = this.#readable().iterator(options);
       const rows: StoredRow[] = [];
       let bytes = 0;
       try {
@@ -116,7 +120,7 @@ export class Database {
    */
   async write(puts: Iterable<Put>, durable = false): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    if (this.#suspect) await this.#reopen();
+    if (this.#full !== null) await this.#reopen();
     const batch = this.#batch();
     try {
       let characters = 0;
@@ -136,6 +140,12 @@ export class Database {
     if (durable) await this.sync();
   }
 
+  /** Closed is only a database that found no room to be opened anew. */
+  #readable(): Native {
+    if (this.#full !== null && this.#native.status !== 'open') throw this.#full;
+    return this.#native;
+  }
+
   #batch(): ReturnType<Native['batch']> {
     try {
       return this.#native.batch();
@@ -147,7 +157,7 @@ export class Database {
   /** Removes the first keys of the range, at most `limit`. May stop half way, and be tried again. */
   async clear(range: KeyRange, limit: number): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
-    if (this.#suspect) await this.#reopen();
+    if (this.#full !== null) await this.#reopen();
     try {
       await this.#native.clear({ ...range, limit });
     } catch (cause) {
@@ -183,7 +193,7 @@ export class Database {
   #failed(cause: unknown): StoreError | InvariantError {
     if (cause instanceof InvariantError) return cause;
     const error = describe(this.#path, cause);
-    if (error.code === 'no_space') this.#suspect = true;
+    if (error.code === 'no_space') this.#full = error;
     else this.#failure ??= error;
     return error;
   }
@@ -193,7 +203,7 @@ export class Database {
     try {
       await this.#native.close();
       this.#native = await openNative(this.#path);
-      this.#suspect = false;
+      this.#full = null;
     } catch (cause) {
       throw this.#failed(cause);
     }

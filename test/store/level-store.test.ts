@@ -229,6 +229,10 @@ describe('W5: what fails', () => {
           expected.set('behind', String(index + 1));
           index += 1;
         }
+        // It closes itself for this one, and finds no room to come back.
+        expect((await failure(store.write(ONE, mark(index + 1), pending ?? []))).code).toBe('no_space');
+        expect((await failure(store.image(ONE))).code).toBe('no_space');
+        expect((await store.state(ONE)).mark?.index).toBe(index);
         await rm(ballast);
         await store.write(ONE, mark(index + 1), pending ?? []);
         for (const { key, value } of pending ?? []) expected.set(key, value ?? '');
