@@ -9,13 +9,17 @@ import type { ServerWritableStream } from '@grpc/grpc-js';
 import { type BackupInfo, BackupResponseSchema, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { encodeMessage } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
-import { backupFile } from '../snapshot/backup-file.ts';
+import { backupBytes } from '../snapshot/backup.ts';
 import type { StoreImage } from '../store/types.ts';
 import { DATA_STREAM } from '../types/ids.ts';
-import { BACKUP_STALL_MS } from '../types/limits.ts';
 import type { ApiContext } from './context.ts';
 import { failure, memberRemoved } from './errors.ts';
 import { checkMetadata, decodeRequest } from './unary.ts';
+
+/** Longest time for which a client may take nothing, milliseconds: the image that it reads from holds disk space. */
+const BACKUP_STALL_MS = 60_000;
+/** Clients of other languages accept messages of 4 MiB. */
+const DATA_BYTES_MAX = 1024 * 1024;
 
 type Call = ServerWritableStream<Buffer, Buffer>;
 
@@ -31,7 +35,12 @@ export function backupHandler(context: ApiContext): (call: Call) => void {
     stream.run().catch((error: unknown) => {
       context.logger.error({ err: error, method: 'Backup' }, 'a backup failed');
       const why = error instanceof Error ? error.message : String(error);
-      stream.fail(failure('BACKUP_FAILED', `member ${context.memberId} could not read its state (${why}); try again, or ask another member`));
+      stream.fail(
+        failure(
+          'BACKUP_FAILED',
+          `member ${context.memberId} could not read its state (${why}); try again, or ask another member`,
+        ),
+      );
     });
   };
 }
@@ -96,23 +105,22 @@ class BackupStream {
       createdAtMs: BigInt(createdAtMs),
       estimatedBytes: BigInt(image.bytesEstimate ?? 0),
     };
-    await this.#write({ info, data: new Uint8Array(), rows: 0, rowBytes: 0 });
-    const facts = { clusterId, memberId, featureLevel, version, createdAtMs };
-    for await (const piece of backupFile(image, facts)) {
-      if (this.#over) return;
-      await this.#write(piece);
+    await this.#write({ info, data: new Uint8Array() });
+    const origin = { clusterId, memberId, stream: DATA_STREAM, createdAtMs, version };
+    for await (const piece of backupBytes(image, origin)) {
+      for (let at = 0; at < piece.length; at += DATA_BYTES_MAX) {
+        if (this.#over) return;
+        await this.#write({ data: piece.subarray(at, at + DATA_BYTES_MAX) });
+      }
     }
     if (this.#finish()) this.#call.end();
   }
 
   /** Resolves when the client can take more, or has gone. */
-  async #write(piece: { info?: BackupInfo; data: Uint8Array; rows: number; rowBytes: number }): Promise<void> {
+  async #write(piece: { info?: BackupInfo; data: Uint8Array }): Promise<void> {
     if (this.#over) return;
-    const { info, data, rows, rowBytes } = piece;
-    const message = { data, rows: BigInt(rows), rowBytes: BigInt(rowBytes), ...(info === undefined ? {} : { info }) };
-    const more = this.#call.write(
-      encodeMessage(BackupResponseSchema, { $typeName: 'quorate.v1.BackupResponse', ...message }),
-    );
+    const message = { $typeName: 'quorate.v1.BackupResponse', ...piece } as const;
+    const more = this.#call.write(encodeMessage(BackupResponseSchema, message));
     if (!more) await this.#drained();
   }
 

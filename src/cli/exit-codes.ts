@@ -52,10 +52,13 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'OVERLOADED':
     case 'SHUTTING_DOWN':
     case 'WATCH_TOO_SLOW':
+    case 'NO_SPACE':
+    case 'MEMBER_REMOVED':
     case 'DEADLINE_EXPIRED':
       return EXIT.unavailable;
     case 'INTERNAL':
     case 'UNKNOWN':
+    case 'BACKUP_FAILED':
       return EXIT.unexpected;
     default:
       return EXIT.rejected;

@@ -6,7 +6,9 @@ import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addDemoCommands } from './commands/demo.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addFeatureLevelCommands } from './commands/feature-level.ts';
 import { addLoopCommands } from './commands/loop.ts';
+import { addLeaderCommands, addMemberCommands } from './commands/member.ts';
 import { addPhaseCommands } from './commands/phase.ts';
 import { addPlanCommands } from './commands/plan.ts';
 import { addServerCommand } from './commands/server.ts';
@@ -20,7 +22,9 @@ Examples:
   quorate dev                                   three members on this machine
   quorate status
   quorate loop create nightly
-  quorate phase begin nightly ANALYZE --json`;
+  quorate phase begin nightly ANALYZE --json
+  quorate member list
+  quorate backup cluster.qbk`;
 
 export function buildProgram(shell: Shell, settings: readonly Setting[]): Command {
   const program = new Command('quorate')
@@ -38,6 +42,9 @@ export function buildProgram(shell: Shell, settings: readonly Setting[]): Comman
   addDevCommand(program, shell);
   addDemoCommands(program, shell);
   addClusterCommands(program, shell);
+  addMemberCommands(program, shell);
+  addLeaderCommands(program, shell);
+  addFeatureLevelCommands(program, shell);
   addLoopCommands(program, shell);
   addPhaseCommands(program, shell);
   addPlanCommands(program, shell);

@@ -2,7 +2,7 @@
 import { MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { must } from '../types/assert.ts';
 import { type Channels, toFailure } from './channels.ts';
-import { toBackupInfo, toNumber } from './convert.ts';
+import { toBackupInfo } from './convert.ts';
 import { QuorateError } from './errors.ts';
 import { backOffMs, type Failure, judge } from './retry.ts';
 import type { Router } from './router.ts';
@@ -75,13 +75,15 @@ async function* attempt(
   if (signal.aborted) stream.cancel();
   let timer = setTimeout(onSilence, SILENCE_MS);
   let info: BackupInfo | null = null;
+  let bytes = 0;
   try {
     for await (const message of stream) {
       clearTimeout(timer);
-      const { info: first, data, rows, rowBytes } = message;
+      const { info: first, data } = message;
       info ??= toBackupInfo(must(first, 'a backup begins with its facts'));
       // How long the caller takes for a piece is the caller's business.
-      yield { info, data, rows: toNumber(rows), rowBytes: toNumber(rowBytes) };
+      bytes += data.length;
+      yield { info, data, bytes };
       timer = setTimeout(onSilence, SILENCE_MS);
     }
     if (info === null) throw new Error('the member sent nothing');

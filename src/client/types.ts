@@ -195,7 +195,7 @@ export interface BackupInfo {
   readonly featureLevel: number;
   readonly version: string;
   readonly createdAtMs: number;
-  /** Rough size of the rows; null: not known. */
+  /** Rough size of the file; null: not known. */
   readonly estimatedBytes: number | null;
 }
 
@@ -210,9 +210,8 @@ export interface BackupOptions {
 export interface BackupPiece {
   readonly info: BackupInfo;
   readonly data: Uint8Array;
-  /** In the file so far. */
-  readonly rows: number;
-  readonly rowBytes: number;
+  /** In the file so far, with this piece. */
+  readonly bytes: number;
 }
 
 export interface BeginPhaseOptions extends MutationOptions {

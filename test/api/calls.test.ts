@@ -313,6 +313,25 @@ describe('reads', () => {
     expect((await api.call(phase.getLoop, { loop: 'l', consistency: ReadConsistency.STALE })).ok).toBe(true);
     expect(member.reads).toBe(2);
   });
+
+  it('R3: say how fresh the answer must be', async () => {
+    member.consistencies.length = 0;
+    await api.call(phase.getLoop, { loop: 'l' });
+    await api.call(phase.getLoop, { loop: 'l', consistency: ReadConsistency.LEASE });
+    await api.call(phase.getLoop, { loop: 'l', consistency: ReadConsistency.STALE, maxStalenessMs: 250n });
+    expect(member.consistencies).toEqual([
+      { kind: 'linearizable' },
+      { kind: 'lease' },
+      { kind: 'bounded', maxStalenessMs: 250 },
+    ]);
+  });
+
+  it('R2: are not answered from the state of a member that was removed', async () => {
+    member.statusFields = { removed: true };
+    const answer = await api.call(phase.getLoop, { loop: 'l', consistency: ReadConsistency.STALE });
+    expect(answer).toMatchObject({ ok: false, error: { code: Code.UNAVAILABLE, reason: 'MEMBER_REMOVED' } });
+    member.statusFields = {};
+  });
 });
 
 describe('pages', () => {

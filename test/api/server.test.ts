@@ -81,6 +81,8 @@ describe('health', () => {
     'quorate.v1.SessionService',
     'quorate.v1.WatchService',
     'quorate.v1.ClusterService',
+    'quorate.v1.MembershipService',
+    'quorate.v1.MaintenanceService',
   ];
 
   it('follows the member, for the server and for each service', async () => {
@@ -165,6 +167,8 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
     expect((await ask('listServices', '*')).services.sort()).toEqual([
       'grpc.health.v1.Health',
       'quorate.v1.ClusterService',
+      'quorate.v1.MaintenanceService',
+      'quorate.v1.MembershipService',
       'quorate.v1.PhaseService',
       'quorate.v1.SessionService',
       'quorate.v1.WatchService',

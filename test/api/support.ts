@@ -6,7 +6,15 @@ import type { IdentifiedMember } from '../../src/api/context.ts';
 import { serverOptions } from '../../src/api/options.ts';
 import { type Api, createApi } from '../../src/api/server.ts';
 import type { MachineView, Page } from '../../src/machine/api.ts';
-import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SubStepRow } from '../../src/machine/rows.ts';
+import type {
+  AttemptRow,
+  FeatureRow,
+  LoopRow,
+  MemberRow,
+  PlanRow,
+  RunRow,
+  SubStepRow,
+} from '../../src/machine/rows.ts';
 import type { CommandValue, MachineEvent } from '../../src/machine/types.ts';
 import type {
   MemberPort,

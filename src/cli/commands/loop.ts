@@ -1,6 +1,7 @@
 /** `quorate loop`: create, list, show. */
 import type { Command } from 'commander';
 import type { Loop, PhaseRun } from '../../client/client.ts';
+import { addConsistencyOption, type ConsistencyOption, readOptions } from '../consistency.ts';
 import { run, type Shell, withClient, withSession } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { formatTime, type Output, table } from '../output.ts';
@@ -59,15 +60,13 @@ export function addLoopCommands(program: Command, shell: Shell): void {
         return EXIT.ok;
       }),
     );
-  loop
-    .command('list')
-    .description('list all loops')
+  addConsistencyOption(loop.command('list').description('list all loops'))
     .addHelpText('after', '\nExample:\n  quorate loop list --json | jq -r .name')
-    .action((_options: object, command: Command) =>
+    .action((options: ConsistencyOption, command: Command) =>
       run(shell, command, async (context) => {
         const rows: (string | number)[][] = [];
         await withClient(context, async (client) => {
-          for await (const one of client.listLoops({ signal: shell.signal })) {
+          for await (const one of client.listLoops(readOptions(context, options))) {
             if (context.out.json) context.out.result(one, '');
             const open = one.runs.find((r) => r.state !== 'CLEAN_EXIT' && r.state !== 'HARD_FAILED');
             rows.push([one.name, one.plan, one.g, open === undefined ? '' : `${open.ref.phase} ${open.state}`]);
@@ -79,14 +78,12 @@ export function addLoopCommands(program: Command, shell: Shell): void {
         return EXIT.ok;
       }),
     );
-  loop
-    .command('show')
-    .description('show a loop and the runs of its open round')
+  addConsistencyOption(loop.command('show').description('show a loop and the runs of its open round'))
     .argument('<name>')
     .addHelpText('after', '\nExample:\n  quorate loop show nightly')
-    .action((name: string, _options: object, command: Command) =>
+    .action((name: string, options: ConsistencyOption, command: Command) =>
       run(shell, command, async (context) => {
-        const shown = await withClient(context, (client) => client.getLoop(name, { signal: shell.signal }));
+        const shown = await withClient(context, (client) => client.getLoop(name, readOptions(context, options)));
         context.out.result(shown, showLoop(context.out, shown.loop));
         return EXIT.ok;
       }),

@@ -1,6 +1,7 @@
 /** `quorate phase`: begin, progress, commit, abort, show. */
 import { Command } from 'commander';
 import type { PhaseRef, QuorateClient } from '../../client/client.ts';
+import { addConsistencyOption, type ConsistencyOption, readOptions } from '../consistency.ts';
 import { parseCount, run, type Shell, withClient, withSession } from '../context.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
 import { formatTime, table } from '../output.ts';
@@ -153,41 +154,50 @@ function abortCommand(shell: Shell): Command {
 }
 
 function showCommand(shell: Shell): Command {
-  return phaseCommand('show', 'show a run and its attempts', 'quorate phase show nightly CONSTRUCT --sub-steps')
+  return addConsistencyOption(
+    phaseCommand('show', 'show a run and its attempts', 'quorate phase show nightly CONSTRUCT --sub-steps'),
+  )
     .option('--sub-steps', 'list the recorded sub-steps too', false)
-    .action((loop: string, phase: string, options: RefOptions & { subSteps: boolean }, command: Command) =>
-      run(shell, command, async (context) => {
-        const { out } = context;
-        await withClient(context, async (client) => {
-          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
-          const { run: one, attempts } = await client.getPhaseRun(ref, { signal: shell.signal });
-          const subSteps = [];
-          if (options.subSteps) {
-            for await (const step of client.listSubSteps(ref, { signal: shell.signal })) subSteps.push(step);
-          }
-          const rows = attempts.map((a) => [
-            a.attempt,
-            a.state,
-            a.caller,
-            formatTime(a.startedAtMs),
-            formatTime(a.finishedAtMs),
-          ]);
-          const lines = [
-            `${out.paint('bold', `${loop} ${ref.g} ${phase}`)}  ${stateText(out, one.state)}  ${one.completed}/${one.total}  ${one.subStepsDone} sub-steps  ${one.note}`,
-            table(['ATTEMPT', 'STATE', 'CALLER', 'STARTED', 'FINISHED'], rows),
-            ...(options.subSteps
-              ? [
-                  table(
-                    ['SUB-STEP', 'ATTEMPT', 'RESULT'],
-                    subSteps.map((s) => [s.id, s.attempt, s.result]),
-                  ),
-                ]
-              : []),
-          ];
-          out.result({ run: one, attempts, ...(options.subSteps ? { subSteps } : {}) }, lines.join('\n'));
-        });
-        return EXIT.ok;
-      }),
+    .action(
+      (
+        loop: string,
+        phase: string,
+        options: RefOptions & ConsistencyOption & { subSteps: boolean },
+        command: Command,
+      ) =>
+        run(shell, command, async (context) => {
+          const { out } = context;
+          const reading = readOptions(context, options);
+          await withClient(context, async (client) => {
+            const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
+            const { run: one, attempts } = await client.getPhaseRun(ref, reading);
+            const subSteps = [];
+            if (options.subSteps) {
+              for await (const step of client.listSubSteps(ref, reading)) subSteps.push(step);
+            }
+            const rows = attempts.map((a) => [
+              a.attempt,
+              a.state,
+              a.caller,
+              formatTime(a.startedAtMs),
+              formatTime(a.finishedAtMs),
+            ]);
+            const lines = [
+              `${out.paint('bold', `${loop} ${ref.g} ${phase}`)}  ${stateText(out, one.state)}  ${one.completed}/${one.total}  ${one.subStepsDone} sub-steps  ${one.note}`,
+              table(['ATTEMPT', 'STATE', 'CALLER', 'STARTED', 'FINISHED'], rows),
+              ...(options.subSteps
+                ? [
+                    table(
+                      ['SUB-STEP', 'ATTEMPT', 'RESULT'],
+                      subSteps.map((s) => [s.id, s.attempt, s.result]),
+                    ),
+                  ]
+                : []),
+            ];
+            out.result({ run: one, attempts, ...(options.subSteps ? { subSteps } : {}) }, lines.join('\n'));
+          });
+          return EXIT.ok;
+        }),
     );
 }
 

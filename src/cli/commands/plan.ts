@@ -1,6 +1,7 @@
 /** `quorate plan`: register, list. */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { PlanPhase } from '../../client/client.ts';
+import { addConsistencyOption, type ConsistencyOption, readOptions } from '../consistency.ts';
 import { parseDuration, run, type Shell, withClient, withSession } from '../context.ts';
 import { EXIT } from '../exit-codes.ts';
 import { table } from '../output.ts';
@@ -35,15 +36,13 @@ export function addPlanCommands(program: Command, shell: Shell): void {
         return EXIT.ok;
       }),
     );
-  plan
-    .command('list')
-    .description('list all plans')
+  addConsistencyOption(plan.command('list').description('list all plans'))
     .addHelpText('after', '\nExample:\n  quorate plan list')
-    .action((_options: object, command: Command) =>
+    .action((options: ConsistencyOption, command: Command) =>
       run(shell, command, async (context) => {
         const rows: string[][] = [];
         await withClient(context, async (client) => {
-          for await (const one of client.listPlans({ signal: shell.signal })) {
+          for await (const one of client.listPlans(readOptions(context, options))) {
             if (context.out.json) context.out.result(one, '');
             rows.push([one.name, one.phases.map((p) => p.name).join(' → ')]);
           }

@@ -41,6 +41,7 @@ async function load(shell: Shell, options: ServerOptions, settings: readonly Set
   for (const setting of settings) {
     const value = options[optionName(setting.flag)] ?? options[optionName(setting.dottedFlag)];
     if (typeof value === 'string') flags.set(setting.path, value);
+    if (value === true) flags.set(setting.path, 'true');
   }
   const path = options.config ?? shell.env.QUORATE_CONFIG;
   const loaded = loadConfig({ flags, env: shell.env, file: path === undefined ? null : readFile(path) }, shell.cwd);
@@ -114,8 +115,10 @@ export function addServerCommand(program: Command, shell: Shell, settings: reado
     .addOption(new Option('--exit-with-parent', 'end when stdin closes').hideHelp());
   for (const { flag, dottedFlag, env, help, defaultValue } of settings) {
     const normal = defaultValue === undefined ? '' : ` Default: ${String(defaultValue)}.`;
-    command.addOption(new Option(`${flag} <value>`, `${help}${normal} (${env})`));
-    if (dottedFlag !== flag) command.addOption(new Option(`${dottedFlag} <value>`).hideHelp());
+    // A switch may stand alone.
+    const value = typeof defaultValue === 'boolean' ? '[true|false]' : '<value>';
+    command.addOption(new Option(`${flag} ${value}`, `${help}${normal} (${env})`));
+    if (dottedFlag !== flag) command.addOption(new Option(`${dottedFlag} ${value}`).hideHelp());
   }
   command
     .addHelpText(
@@ -126,7 +129,8 @@ A flag goes before an environment variable, that before the file, that before th
 Examples:
   quorate server --config /etc/quorate/quorate.yaml
   quorate server --config quorate.yaml --member-id b --log-level debug
-  quorate server --config quorate.yaml --print-config`,
+  quorate server --config quorate.yaml --print-config
+  quorate server --config quorate.yaml --join          waits until \`quorate member add\` takes it in`,
     )
     .action((options: ServerOptions, self: Command) =>
       run(shell, self, (context) => serve(context, options, settings)),

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file quorate/v1/maintenance.proto.
  */
 export const file_quorate_v1_maintenance: GenFile = /*@__PURE__*/
-  fileDesc("ChxxdW9yYXRlL3YxL21haW50ZW5hbmNlLnByb3RvEgpxdW9yYXRlLnYxIg8KDUJhY2t1cFJlcXVlc3QiqAEKCkJhY2t1cEluZm8SEgoKY2x1c3Rlcl9pZBgBIAEoCRIRCgltZW1iZXJfaWQYAiABKAkSDQoFaW5kZXgYAyABKAQSDAoEdGVybRgEIAEoBBIVCg1mZWF0dXJlX2xldmVsGAUgASgNEg8KB3ZlcnNpb24YBiABKAkSFQoNY3JlYXRlZF9hdF9tcxgHIAEoBBIXCg9lc3RpbWF0ZWRfYnl0ZXMYCCABKAQiZQoOQmFja3VwUmVzcG9uc2USJAoEaW5mbxgBIAEoCzIWLnF1b3JhdGUudjEuQmFja3VwSW5mbxIMCgRkYXRhGAIgASgMEgwKBHJvd3MYAyABKAQSEQoJcm93X2J5dGVzGAQgASgEImQKFkdldEZlYXR1cmVMZXZlbFJlcXVlc3QSMAoLY29uc2lzdGVuY3kYASABKA4yGy5xdW9yYXRlLnYxLlJlYWRDb25zaXN0ZW5jeRIYChBtYXhfc3RhbGVuZXNzX21zGAIgASgEIlkKF0dldEZlYXR1cmVMZXZlbFJlc3BvbnNlEg0KBWxldmVsGAEgASgNEgwKBHVzZWQYAiABKA0SDgoGcGlubmVkGAMgASgIEhEKCXN1cHBvcnRlZBgEIAEoDSJiChZTZXRGZWF0dXJlTGV2ZWxSZXF1ZXN0EikKBmhlYWRlchgBIAEoCzIZLnF1b3JhdGUudjEuUmVxdWVzdEhlYWRlchINCgVsZXZlbBgCIAEoDRIOCgZwaW5uZWQYAyABKAgiVAoXU2V0RmVhdHVyZUxldmVsUmVzcG9uc2USKgoGaGVhZGVyGAEgASgLMhoucXVvcmF0ZS52MS5SZXNwb25zZUhlYWRlchINCgVsZXZlbBgCIAEoDTKPAgoSTWFpbnRlbmFuY2VTZXJ2aWNlEkEKBkJhY2t1cBIZLnF1b3JhdGUudjEuQmFja3VwUmVxdWVzdBoaLnF1b3JhdGUudjEuQmFja3VwUmVzcG9uc2UwARJaCg9HZXRGZWF0dXJlTGV2ZWwSIi5xdW9yYXRlLnYxLkdldEZlYXR1cmVMZXZlbFJlcXVlc3QaIy5xdW9yYXRlLnYxLkdldEZlYXR1cmVMZXZlbFJlc3BvbnNlEloKD1NldEZlYXR1cmVMZXZlbBIiLnF1b3JhdGUudjEuU2V0RmVhdHVyZUxldmVsUmVxdWVzdBojLnF1b3JhdGUudjEuU2V0RmVhdHVyZUxldmVsUmVzcG9uc2ViBnByb3RvMw", [file_quorate_v1_common]);
+  fileDesc("ChxxdW9yYXRlL3YxL21haW50ZW5hbmNlLnByb3RvEgpxdW9yYXRlLnYxIg8KDUJhY2t1cFJlcXVlc3QiqAEKCkJhY2t1cEluZm8SEgoKY2x1c3Rlcl9pZBgBIAEoCRIRCgltZW1iZXJfaWQYAiABKAkSDQoFaW5kZXgYAyABKAQSDAoEdGVybRgEIAEoBBIVCg1mZWF0dXJlX2xldmVsGAUgASgNEg8KB3ZlcnNpb24YBiABKAkSFQoNY3JlYXRlZF9hdF9tcxgHIAEoBBIXCg9lc3RpbWF0ZWRfYnl0ZXMYCCABKAQiRAoOQmFja3VwUmVzcG9uc2USJAoEaW5mbxgBIAEoCzIWLnF1b3JhdGUudjEuQmFja3VwSW5mbxIMCgRkYXRhGAIgASgMImQKFkdldEZlYXR1cmVMZXZlbFJlcXVlc3QSMAoLY29uc2lzdGVuY3kYASABKA4yGy5xdW9yYXRlLnYxLlJlYWRDb25zaXN0ZW5jeRIYChBtYXhfc3RhbGVuZXNzX21zGAIgASgEIlkKF0dldEZlYXR1cmVMZXZlbFJlc3BvbnNlEg0KBWxldmVsGAEgASgNEgwKBHVzZWQYAiABKA0SDgoGcGlubmVkGAMgASgIEhEKCXN1cHBvcnRlZBgEIAEoDSJiChZTZXRGZWF0dXJlTGV2ZWxSZXF1ZXN0EikKBmhlYWRlchgBIAEoCzIZLnF1b3JhdGUudjEuUmVxdWVzdEhlYWRlchINCgVsZXZlbBgCIAEoDRIOCgZwaW5uZWQYAyABKAgiVAoXU2V0RmVhdHVyZUxldmVsUmVzcG9uc2USKgoGaGVhZGVyGAEgASgLMhoucXVvcmF0ZS52MS5SZXNwb25zZUhlYWRlchINCgVsZXZlbBgCIAEoDTKPAgoSTWFpbnRlbmFuY2VTZXJ2aWNlEkEKBkJhY2t1cBIZLnF1b3JhdGUudjEuQmFja3VwUmVxdWVzdBoaLnF1b3JhdGUudjEuQmFja3VwUmVzcG9uc2UwARJaCg9HZXRGZWF0dXJlTGV2ZWwSIi5xdW9yYXRlLnYxLkdldEZlYXR1cmVMZXZlbFJlcXVlc3QaIy5xdW9yYXRlLnYxLkdldEZlYXR1cmVMZXZlbFJlc3BvbnNlEloKD1NldEZlYXR1cmVMZXZlbBIiLnF1b3JhdGUudjEuU2V0RmVhdHVyZUxldmVsUmVxdWVzdBojLnF1b3JhdGUudjEuU2V0RmVhdHVyZUxldmVsUmVzcG9uc2ViBnByb3RvMw", [file_quorate_v1_common]);
 
 /**
  * @generated from message quorate.v1.BackupRequest
@@ -75,7 +75,7 @@ export type BackupInfo = Message<"quorate.v1.BackupInfo"> & {
   createdAtMs: bigint;
 
   /**
-   * Rough size of the rows, for a progress display; 0: not known.
+   * Rough size of the file, for a progress display; 0: not known.
    *
    * @generated from field: uint64 estimated_bytes = 8;
    */
@@ -99,21 +99,11 @@ export type BackupResponse = Message<"quorate.v1.BackupResponse"> & {
   info?: BackupInfo | undefined;
 
   /**
+   * At most 1 MiB.
+   *
    * @generated from field: bytes data = 2;
    */
   data: Uint8Array;
-
-  /**
-   * Rows and their bytes in the file so far.
-   *
-   * @generated from field: uint64 rows = 3;
-   */
-  rows: bigint;
-
-  /**
-   * @generated from field: uint64 row_bytes = 4;
-   */
-  rowBytes: bigint;
 };
 
 /**
