@@ -1,0 +1,231 @@
+/** Whole members in this process, over real sockets and real folders: what the composition root has to get right. */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { CommandBody } from '../../src/machine/types.ts';
+import { loadConfig } from '../../src/server/config.ts';
+import { MemberRemovedError } from '../../src/server/identity.ts';
+import { type RunningServer, startServer } from '../../src/server/main-server.ts';
+import { restoreDataFolder } from '../../src/server/restore.ts';
+import { backupBytes } from '../../src/snapshot/backup.ts';
+import { identifyPeer } from '../../src/transport/identify.ts';
+import { must } from '../../src/types/assert.ts';
+import { clusterId, DATA_STREAM, memberId } from '../../src/types/ids.ts';
+import { freePort } from '../transport/support.ts';
+
+const WAIT = { timeout: 20_000, interval: 10 };
+
+interface Place {
+  readonly id: string;
+  readonly peerAddress: string;
+  readonly clientAddress: string;
+}
+
+interface LogLine {
+  readonly msg: string;
+  readonly problem?: { readonly file: string; readonly message: string };
+}
+
+let folder = '';
+const running = new Set<RunningServer>();
+let lines: LogLine[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'quorate-server-'));
+  lines = [];
+});
+
+afterEach(async () => {
+  await Promise.all([...running].map((server) => stop(server)));
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function places(ids: string): Promise<readonly Place[]> {
+  const ports = await Promise.all(Array.from({ length: ids.length * 2 }, () => freePort()));
+  return [...ids].map((id, i) => ({
+    id,
+    peerAddress: `127.0.0.1:${must(ports[2 * i], 'a port')}`,
+    clientAddress: `127.0.0.1:${must(ports[2 * i + 1], 'a port')}`,
+  }));
+}
+
+const dataDirOf = (id: string): string => join(folder, id);
+
+async function start(
+  id: string,
+  members: readonly Place[],
+  flags: Record<string, string> = {},
+): Promise<RunningServer> {
+  const given = {
+    clusterId: 'test',
+    memberId: id,
+    dataDir: dataDirOf(id),
+    members: JSON.stringify(members),
+    'wal.segmentBytes': String(4 * 1024 * 1024),
+    ...flags,
+  };
+  const loaded = loadConfig({ flags: new Map(Object.entries(given)), env: {}, file: null }, folder);
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
+  const logger = pino({ base: null }, { write: (line: string) => void lines.push(JSON.parse(line) as LogLine) });
+  const server = await startServer(loaded.value.config, logger);
+  running.add(server);
+  return server;
+}
+
+async function stop(server: RunningServer): Promise<void> {
+  running.delete(server);
+  await server.stop();
+}
+
+function status(server: RunningServer) {
+  return server.member.status(DATA_STREAM);
+}
+
+async function leads(server: RunningServer): Promise<void> {
+  await vi.waitFor(() => expect(status(server).raft.role).toBe('leader'), WAIT);
+}
+
+async function apply(server: RunningServer, body: CommandBody): Promise<void> {
+  const outcome = await server.member.mutate(DATA_STREAM, { session: null, caller: 'c', traceId: '', body }, 10_000);
+  expect(outcome).toMatchObject({ kind: 'applied', result: { ok: true } });
+}
+
+function createLoop(loop: string): CommandBody {
+  return { kind: 'createLoop', loop, plan: '' };
+}
+
+function loops(server: RunningServer): string[] {
+  return server.member
+    .local(DATA_STREAM)
+    .loops(null, 1000)
+    .rows.map(({ loop }) => loop);
+}
+
+function voters(server: RunningServer): string {
+  return status(server).raft.configuration.voters.join('');
+}
+
+describe('R2: members that come and go', () => {
+  it('one that joins is identified, added, promoted, removed, told so, and refused from then on', async () => {
+    const [a, b] = await places('ab');
+    const first = await start('a', [must(a, 'a')]);
+    await leads(first);
+    await apply(first, createLoop('before'));
+    const second = await start('b', [must(a, 'a'), must(b, 'b')], { join: 'true' });
+    const answer = await identifyPeer(must(b, 'b').peerAddress, 5_000);
+    if (!answer.ok) throw new Error(answer.error);
+    expect(answer.value).toMatchObject({ clusterId: 'test', memberId: 'b', joining: true, featureLevel: 2 });
+    await vi.waitFor(() => expect(status(first).featureLevel).toBe(2), WAIT);
+
+    const { incarnation } = answer.value;
+    const { peerAddress, clientAddress } = must(b, 'b');
+    const member = memberId('b');
+    const add = { kind: 'add', member, peerAddress, clientAddress, incarnation, role: 'voter', replaces: '' } as const;
+    await apply(first, { kind: 'changeMembers', changes: [add] });
+    await vi.waitFor(() => expect([voters(first), voters(second)]).toEqual(['ab', 'ab']), WAIT);
+    await apply(second, createLoop('after'));
+    expect(loops(second)).toEqual(['after', 'before']);
+    expect((await identifyPeer(peerAddress, 5_000)).ok && status(second).raft.configuration.voters).toHaveLength(2);
+
+    await apply(first, { kind: 'changeMembers', changes: [{ kind: 'remove', member }] });
+    expect(await second.failed).toBeInstanceOf(MemberRemovedError);
+    await stop(second);
+    await vi.waitFor(() => expect(voters(first)).toBe('a'), WAIT);
+    await apply(first, createLoop('alone'));
+    const again = start('b', [must(a, 'a'), must(b, 'b')]);
+    await expect(again).rejects.toThrow('member b was removed from cluster test');
+  });
+
+  it('one that was away when it was removed is told so when it comes back', async () => {
+    const abc = await places('abc');
+    const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((id) => start(id, abc)));
+    const all = [a, b, c].map((server) => must(server, 'a member'));
+    await vi.waitFor(() => expect(all.some((server) => status(server).raft.role === 'leader')).toBe(true), WAIT);
+    await vi.waitFor(() => expect(all.every((server) => status(server).featureLevel === 2)).toBe(true), WAIT);
+    const leader = must(
+      all.find((server) => status(server).raft.role === 'leader'),
+      'a leader',
+    );
+    const away = must(
+      all.find((server) => server !== leader),
+      'a follower',
+    );
+    const id = status(away).memberId;
+    await stop(away);
+    await apply(leader, { kind: 'changeMembers', changes: [{ kind: 'remove', member: id }] });
+    await vi.waitFor(() => expect(voters(leader)).not.toContain(id), WAIT);
+    const back = await start(id, abc);
+    expect(await back.failed).toBeInstanceOf(MemberRemovedError);
+    expect(JSON.parse(await readFile(join(dataDirOf(id), 'identity.json'), 'utf8'))).toMatchObject({ removed: true });
+  });
+});
+
+describe('U5: a backup of a running member', () => {
+  it('is restored into a cluster that goes on from it', async () => {
+    const old = await places('a');
+    const before = await start('a', old);
+    await leads(before);
+    for (const loop of ['x', 'y', 'z']) await apply(before, createLoop(loop));
+    const image = must(await before.member.openImage(DATA_STREAM), 'an image');
+    const origin = {
+      clusterId: clusterId('test'),
+      memberId: memberId('a'),
+      stream: DATA_STREAM,
+      createdAtMs: 1,
+      version: '0',
+    };
+    const voterIds = ['n', 'o', 'p'].map(memberId);
+    const backup: Uint8Array[] = [];
+    for await (const piece of backupBytes(image, origin)) backup.push(piece);
+    await image.close();
+    await stop(before);
+    for (const id of voterIds) {
+      await restoreDataFolder({
+        bytes: (async function* () {
+          yield* backup;
+        })(),
+        dataDir: dataDirOf(id),
+        clusterId: clusterId('next'),
+        memberId: id,
+        voters: voterIds,
+        bumpRevision: 1_000,
+        wal: { segmentBytes: 4 * 1024 * 1024, compressBytesMin: 1024 },
+      });
+    }
+    const next = await places('nop');
+    const servers = await Promise.all(voterIds.map((id) => start(id, next, { clusterId: 'next' })));
+    await vi.waitFor(() => expect(servers.some((server) => status(server).raft.role === 'leader')).toBe(true), WAIT);
+    const one = must(servers[0], 'a member');
+    expect(loops(one)).toEqual(['x', 'y', 'z']);
+    await apply(one, createLoop('more'));
+    expect(must(one.member.local(DATA_STREAM).loop('more'), 'the loop').createdRevision).toBeGreaterThan(1_000);
+    await vi.waitFor(() => expect(new Set(servers.map((server) => status(server).stateHash)).size).toBe(1), WAIT);
+  });
+});
+
+describe('W4: what is damaged', () => {
+  it('in the tables alone is rebuilt from the log, and kept', async () => {
+    const members = await places('a');
+    const first = await start('a', members);
+    await leads(first);
+    await apply(first, createLoop('kept'));
+    await stop(first);
+    const store = join(dataDirOf('a'), 'store');
+    const table = must(
+      (await readdir(store)).find((name) => name === 'CURRENT'),
+      'a file of LevelDB',
+    );
+    await writeFile(join(store, table), 'garbage');
+    const again = await start('a', members);
+    await leads(again);
+    await vi.waitFor(() => expect(loops(again)).toEqual(['kept']), WAIT);
+    expect(lines.map(({ msg }) => msg).join()).toContain(
+      'the tables on disk were damaged and are rebuilt from the log',
+    );
+    expect(await readdir(dataDirOf('a'))).toEqual(
+      expect.arrayContaining([expect.stringMatching(/^damaged-\d+-store$/)]),
+    );
+  });
+});
