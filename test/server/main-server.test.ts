@@ -228,4 +228,51 @@ describe('W4: what is damaged', () => {
       expect.arrayContaining([expect.stringMatching(/^damaged-\d+-store$/)]),
     );
   });
+
+  it('in the middle of the log is brought back by the others; until then the member does not vote', async () => {
+    const abc = await places('abc');
+    const servers = await Promise.all([...'abc'].map((id) => start(id, abc)));
+    const leader = await leaderOf(servers);
+    for (let i = 0; i < 50; i += 1) await apply(leader, createLoop(`loop-${i}`));
+    const hurt = must(
+      servers.find((server) => server !== leader),
+      'a follower',
+    );
+    const id = status(hurt).memberId;
+    await vi.waitFor(() => expect(loops(hurt)).toHaveLength(50), WAIT);
+    await stop(hurt);
+    await spoil(join(dataDirOf(id), 'wal'));
+    await apply(leader, createLoop('meanwhile'));
+    const back = await start(id, abc);
+    const line = lines.find(({ msg }) => msg.includes('a part of the log or of the tables was damaged or lost'));
+    expect(line?.problem?.file).toContain(join(dataDirOf(id), 'wal'));
+    await vi.waitFor(() => expect(status(back).raft.recovering).toBe(false), WAIT);
+    await vi.waitFor(() => expect(loops(back)).toHaveLength(51), WAIT);
+    await vi.waitFor(() => expect(status(back).stateHash).toBe(status(leader).stateHash), WAIT);
+    await vi.waitFor(async () => expect(await readdir(dataDirOf(id))).not.toContain('recovering.json'), WAIT);
+    expect(await readdir(dataDirOf(id))).toEqual(expect.arrayContaining([expect.stringMatching(/^damaged-\d+-wal$/)]));
+    // It is a whole member again: with it the others can lose their leader.
+    await stop(leader);
+    const next = await leaderOf(servers.filter((server) => running.has(server)).concat(back));
+    await apply(next, createLoop('after'));
+  });
 });
+
+async function leaderOf(servers: readonly RunningServer[]): Promise<RunningServer> {
+  const leader = () => servers.find((server) => status(server).raft.role === 'leader');
+  await vi.waitFor(() => expect(leader()).toBeDefined(), WAIT);
+  return must(leader(), 'a leader');
+}
+
+/** Flips a bit of a record that has others after it, where it is sure to be in one: in a name. */
+async function spoil(log: string): Promise<void> {
+  for (const name of (await readdir(log)).filter((file) => file.endsWith('.wal'))) {
+    const bytes = await readFile(join(log, name));
+    const at = bytes.indexOf('loop-7');
+    if (at < 0) continue;
+    bytes[at] = must(bytes[at], 'a byte') ^ 1;
+    await writeFile(join(log, name), bytes);
+    return;
+  }
+  throw new Error('the name is in no segment');
+}
