@@ -30,6 +30,11 @@ export interface Page {
   readonly next: RowPosition | null;
 }
 
+/** What `level` has in Node, where it is classic-level; its own types are those for browsers as well. */
+interface Sizes {
+  approximateSize(start: string, end: string): Promise<number>;
+}
+
 /** Text handed to LevelDB in one turn: 4 MiB of small rows at once would hold everything else up for over 100 ms. */
 const SLICE_CHARACTERS = 64 * 1024;
 /** A row's share of it, whatever its length: the call itself takes about 1 µs. */
@@ -75,6 +80,16 @@ export class Database {
           .keys({ ...range, limit: 1 })
           .all()
       )[0];
+    } catch (cause) {
+      throw describe(this.#path, cause);
+    }
+  }
+
+  /** Bytes of the range on disk, about; what was written last is not counted. */
+  async approximateBytes({ gt, lt }: KeyRange): Promise<number> {
+    try {
+      const native: unknown = this.#readable();
+      return await (native as Sizes).approximateSize(gt, lt);
     } catch (cause) {
       throw describe(this.#path, cause);
     }

@@ -10,6 +10,7 @@ import type { RowPosition, StoreImage } from './types.ts';
 
 export class LevelImage implements StoreImage {
   readonly mark: SnapshotMark;
+  readonly bytesEstimate: number;
   readonly #database: Database;
   readonly #stream: StreamId;
   readonly #generation: number;
@@ -22,9 +23,11 @@ export class LevelImage implements StoreImage {
     database: Database,
     stream: StreamId,
     { mark, generation }: IndexRecord,
+    bytesEstimate: number,
     onClose: (image: LevelImage) => void,
   ) {
     this.mark = mark;
+    this.bytesEstimate = bytesEstimate;
     this.#database = database;
     this.#stream = stream;
     this.#generation = generation;

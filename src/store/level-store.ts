@@ -170,10 +170,12 @@ class LevelStore implements Store {
   }
 
   image(stream: StreamId): Promise<StoreImage | null> {
-    return this.#run(() => {
+    return this.#run(async () => {
       const { record } = this.#stream(stream);
       if (record === null) return null;
-      const image = new LevelImage(this.#path, this.#database, stream, record, (closed) => this.#images.delete(closed));
+      const bytes = await this.#database.approximateBytes(rowRange(stream, record.generation, null));
+      const onClose = (closed: LevelImage): boolean => this.#images.delete(closed);
+      const image = new LevelImage(this.#path, this.#database, stream, record, bytes, onClose);
       this.#images.add(image);
       return image;
     });

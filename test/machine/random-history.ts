@@ -134,6 +134,12 @@ export class Driver {
       case 7:
       case 8:
         return { kind: 'createLoop', loop, plan: 'short' };
+      case 20:
+      case 22:
+      case 23: {
+        const { text: reason, hardFail } = step;
+        return { kind: 'abortPhase', ref: where, token: fence, reason, hardFail, vectorClock };
+      }
       case 9:
       case 10:
       case 11:
@@ -153,17 +159,6 @@ export class Driver {
         const report = { completed: 1, total: 2, note: step.text, subSteps, checkpoint };
         return { kind: 'reportProgress', ref: where, token: fence, ...report };
       }
-      case 20:
-      case 22:
-      case 23:
-        return {
-          kind: 'abortPhase',
-          ref: where,
-          token: fence,
-          reason: step.text,
-          hardFail: step.hardFail,
-          vectorClock,
-        };
       default:
         return { kind: 'commitPhase', ref: where, token: fence, result: step.text, vectorClock };
     }

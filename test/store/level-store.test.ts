@@ -1,18 +1,4 @@
-import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
-import {
-  chmod,
-  cp,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  statfs,
-  truncate,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Level } from 'level';
@@ -181,77 +167,6 @@ describe('W5: what fails', () => {
     expect((await failure(store.sync())).code).toBe('io');
     expect((await failure(store.write(ONE, mark(2), []))).code).toBe('io');
     expect(await stored(store)).toEqual({ index: 1, rows: [] });
-  });
-
-  it('for want of space is tried again, in order, and leaves no hole; also when the store is opened anew', async (context) => {
-    const room = join(folder, 'room');
-    await mkdir(room);
-    try {
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=32m', 'tmpfs', room], { stdio: 'ignore' });
-    } catch {
-      context.skip('no right to mount a tmpfs here');
-    }
-    try {
-      path = join(room, 'store');
-      const store = await opened();
-      // Incompressible rows, 64 KiB in all with each write.
-      const rows = (from: number) =>
-        Array.from({ length: 64 }, (_, i) => put('a', `k${(from + i) % 512}`, randomBytes(512).toString('hex')));
-      const expected = new Map<string, string>();
-      let index = 0;
-      let refusals = 0;
-      for (let round = 0; round < 4; round++) {
-        const ballast = join(room, 'ballast');
-        const { bavail, bsize } = await statfs(room);
-        await writeFile(ballast, Buffer.alloc(bavail * bsize - 3_000_000));
-        let pending: readonly ReturnType<typeof put>[] | null = null;
-        for (let full = false; !full; ) {
-          pending = rows(index);
-          const [first, behindIt] = await Promise.allSettled([
-            store.write(ONE, mark(index + 1), pending),
-            store.write(ONE, mark(index + 2), [put('a', 'behind', String(index + 2))]),
-          ]);
-          full = first.status === 'rejected';
-          if (first.status === 'rejected') {
-            expect(first.reason).toMatchObject({ code: 'no_space' });
-            expect(behindIt).toMatchObject({ status: 'rejected', reason: { code: 'no_space' } });
-            refusals += 1;
-            break;
-          }
-          for (const { key, value } of pending) expected.set(key, value ?? '');
-          index += 1;
-          if (behindIt.status === 'rejected') {
-            expect(behindIt.reason).toMatchObject({ code: 'no_space' });
-            refusals += 1;
-            pending = [];
-            break;
-          }
-          expected.set('behind', String(index + 1));
-          index += 1;
-        }
-        // It closes itself for this one, and finds no room to come back.
-        expect((await failure(store.write(ONE, mark(index + 1), pending ?? []))).code).toBe('no_space');
-        expect((await failure(store.image(ONE))).code).toBe('no_space');
-        expect((await store.state(ONE)).mark?.index).toBe(index);
-        await rm(ballast);
-        await store.write(ONE, mark(index + 1), pending ?? []);
-        for (const { key, value } of pending ?? []) expected.set(key, value ?? '');
-        index += 1;
-        const now = await stored(store);
-        expect(now.index).toBe(index);
-        expect(Object.fromEntries(now.rows.map(({ key, value }) => [key, value]))).toEqual(
-          Object.fromEntries(expected),
-        );
-      }
-      expect(refusals).toBe(4);
-      await store.close();
-      const again = await opened();
-      expect((await stored(again)).rows).toHaveLength(expected.size);
-      expect((await again.state(ONE)).mark).toEqual(mark(index));
-      await again.close();
-    } finally {
-      execFileSync('umount', ['-l', room]);
-    }
   });
 });
 
