@@ -3,11 +3,13 @@
  * which is the real member over the real log.
  */
 import type { MachineView } from '../../../src/machine/api.ts';
+import { StateError } from '../../../src/machine/loader.ts';
 import { Member } from '../../../src/node/member.ts';
 import type { MemberDeps, Notice } from '../../../src/node/options.ts';
 import type { Envelope } from '../../../src/node/types.ts';
 import type { Entry, RaftStatus, SnapshotMark, TraceEvent } from '../../../src/raft/types.ts';
-import { clusterId, DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
+import type { Store } from '../../../src/store/types.ts';
+import { DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
 import type { Wal, WalAppend } from '../../../src/wal/types.ts';
 import type { Prng } from '../kernel/prng.ts';
 import type { Owner } from '../kernel/queue.ts';
@@ -18,10 +20,8 @@ import { SimDisk } from '../ports/disk.ts';
 import type { NetworkNode, SimNetwork } from '../ports/network.ts';
 import { SimStoreDisk } from '../ports/store.ts';
 import { DurableView } from '../wal/durable-view.ts';
-import { openStorage } from './storage.ts';
+import { CLUSTER, openSimStorage } from './storage.ts';
 import { baseOf, NO_BASE, type Tag, TrackedLog, tagOf } from './tracked-log.ts';
-
-export const CLUSTER = clusterId('sim');
 
 export interface MemberEvents {
   walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
@@ -45,9 +45,15 @@ export class Process implements Owner {
   /** null until the log and the store are open. */
   member: Member | null = null;
   wal: Wal | null = null;
+  store: Store | null = null;
   stopping = false;
   /** The cluster told it that it was removed. */
   removed = false;
+
+  async close(): Promise<void> {
+    await this.store?.close();
+    await this.wal?.close();
+  }
 }
 
 export class SimMember implements NetworkNode {
@@ -165,25 +171,34 @@ export class SimMember implements NetworkNode {
     });
   }
 
+  /** Tables that do not add up are damage, and the store is opened anew without them. */
   async #open(process: Process): Promise<void> {
+    try {
+      await this.#openWith(process, null);
+    } catch (error) {
+      if (!process.alive || !(error instanceof StateError)) throw error;
+      this.#world.note(this.id, 'bad tables', 0, 0, 0, error.message);
+      await process.close();
+      await this.#openWith(process, error);
+    }
+  }
+
+  async #openWith(process: Process, storeProblem: Error | null): Promise<void> {
     const world = this.#world;
     const options = this.#options;
     const clock = new SimClock(world, this.wall, process, this.#ratePermille);
-    const opened = await openStorage({
-      disk: this.disk.attach(process),
+    const opened = await openSimStorage({
+      member: this.id,
+      disk: this.disk,
       store: this.store,
       owner: process,
       clock,
-      wal: {
-        clusterId: CLUSTER,
-        memberId: this.id,
-        segmentBytes: options.walSegmentBytes,
-        compressBytesMin: options.walCompressBytesMin,
-      },
-      onReset: (mark, keepEntries) => this.#events.walReset(this, mark, keepEntries),
+      options,
+      storeProblem,
     });
     const { wal, store } = opened;
     process.wal = wal;
+    process.store = store;
     this.#recover();
     const deps: MemberDeps = {
       clusterId: CLUSTER,
@@ -210,7 +225,7 @@ export class SimMember implements NetworkNode {
       onTrace: (_stream: StreamId, event: TraceEvent) => {
         if (event.kind === 'mark') this.#events.marked(event.name);
       },
-      onRecovered: opened.onRecovered,
+      onRecovered: () => opened.finishRecovery(),
       onRemoved: () => {
         process.removed = true;
       },
@@ -290,7 +305,7 @@ export class SimMember implements NetworkNode {
     if (process?.member == null || process.stopping) return;
     process.stopping = true;
     await process.member.stop();
-    await process.wal?.close();
+    await process.close();
     if (this.process === process) this.kill();
   }
 
@@ -298,14 +313,29 @@ export class SimMember implements NetworkNode {
     if (this.process !== null) this.process.pausedUntilUs = untilUs;
   }
 
+  /** Nobody can count on what its disk holds now. */
+  get unreliable(): boolean {
+    return this.damaged || this.swapped;
+  }
+
+  /** The disk is another than it was: what it holds now is what the member is held to. */
+  storageChanged(): void {
+    this.durable.reset();
+    this.#survive();
+  }
+
   #die(): void {
     if (this.process === null) return;
+    this.#survive();
+    this.process.alive = false;
+    this.process = null;
+    this.lastStatus = null;
+  }
+
+  #survive(): void {
     this.durable.refresh();
     this.survivor.log.assign(this.durable.log);
     this.survivor.term = this.durable.term;
     this.survivor.votedFor = this.durable.votedFor;
-    this.process.alive = false;
-    this.process = null;
-    this.lastStatus = null;
   }
 }

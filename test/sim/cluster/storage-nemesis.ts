@@ -26,6 +26,7 @@ export class StorageNemesis {
   readonly #deps: StorageNemesisDeps;
   /** Damaged members: everything up to here is back when they are well. */
   readonly #owed = new Map<SimMember, number>();
+  readonly #wasFull = new Set<SimMember>();
   #stopped = false;
 
   constructor(deps: StorageNemesisDeps) {
@@ -56,9 +57,18 @@ export class StorageNemesis {
 
   /** A damaged member may refuse to start: clearly, and then another machine takes its place. */
   explains(member: SimMember, process: Process, error: unknown): boolean {
-    if (process.member !== null || !(error instanceof Error) || !(member.damaged || member.swapped)) return false;
-    const says = error.name === 'WalError' || error.name === 'StoreError' || error.name === 'StorageError';
-    if (!says) return false;
+    if (process.member !== null || !(error instanceof Error)) return false;
+    if (says(error, 'no_space') && this.#wasFull.has(member)) {
+      // It needs a little room to start; somebody tries again.
+      this.#deps.world.after(this.#deps.prng.below(20_000), process, () => {
+        member.kill();
+        this.#deps.world.after(10_000, null, () => member.boot());
+      });
+      return true;
+    }
+    if (!member.damaged && !member.swapped) return false;
+    const clear = error.name === 'WalError' || error.name === 'StoreError' || error.name === 'StorageError';
+    if (!clear) return false;
     this.#count('refused to start');
     this.#deps.world.note(member.id, 'refuses to start', 0, 0, 0, error.message);
     member.lost = !member.swapped;
@@ -104,7 +114,7 @@ export class StorageNemesis {
         return member.store.damageRow((count) => prng.below(count));
       case 'storeLost':
         if (member.store.durableIndex(DATA_STREAM) === 0) return false;
-        member.store.moveAside();
+        member.store.lose();
         return true;
       default:
         return damageDisk(member.disk, prng, kind) !== null;
@@ -113,7 +123,7 @@ export class StorageNemesis {
 
   #noteDamage(member: SimMember, kind: StorageFault): void {
     member.damaged = true;
-    member.durable.reset();
+    member.storageChanged();
     this.#owed.set(member, this.#deps.ledger());
     this.#count(kind);
     this.#deps.world.note(member.id, kind, this.#deps.ledger(), 0, 0);
@@ -123,6 +133,7 @@ export class StorageNemesis {
     const { world, prng, options } = this.#deps;
     this.#count('fullDisk');
     world.note(member.id, 'fullDisk', 0, 0, 0);
+    this.#wasFull.add(member);
     member.disk.full = true;
     member.store.full = true;
     world.after(prng.below(options.everyUs) + 1, null, () => {
@@ -143,7 +154,7 @@ export class StorageNemesis {
       member.disk.swapWith(other.disk);
       member.store.swapWith(other.store);
       for (const one of [member, other]) {
-        one.durable.reset();
+        one.storageChanged();
         one.swapped = !one.swapped;
       }
     };
@@ -185,4 +196,9 @@ export class StorageNemesis {
   #count(name: string): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
+}
+
+function says(error: unknown, code: string): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) if ('code' in at && at.code === code) return true;
+  return false;
 }

@@ -1,32 +1,42 @@
 /** Opens what a member keeps on its simulated disk, the way the server does. */
 import { decodeConfiguration } from '../../../src/codec/configuration.ts';
 import type { Clock } from '../../../src/ports/clock.ts';
-import type { Disk } from '../../../src/ports/disk.ts';
-import type { SnapshotMark } from '../../../src/raft/types.ts';
-import type { Store } from '../../../src/store/types.ts';
-import { openHardStateCopy } from '../../../src/wal/hard-state-copy.ts';
-import type { Wal, WalOptions } from '../../../src/wal/types.ts';
-import { openWal } from '../../../src/wal/wal.ts';
+import { openStorage } from '../../../src/storage/open-storage.ts';
+import type { Storage } from '../../../src/storage/types.ts';
+import { clusterId, DATA_STREAM, type MemberId } from '../../../src/types/ids.ts';
 import type { Owner } from '../kernel/queue.ts';
+import type { SimOptions } from '../options.ts';
+import type { SimDisk } from '../ports/disk.ts';
 import type { SimStoreDisk } from '../ports/store.ts';
 
-export interface OpenedStorage {
-  readonly wal: Wal;
-  readonly store: Store;
-  readonly recovering: boolean;
-  readonly onRecovered: () => Promise<void>;
-}
+export const CLUSTER = clusterId('sim');
+export const LOG_FOLDER = 'wal';
 
-export async function openStorage(deps: {
-  readonly disk: Disk;
+export function openSimStorage(deps: {
+  readonly member: MemberId;
+  readonly disk: SimDisk;
   readonly store: SimStoreDisk;
   readonly owner: Owner;
   readonly clock: Clock;
-  readonly wal: WalOptions;
-  readonly onReset: (mark: SnapshotMark, keepEntries: boolean) => void;
-}): Promise<OpenedStorage> {
-  const hardStateCopy = await openHardStateCopy(deps.disk, deps.wal);
-  const wal = await openWal(deps.disk, deps.clock, { ...deps.wal, decodeConfiguration, hardStateCopy });
-  const store = await deps.store.open(deps.owner, deps.wal.memberId);
-  return { wal, store, recovering: false, onRecovered: () => Promise.resolve() };
+  readonly options: SimOptions;
+  /** What was wrong with the tables when they were loaded. */
+  readonly storeProblem: Error | null;
+}): Promise<Storage> {
+  const { member, store, owner, clock, options, storeProblem } = deps;
+  return openStorage({
+    root: deps.disk.attach(owner),
+    logFolder: LOG_FOLDER,
+    clock,
+    wal: {
+      clusterId: CLUSTER,
+      memberId: member,
+      segmentBytes: options.walSegmentBytes,
+      compressBytesMin: options.walCompressBytesMin,
+      decodeConfiguration,
+    },
+    streams: [DATA_STREAM],
+    openStore: () => store.open(owner, member),
+    moveStoreAside: () => store.moveAside(owner),
+    ...(storeProblem === null ? {} : { storeProblem }),
+  });
 }

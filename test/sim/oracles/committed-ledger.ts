@@ -80,7 +80,7 @@ export class CommittedLedger implements Oracle {
 
   /** Recovery never loses a committed entry that was durable. */
   booted(member: SimMember): void {
-    if (member.damaged) return;
+    if (member.unreliable) return;
     const { log } = member.survivor;
     const through = Math.min(log.lastIndex, this.#ledger.length);
     for (let index = log.base.index + 1; index <= through; index += 1) {
@@ -97,7 +97,8 @@ export class CommittedLedger implements Oracle {
     for (let index = from + 1; index <= to; index += 1) {
       const tag = member.log.at(index);
       // Below its log it stands on a state, which SE holds against the others'.
-      if (index <= member.log.base.index && index <= this.#ledger.length) continue;
+      const beforeLog = index <= member.log.base.index || index < status.firstIndex;
+      if (beforeLog && index <= this.#ledger.length) continue;
       if (tag === undefined) {
         this.#scene.violate('CL', `${member.id} counts ${index} as committed, which its log does not hold`);
         return;
@@ -119,7 +120,7 @@ export class CommittedLedger implements Oracle {
 
   #checkSafe(by: SimMember, index: number, tag: Tag): void {
     for (const candidate of this.#scene.members) {
-      if (candidate.damaged) continue;
+      if (candidate.unreliable) continue;
       const logs: TrackedLog[] = [candidate.durable.log];
       candidate.durable.refresh();
       if (candidate.running !== null) logs.push(candidate.log);
@@ -139,7 +140,7 @@ export class CommittedLedger implements Oracle {
 
   #wouldVote(voter: SimMember, candidate: SimMember, log: TrackedLog): boolean {
     if (voter === candidate) return true;
-    if (voter.damaged) return false;
+    if (voter.unreliable) return false;
     voter.durable.refresh();
     return atLeastAsUpToDate(log, voter.durable.log);
   }

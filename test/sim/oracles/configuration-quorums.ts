@@ -34,7 +34,9 @@ export class ConfigurationQuorums implements Oracle {
 
   /** C1, C6: the configuration in force is the last one of the log, whether it is committed or not. */
   afterEvent(member: SimMember, status: RaftStatus): void {
-    const { group } = member.log;
+    const { group, lastIndex, lastTerm } = member.log;
+    // An image that the core has taken on is on its way to the disk.
+    if (lastIndex !== status.lastIndex || lastTerm !== status.lastTerm) return;
     if (!sameGroup(group, status.configuration)) {
       this.#scene.violate(
         'CQ',

@@ -61,7 +61,7 @@ export class DurabilityGate implements Oracle {
     const recovered = member.process?.wal?.streams.find((stream) => stream.stream === DATA_STREAM);
     if (recovered === undefined) return;
     const { durable, survivor } = member;
-    if (member.damaged) return;
+    if (member.unreliable) return;
     if (recovered.lastIndex > durable.log.lastIndex) {
       this.#scene.violate(
         'DG',
@@ -119,7 +119,7 @@ export class DurabilityGate implements Oracle {
       if (durable.term > status.term) continue;
       if (durable.log.covers(matchIndex, leader.log.at(matchIndex)) || matchIndex <= leader.log.base.index) continue;
       // What was durable there was damaged since.
-      if (this.#scene.member(id).damaged) continue;
+      if (this.#scene.member(id).unreliable) continue;
       this.#scene.violate('DG', `${leader.id} counts ${matchIndex} for ${id}, which does not hold it`);
     }
   }
@@ -162,7 +162,7 @@ export class DurabilityGate implements Oracle {
     const holder = this.#scene.member(id as MemberId);
     holder.durable.refresh();
     // What a damaged member held when it said so is gone.
-    return holder.damaged || holder.durable.log.covers(index, tag);
+    return holder.unreliable || holder.durable.log.covers(index, tag);
   }
 
   #holders(index: number, tag: Tag): string {

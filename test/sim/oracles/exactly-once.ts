@@ -61,7 +61,9 @@ export class ExactlyOnce implements Oracle {
     for (const operation of this.#operations.all) this.settled(operation);
     for (const member of this.#scene.members) {
       const view = member.running?.local(DATA_STREAM);
-      if (view !== undefined) for (const operation of this.#operations.all) this.#checkState(operation, view);
+      // Members that were removed stay where they were.
+      if (view === undefined || view.appliedIndex < this.#seenIndex) continue;
+      for (const operation of this.#operations.all) this.#checkState(operation, view);
     }
   }
 

@@ -46,7 +46,9 @@ export class Monotony implements Oracle {
     for (const peer of now.peers) {
       const earlier = before.peers.find((candidate) => candidate.id === peer.id);
       if (earlier === undefined) continue;
-      if (peer.matchIndex < earlier.matchIndex) {
+      // A member that lost a part of its log is begun with anew.
+      const mayBeginAnew = this.#scene.member(peer.id).damaged;
+      if (peer.matchIndex < earlier.matchIndex && !mayBeginAnew) {
         violate(`match of ${peer.id} is ${peer.matchIndex} after ${earlier.matchIndex}`);
       }
       if (peer.nextIndex <= peer.matchIndex)

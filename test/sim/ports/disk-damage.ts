@@ -4,7 +4,7 @@
  * told from that (src/wal/FORMAT.md, "Torn tail or damage").
  */
 import type { Prng } from '../kernel/prng.ts';
-import { provenBytes } from '../wal/segment-reader.ts';
+import { type Proof, proofs } from '../wal/segment-reader.ts';
 import type { SimDisk } from './disk.ts';
 import { type Inode, SECTOR_BYTES } from './inode.ts';
 
@@ -21,36 +21,41 @@ export const DAMAGE_KINDS: readonly DamageKind[] = [
 interface Target {
   readonly path: string;
   readonly file: Inode;
-  /** Below here everything was durable. */
-  readonly provenBytes: number;
+  readonly proof: Proof;
 }
 
 /** Damages one file of the folders in `prefixes`; null when there is nothing to damage yet. The process must be dead. */
 export function damageDisk(disk: SimDisk, prng: Prng, kind: DamageKind): { readonly path: string } | null {
   const targets = targetsOf(disk);
-  if (targets.length === 0) return null;
-  const target = prng.pick(targets);
-  const { file, path } = target;
-  const offset = prng.below(target.provenBytes);
+  const target = targets.length === 0 ? null : prng.pick(targets);
+  if (target === null) return null;
+  const { file, path, proof } = target;
+  const isLast = proof.at < file.durableBytes().length;
+  const offset = prng.below(proof.bytes);
   const sector = Math.floor(offset / SECTOR_BYTES) * SECTOR_BYTES;
+  // What vouches for the sector is not in it.
+  const sectorIsProven = sector + SECTOR_BYTES <= proof.at;
   switch (kind) {
     case 'bitFlip':
       file.rot(offset, 1 << prng.below(8));
       break;
     case 'zeroedSector':
-      file.place(sector, new Uint8Array(Math.min(SECTOR_BYTES, target.provenBytes - sector)));
+      if (!sectorIsProven) return null;
+      file.place(sector, new Uint8Array(SECTOR_BYTES));
       break;
     case 'lostFile':
+      if (isLast) return null;
       disk.lose(path);
       break;
     case 'misdirectedWrite': {
       const from = prng.pick(targets);
-      const source = Math.floor(prng.below(from.provenBytes) / SECTOR_BYTES) * SECTOR_BYTES;
-      if (from === target && source === sector) return null;
+      const source = Math.floor(prng.below(from.proof.bytes) / SECTOR_BYTES) * SECTOR_BYTES;
+      if (!sectorIsProven || (from === target && source === sector)) return null;
       file.place(sector, from.file.durableBytes().slice(source, source + SECTOR_BYTES));
       break;
     }
     case 'shortFile':
+      if (isLast) return null;
       file.cutShort(offset);
       break;
   }
@@ -59,11 +64,11 @@ export function damageDisk(disk: SimDisk, prng: Prng, kind: DamageKind): { reado
 
 function targetsOf(disk: SimDisk): readonly Target[] {
   const files = disk.durableFiles();
-  const proven = provenBytes(files);
+  const known = proofs(files.filter(([path]) => path.startsWith('wal/')));
   const targets: Target[] = [];
   for (const [path, file] of files) {
-    const bytes = proven.get(path) ?? 0;
-    if (bytes > 0) targets.push({ path, file, provenBytes: bytes });
+    const proof = known.get(path);
+    if (proof !== undefined) targets.push({ path, file, proof });
   }
   return targets;
 }

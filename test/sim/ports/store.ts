@@ -50,8 +50,6 @@ export class SimStoreDisk {
   #current: Generations = new Map();
   /** Whose it is; null for a new one. */
   #label: string | null = null;
-  /** Stores that were found damaged and put away. */
-  putAside = 0;
 
   constructor(world: World, prng: Prng) {
     this.#world = world;
@@ -80,8 +78,13 @@ export class SimStoreDisk {
   }
 
   /** The damaged tables are moved aside; a new store begins. */
-  moveAside(): void {
-    this.putAside += 1;
+  moveAside(owner: Owner): Promise<void> {
+    const effect = (): void => this.step('store', 'move aside', () => this.lose());
+    return new Calls(this.#world, this.#prng, owner).call(500, effect);
+  }
+
+  /** The folder is gone. */
+  lose(): void {
     this.unreadable = false;
     this.#label = null;
     this.#durable = new Map();

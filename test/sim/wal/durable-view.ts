@@ -37,7 +37,7 @@ export class DurableView {
   }
 
   refresh(): void {
-    const files = this.#files().filter(([path]) => path.endsWith('.wal') && !path.startsWith('damaged-'));
+    const files = this.#files().filter(([path]) => path.endsWith('.wal') && path.startsWith('wal/'));
     let version = files.length;
     for (const [, file] of files) version += file.durableVersion;
     if (version === this.#version) return;

@@ -72,28 +72,42 @@ export function readSegment(cursor: SegmentCursor, files: NamedFiles, sink: Segm
   }
 }
 
-/**
- * Up to where each segment is known to have been durable: by a later record of it, or by a later segment. A header is,
- * always.
- */
-export function provenBytes(files: NamedFiles): ReadonlyMap<string, number> {
-  const proven = new Map<string, number>();
+/** What one segment, or the one after it, says of how much of it was durable. */
+export interface Proof {
+  /** Everything below was. */
+  readonly bytes: number;
+  /** Offset of the record that says so; the end of the file when the next segment does. */
+  readonly at: number;
+}
+
+/** Of each segment that has one. */
+export function proofs(files: NamedFiles): ReadonlyMap<string, Proof> {
+  const found = new Map<string, Proof>();
+  const paths = new Map<number, string>();
   for (const [path, file] of files) {
     const bytes = file.durableBytes();
     const header = headerOf(bytes);
     if (header === null) continue;
-    let upTo = 0;
+    paths.set(header.sequence, path);
+    let proof: Proof = { bytes: 0, at: 0 };
     let chain = header.tag;
-    for (let at = HEADER_BYTES; ; ) {
-      const record = recordAt(bytes, at, header.tag);
+    let end = HEADER_BYTES;
+    for (;;) {
+      const record = recordAt(bytes, end, header.tag);
       if (record === null || record.chain !== chain) break;
-      upTo = Math.max(upTo, record.durable);
+      if (record.durable >= proof.bytes) proof = { bytes: record.durable, at: end };
       chain = record.crc;
-      at = record.end;
+      end = record.end;
     }
-    if (upTo > 0) proven.set(path, upTo);
+    if (proof.bytes > 0) found.set(path, proof);
+    const before = paths.get(header.sequence - 1);
+    if (before === undefined || end === HEADER_BYTES) continue;
+    const earlier = files.find(([name]) => name === before)?.[1];
+    const known = found.get(before);
+    if (earlier !== undefined && known !== undefined)
+      found.set(before, { ...known, at: earlier.durableBytes().length });
   }
-  return proven;
+  return found;
 }
 
 function readRecords(cursor: SegmentCursor, bytes: Uint8Array, sink: SegmentSink): void {
