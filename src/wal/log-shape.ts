@@ -63,7 +63,8 @@ export class LogShape {
 
   append(first: LogIndex, count: number, entryTerm: Term): void {
     assert(this.appendProblem(first, count, entryTerm) === null, 'entries follow the log');
-    if (entryTerm > this.lastTerm) this.#spans.push({ firstIndex: first, term: entryTerm });
+    const span = this.#spans.at(-1);
+    if (span === undefined || entryTerm > span.term) this.#spans.push({ firstIndex: first, term: entryTerm });
     this.#lastIndex = logIndex(first + count - 1);
   }
 

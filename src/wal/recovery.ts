@@ -6,7 +6,7 @@ import type { StreamId } from '../types/ids.ts';
 import { corrupt, newerVersion } from './failure.ts';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './record.ts';
 import type { SegmentLink } from './record-body.ts';
-import { Replay } from './replay.ts';
+import { BeginsTooEarly, Replay } from './replay.ts';
 import { type Scan, scanSegment } from './scan.ts';
 import { isTemporary, LOG_FOLDER, labelOf, newSegment, type Segment, segmentPath, segmentSequence } from './segment.ts';
 import { SegmentPool } from './segment-pool.ts';
@@ -50,13 +50,13 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   const sequences = sequencesOf(disk, names);
   const segments: Segment[] = [];
   for (const sequence of sequences) segments.push(await readHeader(disk, options, sequence));
-  const replay = new Replay(options.decodeConfiguration);
-  const scans = await scanAll(disk, segments, replay);
+  const { replay, scans, begin } = await replayAll(disk, segments, options);
   for (const name of names) if (isTemporary(name)) await disk.remove(name);
   // A segment may have got its name, and the folder lost power before it was told to keep it.
   await disk.syncFolder(LOG_FOLDER);
   const pool = new SegmentPool(disk, options, options.segmentBytes);
   await pool.adopt(names);
+  for (const segment of segments.splice(0, begin)) await pool.release(segment);
   if (segments.length === 0) {
     const plan = { sequence: 1, createdMs: Math.floor(clock.wallMs()), previousDurable: 0 };
     segments.push(await pool.create({ ...plan, preparedBytes: options.segmentBytes }));
@@ -91,7 +91,7 @@ export async function readLog(
   disk: Disk,
   options: WalIdentity & Pick<WalOptions, 'decodeConfiguration'>,
 ): Promise<ReadLog> {
-  const replay = new Replay(options.decodeConfiguration);
+  let replay = new Replay(options.decodeConfiguration);
   const segments: Segment[] = [];
   let problem: WalError | null = null;
   const attempt = async (step: () => Promise<unknown>): Promise<void> => {
@@ -109,7 +109,19 @@ export async function readLog(
   await attempt(async () => {
     for (const sequence of whole) segments.push(await readHeader(disk, options, sequence));
   });
-  await attempt(() => scanAll(disk, segments, replay));
+  await attempt(async () => {
+    for (;;) {
+      try {
+        await scanAll(disk, segments, replay);
+        return;
+      } catch (error) {
+        if (!(error instanceof BeginsTooEarly)) throw error;
+        if (segments.length === 1) throw error.problem;
+        segments.shift();
+        replay = new Replay(options.decodeConfiguration);
+      }
+    }
+  });
   await attempt(async () => sequencesOf(disk, names));
   return { streams: replay.streams, segments, problem };
 }
@@ -151,6 +163,29 @@ function refuseForeign(path: string, found: WalIdentity, expected: WalIdentity):
       `${expected.memberId} of cluster ${expected.clusterId}. Set the data folder of this member, or an empty one if ` +
       'this member has never run.',
   );
+}
+
+interface Replayed {
+  readonly replay: Replay;
+  readonly scans: readonly Scan[];
+  /** Place among the segments where the log begins. */
+  readonly begin: number;
+}
+
+async function replayAll(
+  disk: Disk,
+  segments: readonly Segment[],
+  options: Pick<WalOptions, 'decodeConfiguration'>,
+): Promise<Replayed> {
+  for (let begin = 0; ; begin += 1) {
+    const replay = new Replay(options.decodeConfiguration);
+    try {
+      return { replay, scans: await scanAll(disk, segments.slice(begin), replay), begin };
+    } catch (error) {
+      if (!(error instanceof BeginsTooEarly)) throw error;
+      if (begin + 1 >= segments.length) throw error.problem;
+    }
+  }
 }
 
 async function scanAll(disk: Disk, segments: readonly Segment[], replay: Replay): Promise<readonly Scan[]> {

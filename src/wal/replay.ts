@@ -15,13 +15,23 @@ import {
 } from './record-body.ts';
 import { noteStarts, type Segment } from './segment.ts';
 import { hardStateProblem, resetProblem, StreamState } from './stream-state.ts';
-import type { WalOptions } from './types.ts';
+import type { WalError, WalOptions } from './types.ts';
 
 const FLAGS_KNOWN = FLAG_LZ4 | FLAG_LAST_OF_BATCH | FLAG_CONFIGURATION;
 
 interface Description {
   hardState: HardState | null;
   membership: { readonly index: LogIndex; readonly configuration: Configuration } | null;
+}
+
+/** The log can not begin at the oldest segment that is here, but perhaps at a later one. */
+export class BeginsTooEarly extends Error {
+  readonly problem: WalError;
+
+  constructor(problem: WalError) {
+    super(problem.message);
+    this.problem = problem;
+  }
 }
 
 export class Replay {
@@ -31,6 +41,8 @@ export class Replay {
   readonly #described = new Map<StreamId, Description>();
   #segment: Segment | null = null;
   #link: SegmentLink | null = null;
+  /** Segments before the first one are gone. */
+  #headless = false;
   /** Those entered so far. */
   readonly #segments: Segment[] = [];
   #started = false;
@@ -42,6 +54,7 @@ export class Replay {
   /** What comes next is from `segment`; the one before it ended as `link` says. null: it is not here any more. */
   enter(segment: Segment, link: SegmentLink | null): void {
     this.#segment = segment;
+    this.#headless ||= link === null;
     this.#segments.push(segment);
     this.#link = link;
     this.#started = false;
@@ -167,7 +180,14 @@ export class Replay {
     const state = this.streams.get(streamId(record.stream));
     if (state === undefined) return `stream ${record.stream} was never started`;
     const problem = state.shape.truncationProblem(record.firstIndex);
-    if (problem !== null) return problem;
+    if (problem !== null) {
+      const first = state.shape.firstIndex;
+      // Possible when a crash interrupted compaction: the log was to begin behind this segment (compaction.ts, CP1).
+      if (this.#headless && record.firstIndex < first) {
+        throw new BeginsTooEarly(corrupt(this.#label(), record.offset, problem));
+      }
+      return problem;
+    }
     state.truncate(logIndex(record.firstIndex));
     noteTruncation(this.#current(), state.stream, record.firstIndex);
     return null;
