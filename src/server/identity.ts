@@ -15,9 +15,10 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Disk } from '../ports/disk.ts';
 import { MARKER_FILE } from '../storage/marker.ts';
-import { type ClusterId, isName, type MemberId } from '../types/ids.ts';
+import { isName, type MemberId } from '../types/ids.ts';
 import { IDENTITY_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
+import { type IdentityNames, MemberRemovedError } from './removed.ts';
 
 const FILE = 'identity.json';
 const TEMPORARY = 'identity.json.tmp';
@@ -48,11 +49,6 @@ const contentSchema = z.discriminatedUnion('version', [
   }),
 ]);
 
-export interface IdentityNames {
-  readonly clusterId: ClusterId;
-  readonly memberId: MemberId;
-}
-
 interface Content {
   readonly incarnation: string;
   readonly bootstrapped: boolean;
@@ -62,19 +58,6 @@ interface Content {
   readonly membersDigest: string | null;
   /** The cluster does not want this folder back. */
   readonly removed: boolean;
-}
-
-/** The folder belongs to a member that was removed from its cluster. The message says how to come back. */
-export class MemberRemovedError extends Error {
-  override readonly name = 'MemberRemovedError';
-
-  constructor({ clusterId, memberId }: IdentityNames, folder: string) {
-    super(
-      `member ${memberId} was removed from cluster ${clusterId}: its data folder ${folder} must not come back. To use this ` +
-        'machine again, set a new member id and an empty data folder, start it with --join, and add it with ' +
-        '`quorate member add`; the old folder is kept as it is',
-    );
-  }
 }
 
 export class MemberIdentity {

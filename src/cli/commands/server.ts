@@ -5,6 +5,7 @@ import type { ConfigInput, LoadedConfig, ServerConfig } from '../../server/confi
 import type { Logger } from '../../server/config-logger.ts';
 import type { Setting } from '../../server/config-settings.ts';
 import type { RunningServer } from '../../server/main-server.ts';
+import { MemberRemovedError } from '../../server/removed.ts';
 import { type Context, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
 
@@ -90,7 +91,7 @@ async function runMember(config: ServerConfig, logger: Logger, stopping: Promise
   try {
     server = await startServer(config, logger);
   } catch (error) {
-    if (!(error instanceof Error)) throw error;
+    if (!(error instanceof Error) || error instanceof MemberRemovedError) throw error;
     throw new UsageError(`member ${config.memberId} cannot start: ${error.message}`, { cause: error });
   }
   const why = await Promise.race([stopping, server.failed]);
@@ -102,6 +103,7 @@ async function runMember(config: ServerConfig, logger: Logger, stopping: Promise
   await server.stop();
   clearTimeout(insist);
   if (typeof why === 'string') return EXIT.ok;
+  if (why instanceof MemberRemovedError) throw why;
   throw new Error(`member ${config.memberId} failed: ${why.message}`, { cause: why });
 }
 
