@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import type { Setting } from '../server/config-settings.ts';
 import { VERSION } from '../server/version.ts';
+import { addBackupCommands } from './commands/backup.ts';
 import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addDemoCommands } from './commands/demo.ts';
@@ -11,7 +12,9 @@ import { addLoopCommands } from './commands/loop.ts';
 import { addLeaderCommands, addMemberCommands } from './commands/member.ts';
 import { addPhaseCommands } from './commands/phase.ts';
 import { addPlanCommands } from './commands/plan.ts';
+import { addRestoreCommand } from './commands/restore.ts';
 import { addServerCommand } from './commands/server.ts';
+import { addWalCommands } from './commands/wal.ts';
 import { addGlobalOptions, type Shell } from './context.ts';
 import { EXIT, EXIT_CODES_HELP, UsageError } from './exit-codes.ts';
 import { Output } from './output.ts';
@@ -44,6 +47,9 @@ export function buildProgram(shell: Shell, settings: readonly Setting[]): Comman
   addClusterCommands(program, shell);
   addMemberCommands(program, shell);
   addLeaderCommands(program, shell);
+  addBackupCommands(program, shell);
+  addRestoreCommand(program, shell);
+  addWalCommands(program, shell);
   addFeatureLevelCommands(program, shell);
   addLoopCommands(program, shell);
   addPhaseCommands(program, shell);
