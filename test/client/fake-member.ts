@@ -3,6 +3,12 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerWritableStream, type UntypedHandleCall } from '@grpc/grpc-js';
 import { ClusterService, type GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
 import type { RequestHeader } from '../../src/gen/quorate/v1/common_pb.ts';
+import {
+  type BackupResponse,
+  BackupResponseSchema,
+  MaintenanceService,
+} from '../../src/gen/quorate/v1/maintenance_pb.ts';
+import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
 import { SessionService } from '../../src/gen/quorate/v1/session_pb.ts';
 import {
@@ -27,6 +33,7 @@ export interface Received {
   readonly request: unknown;
 }
 
+type BackupStream = ServerWritableStream<unknown, BackupResponse>;
 type WatchStream = ServerWritableStream<WatchRequest, WatchResponse>;
 
 export const message = (init: object = {}): Answer => ({ kind: 'message', init });
@@ -42,6 +49,8 @@ export class FakeMember {
   #leaderAddress = '';
   #server: Server | null = null;
   #port = 0;
+  backups = 0;
+  #onBackup: (stream: BackupStream) => void = () => undefined;
   #onWatch: (stream: WatchStream, request: WatchRequest) => void = () => undefined;
 
   static async start(): Promise<FakeMember> {
@@ -57,7 +66,7 @@ export class FakeMember {
   /** Listens, on the same port as before. */
   async listen(): Promise<void> {
     const server = new Server();
-    for (const service of [PhaseService, SessionService, ClusterService]) {
+    for (const service of [PhaseService, SessionService, ClusterService, MembershipService]) {
       const definition = typedDefinition(service as typeof PhaseService);
       server.addService(
         definition as never,
@@ -69,6 +78,15 @@ export class FakeMember {
       this.#onWatch(stream, stream.request);
     };
     server.addService(typedDefinition(WatchService), { watch });
+    const { getFeatureLevel, setFeatureLevel } = MaintenanceService.method;
+    server.addService(typedDefinition(MaintenanceService), {
+      getFeatureLevel: this.#handler(getFeatureLevel),
+      setFeatureLevel: this.#handler(setFeatureLevel),
+      backup: (stream: BackupStream) => {
+        this.backups += 1;
+        this.#onBackup(stream);
+      },
+    } as never);
     this.#port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${this.#port}`, ServerCredentials.createInsecure(), (error, port) =>
         error === null ? resolve(port) : reject(error),
@@ -89,6 +107,10 @@ export class FakeMember {
 
   onWatch(handler: (stream: WatchStream, request: WatchRequest) => void): void {
     this.#onWatch = handler;
+  }
+
+  onBackup(handler: (stream: BackupStream) => void): void {
+    this.#onBackup = handler;
   }
 
   /** What GetStatus says of the leader; '' for none. */
@@ -136,6 +158,14 @@ export class FakeMember {
     if (method === 'openSession') return message({ header: { revision: 1n }, sessionId: 7n, ttlMs: 60_000n });
     return message({ header: { revision: 2n } });
   }
+}
+
+/** The first message of a backup, and the others with the bytes of the file. */
+export function backupMessage(data?: Uint8Array): BackupResponse {
+  if (data !== undefined) return create(BackupResponseSchema, { data });
+  return create(BackupResponseSchema, {
+    info: { clusterId: 'c', memberId: 'm', index: 41n, term: 5n, estimatedBytes: 99n },
+  });
 }
 
 /** A watch message with one event for each revision given. */
