@@ -176,7 +176,7 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
     clock,
     membership: {
       everyUs: prng.chance(400) ? prng.pick([2, 4, 8]) * electionUs : 0,
-      membersMax: prng.pick([4, 5, 7]),
+      membersMax: prng.pick([4, 5, 6]),
       severalPermille: prng.pick([0, 300, 700]),
       oldReleasePermille: prng.chance(150) ? prng.pick([300, 1000]) : 0,
     },

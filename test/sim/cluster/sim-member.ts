@@ -70,6 +70,7 @@ export class SimMember implements NetworkNode {
   process: Process | null = null;
   /** Its storage lost or spoilt something, and it has not everything back yet. */
   damaged = false;
+  wasDamaged = false;
   /** Its storage cannot be used again: it stays down, and another machine takes its place. */
   lost = false;
   /** The folder of another member stands where its own belongs. */

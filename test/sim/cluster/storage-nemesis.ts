@@ -123,6 +123,7 @@ export class StorageNemesis {
 
   #noteDamage(member: SimMember, kind: StorageFault): void {
     member.damaged = true;
+    member.wasDamaged = true;
     member.storageChanged();
     this.#owed.set(member, this.#deps.ledger());
     this.#count(kind);

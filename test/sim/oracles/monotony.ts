@@ -46,8 +46,8 @@ export class Monotony implements Oracle {
     for (const peer of now.peers) {
       const earlier = before.peers.find((candidate) => candidate.id === peer.id);
       if (earlier === undefined) continue;
-      // A member that lost a part of its log is begun with anew.
-      const mayBeginAnew = this.#scene.member(peer.id).damaged;
+      // A member that lost a part of its log is begun with anew; what an earlier life of it asked may come late.
+      const mayBeginAnew = this.#scene.member(peer.id).wasDamaged;
       if (peer.matchIndex < earlier.matchIndex && !mayBeginAnew) {
         violate(`match of ${peer.id} is ${peer.matchIndex} after ${earlier.matchIndex}`);
       }
