@@ -162,6 +162,11 @@ export class Progress {
     this.#progressTick = tick;
   }
 
+  /** What is in flight is given up: its entries are compacted. */
+  giveUpWindow(): void {
+    if (this.#state === 'replicate') this.#becomeProbe(logIndex(this.#matchIndex + 1), false);
+  }
+
   readStarted(from: LogIndex): void {
     assert(this.#readingFrom === null, 'one log read at a time for each follower');
     this.#readingFrom = from;

@@ -113,9 +113,10 @@ export function recoverLost(state: State, progress: Progress): void {
   if (!progress.isStalled(state.tick, state.heartbeatTicks)) return;
   mark(state, progress.state === 'probe' ? 'probe_again' : 'replicate_stalled');
   progress.retry(state.tick);
-  // What is before the base of the log has no term to check against: `replicate` sees to that.
-  if (progress.state === 'replicate' && progress.nextIndex > state.log.baseIndex)
-    emitAppend(state, progress, logIndex(progress.nextIndex - 1), []);
+  // Behind the base of the log an empty append has no term to check against, and what was lost cannot be sent again:
+  // `replicate`, which follows, finds that only an image helps.
+  if (progress.nextIndex <= state.log.baseIndex) progress.giveUpWindow();
+  else if (progress.state === 'replicate') emitAppend(state, progress, logIndex(progress.nextIndex - 1), []);
 }
 
 export function sendHeartbeat(state: State, leader: LeaderRole, progress: Progress): void {

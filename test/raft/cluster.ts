@@ -245,13 +245,12 @@ export class TestMember {
     this.disk.recovering = true;
   }
 
-  /** The disk loses log and state; term and vote are kept elsewhere. */
+  /** The disk loses log and state; term, vote and the founders of the cluster are kept elsewhere. */
   loseEverything(): void {
     assert(this.#raft === null, 'found out at start');
     this.applied = [];
     this.disk.entries = [];
     this.disk.base = 0;
-    this.disk.founders = configuration([]);
     this.disk.recovering = true;
   }
 
@@ -312,8 +311,11 @@ export class TestMember {
   }
 
   #write(effect: PersistEffect | RestoreEffect): void {
-    if (effect.kind === 'restore') this.disk.base = effect.mark.index;
-    else if (effect.hardState !== null) this.disk.hardState = effect.hardState;
+    if (effect.kind === 'restore') {
+      const { mark } = effect;
+      this.disk.base = mark.index;
+      if (mark.configuration.index === 0) this.disk.founders = mark.configuration.configuration;
+    } else if (effect.hardState !== null) this.disk.hardState = effect.hardState;
     this.disk.entries = this.#after(this.disk.entries, effect);
   }
 

@@ -1,12 +1,10 @@
-/**
- * A cluster under random scheduling and faults, checked after every action by oracles that look at disks, messages and
- * applied entries and never at the core's own reckoning. One seed reproduces everything.
- */
+/** A cluster under random scheduling and faults, checked after every action by `oracles.ts`. One seed reproduces everything. */
 import type { Random } from '../../src/ports/random.ts';
-import type { Effect, Entry, Message, RaftLimits } from '../../src/raft/types.ts';
+import type { Effect, Message, RaftLimits } from '../../src/raft/types.ts';
 import { assert, must } from '../../src/types/assert.ts';
-import { type LogIndex, type MemberId, memberId } from '../../src/types/ids.ts';
-import { configuration, payload, seededRandom, TestMember, textOf } from './cluster.ts';
+import { type MemberId, memberId } from '../../src/types/ids.ts';
+import { configuration, type Image, payload, seededRandom, TestMember, TICK_MS } from './cluster.ts';
+import { Oracles } from './oracles.ts';
 
 /** Small, so that every limit is met often. */
 const TIGHT_LIMITS: RaftLimits = {
@@ -20,14 +18,34 @@ const TIGHT_LIMITS: RaftLimits = {
 };
 const ELECTION_TICKS = 8;
 const HEARTBEAT_TICKS = 2;
+/** Clocks drift by up to 5 %: 36 ms on the slowest are less than the 40 ms that four whole ticks take on the fastest. */
+const LEASE_TICKS = 5;
+const LEASE_MS = 36;
+const DRIFT_PERCENT = 5;
 const NETWORK_MAX = 300;
 
 type ReadLog = Extract<Effect, { kind: 'readLog' }>;
 
+/** An image on its way. */
+interface Transfer {
+  readonly from: TestMember;
+  readonly to: TestMember;
+  readonly term: number;
+  readonly image: Image;
+}
+
+export interface Storyline {
+  /** Voters and learners come and go. */
+  readonly changes: boolean;
+  /** Logs are cut, so that followers need images. */
+  readonly compaction: boolean;
+  /** One disk at a time loses a part of the log, or all of it. */
+  readonly losses: boolean;
+}
+
 export class RandomCluster {
   readonly #random: Random;
   readonly #members: TestMember[];
-  readonly #voterCount: number;
   #network: Message[] = [];
   #reads: { member: TestMember; effect: ReadLog }[] = [];
   /** `from->to` links that lose everything. */
@@ -36,42 +54,55 @@ export class RandomCluster {
   /** Its clock loses most ticks. */
   #slow: TestMember | undefined;
   #nextId = 1;
-  // What the oracles remember.
-  readonly #leaderOfTerm = new Map<number, MemberId>();
-  readonly #voteOf = new Map<string, MemberId>();
-  readonly #ledger: { term: number; text: string }[] = [];
-  readonly #openReads = new Map<number, { member: MemberId; committed: number }>();
-  readonly #openProposals = new Set<number>();
-  readsAnswered = 0;
+  #nowMs = 0;
+  #transfers: Transfer[] = [];
+  /** Sent before: networks and processes may repeat them at any time. */
+  #oldTransfers: Transfer[] = [];
+  readonly #oracles: Oracles;
+  readonly #story: Storyline;
 
-  constructor(seed: number, members: number) {
+  constructor(seed: number, members: number, story: Storyline) {
     this.#random = seededRandom(seed);
+    this.#story = story;
     const names = Array.from({ length: members }, (_, at) => `m${at + 1}`);
     const learners = members > 1 && this.#chance(30) ? ['z1'] : [];
-    this.#voterCount = members;
-    this.#members = [...names, ...learners].map(
-      (name) =>
-        new TestMember({
-          id: memberId(name),
-          configuration: configuration(names, learners),
-          electionTicks: ELECTION_TICKS,
-          heartbeatTicks: HEARTBEAT_TICKS,
-          limits: TIGHT_LIMITS,
-          random: this.#random,
-          onEffect: (member, effect) => this.#onEffect(member, effect),
-        }),
-    );
+    const founders = configuration(names, learners);
+    const waiting = story.changes ? ['w1', 'w2'] : [];
+    this.#members = [...names, ...learners, ...waiting].map((name) => {
+      const drift = 1 + (this.#random.below(2 * DRIFT_PERCENT + 1) - DRIFT_PERCENT) / 100;
+      const offset = 1000 + this.#random.below(100_000);
+      return new TestMember({
+        id: memberId(name),
+        configuration: waiting.includes(name) ? configuration([]) : founders,
+        electionTicks: ELECTION_TICKS,
+        heartbeatTicks: HEARTBEAT_TICKS,
+        leaseTicks: LEASE_TICKS,
+        leaseMs: LEASE_MS,
+        limits: TIGHT_LIMITS,
+        random: this.#random,
+        nowMs: () => offset + this.#nowMs * drift,
+        onEffect: (member, effect) => this.#onEffect(member, effect),
+        onTrace: (member, event) => this.#oracles.onTrace(member, event),
+      });
+    });
+    this.#oracles = new Oracles(this.#members);
     for (const member of this.#members) member.start();
   }
 
   get committedCommands(): number {
-    return this.#ledger.filter(({ text }) => text !== '-').length;
+    return this.#oracles.committedCommands;
+  }
+  get readsAnswered(): number {
+    return this.#oracles.readsAnswered;
+  }
+  get configurationsCommitted(): number {
+    return this.#oracles.configurationsCommitted;
   }
 
   run(actions: number): void {
     for (let at = 0; at < actions; at++) {
       this.#act();
-      if (at % 16 === 0) this.#checkLogs();
+      if (at % 16 === 0) this.#oracles.checkLogs();
     }
   }
 
@@ -79,25 +110,42 @@ export class RandomCluster {
   heal(): void {
     this.#faults = false;
     this.#cut.clear();
-    for (const member of this.#members) if (!member.running) member.start();
+    for (const member of this.#members) {
+      if (!member.running) member.start();
+      member.step({ kind: 'storageFull', full: false });
+    }
     for (let round = 0; round < 40 * ELECTION_TICKS && !this.#leader(); round++) this.#fairRound();
-    assert(this.#leader() !== undefined, 'LV: a leader is elected');
+    assert(this.#leader() !== undefined, `LV: a leader is elected: ${this.describe()}`);
     const before = this.committedCommands;
     for (let round = 0; round < 4 * ELECTION_TICKS; round++) this.#fairRound();
     const leader = must(this.#leader(), 'LV: the leader stays');
     this.#propose(leader, 5);
     for (let round = 0; round < 60 * ELECTION_TICKS && !this.#converged(); round++) this.#fairRound();
     assert(this.committedCommands >= before + 5, 'LV: a proposal to a healthy leader commits');
-    assert(this.#converged(), 'LV: every member applies everything');
+    assert(this.#converged(), `LV: every member applies everything: ${this.describe()}`);
+    const { configuration: last } = leader.raft.status();
+    assert(last.votersOutgoing.length === 0, 'LV: a joint configuration is left by itself');
     for (const member of this.#members) this.#read(member);
     for (let round = 0; round < 6 * ELECTION_TICKS; round++) this.#fairRound();
-    assert(this.#openReads.size === 0, 'LV: no read hangs');
-    assert(this.#openProposals.size === 0, 'every proposal is answered');
-    this.#checkLogs();
+    assert(this.#oracles.idle, 'LV: no read hangs, and every proposal is answered');
+    for (const member of this.#inConfiguration()) assert(!member.disk.recovering, 'LV: recovery ends');
+    this.#oracles.checkLogs();
   }
 
   #leader(): TestMember | undefined {
-    return this.#members.find((member) => member.running && member.raft.role === 'leader');
+    const leaders = this.#members.filter((member) => member.running && member.raft.role === 'leader');
+    return leaders.sort((left, right) => right.raft.term - left.raft.term)[0];
+  }
+
+  /** What everybody holds, for the message of a failure. */
+  describe(): string {
+    return this.#members.map((member) => (member.running ? JSON.stringify(member.raft.status()) : 'down')).join('\n');
+  }
+
+  /** Those that the leader counts or sends its log to. */
+  #inConfiguration(): readonly TestMember[] {
+    const { voters, learners } = must(this.#leader(), 'leader').raft.status().configuration;
+    return this.#members.filter(({ id }) => voters.includes(id) || learners.includes(id));
   }
 
   /** One of those who believe they lead, as a rule; they may be several, of different terms. */
@@ -107,8 +155,11 @@ export class RandomCluster {
   }
 
   #converged(): boolean {
-    const { lastIndex } = must(this.#leader() ?? this.#members[0], 'member').raft.status();
-    return this.#members.every((member) => member.applied.length === lastIndex);
+    const leader = this.#leader();
+    if (leader === undefined) return false;
+    const { lastIndex, configuration: current } = leader.raft.status();
+    if (current.votersOutgoing.length > 0) return false;
+    return this.#inConfiguration().every((member) => member.applied.length === lastIndex);
   }
 
   #chance(percent: number): boolean {
@@ -126,7 +177,13 @@ export class RandomCluster {
       for (const message of batch) this.#deliver(message);
       for (const member of this.#members) member.persist(member.pending.length);
       while (this.#reads.length > 0) this.#answerReadLog(0);
+      for (const transfer of this.#transfers.splice(0)) {
+        this.#install(transfer);
+        transfer.to.persist(transfer.to.pending.length);
+        transfer.from.step({ kind: 'snapshotEnded', to: transfer.to.id, installed: true });
+      }
     }
+    this.#nowMs += TICK_MS;
     for (const member of this.#members) member.tick();
   }
 
@@ -144,8 +201,56 @@ export class RandomCluster {
     else if (dice < 967) this.#partition();
     else if (dice < 972) this.#cut.clear();
     else if (dice < 990) this.#step(member, { kind: 'transferLeadership', to: this.#pick(this.#members).id });
-    else this.#step(member, { kind: 'unreachable', peer: this.#pick(this.#members).id });
+    else this.#step(member, { kind: 'unreachable', peer: this.#suspect(member) });
+    if (this.#random.below(1000) < 60) this.#actMore(this.#pick(this.#members));
+    if (this.#transfers.length > 0 && this.#chance(20)) this.#continueTransfer();
     if (this.#reads.length > 0 && this.#chance(30)) this.#answerReadLog(this.#random.below(this.#reads.length));
+  }
+
+  /** What depends on the story. */
+  #actMore(member: TestMember): void {
+    const { changes, compaction, losses } = this.#story;
+    const dice = this.#random.below(100);
+    if (dice < 40) {
+      if (changes) this.#changeConfiguration(this.#likelyLeader(member));
+    } else if (dice < 70) {
+      if (compaction && member.running) member.compact(this.#random.below(member.applied.length + 1));
+    } else if (dice < 80) {
+      this.#step(member, { kind: 'storageFull', full: this.#chance(30) });
+    } else if (dice < 85) {
+      if (this.#oldTransfers.length > 0) this.#install(this.#pick(this.#oldTransfers));
+    } else if (losses) this.#lose(member);
+  }
+
+  #suspect(member: TestMember): MemberId {
+    const leader = member.running && this.#chance(50) ? member.raft.leader : null;
+    return leader ?? this.#pick(this.#members).id;
+  }
+
+  #changeConfiguration(member: TestMember): void {
+    if (!member.running) return;
+    // Half of the time most of the members; with losses, always enough that one may be away.
+    const percent = this.#chance(50) ? 75 : 40;
+    const voters = this.#members.filter(() => this.#chance(percent)).map(({ id }) => id);
+    if (voters.length < (this.#story.losses ? 3 : 1)) return;
+    const learners = this.#members.map(({ id }) => id).filter((id) => !voters.includes(id) && this.#chance(30));
+    const proposalId = this.#nextId++;
+    this.#oracles.proposed(proposalId);
+    member.step({ kind: 'changeConfiguration', proposalId, voters, learners });
+  }
+
+  /** A disk loses a part of its log, or all and the state with it, while no other one has. */
+  #lose(member: TestMember): void {
+    if (this.#members.some(({ disk }) => disk.recovering)) return;
+    if (member.running) this.#crash(member);
+    this.#oracles.losing(member);
+    if (this.#chance(30)) member.loseEverything();
+    else {
+      // The state is durable up to the base at least.
+      const kept = Math.max(member.applied.length, member.disk.base);
+      member.loseLog(kept + this.#random.below(member.disk.entries.length - kept + 1));
+    }
+    member.start();
   }
 
   #step(member: TestMember, input: Parameters<TestMember['step']>[0]): void {
@@ -155,6 +260,7 @@ export class RandomCluster {
   #tick(): void {
     // Mostly together, sometimes one clock alone; the clock of a cut off leader may be slow.
     const some = this.#chance(70) ? this.#members : [this.#pick(this.#members)];
+    this.#nowMs += TICK_MS;
     for (const member of some) {
       if (member === this.#slow && this.#chance(80)) continue;
       if (member.running) member.tick();
@@ -190,16 +296,21 @@ export class RandomCluster {
 
   #crashOrRestart(member: TestMember): void {
     if (member.running) {
-      // A write that was on its way may have reached the disk although nobody was told.
-      if (member.pending.length > 0 && this.#chance(50))
-        member.writeSilently(1 + this.#random.below(member.pending.length));
-      member.crash();
-      this.#reads = this.#reads.filter((read) => read.member !== member);
-      for (const [id, read] of this.#openReads) if (read.member === member.id) this.#openReads.delete(id);
+      this.#crash(member);
       if (this.#chance(30)) return;
     }
     // The state machine may have kept less than it had applied, never more.
     member.start(this.#chance(50) ? member.applied.length : this.#random.below(member.applied.length + 1));
+  }
+
+  #crash(member: TestMember): void {
+    // A write that was on its way may have reached the disk although nobody was told.
+    if (member.pending.length > 0 && this.#chance(50))
+      member.writeSilently(1 + this.#random.below(member.pending.length));
+    member.crash();
+    this.#reads = this.#reads.filter((read) => read.member !== member);
+    this.#transfers = this.#transfers.filter(({ from }) => from !== member);
+    this.#oracles.crashed(member.id);
   }
 
   #partition(): void {
@@ -221,7 +332,7 @@ export class RandomCluster {
     if (!member.running) return;
     const proposals = Array.from({ length: count }, () => {
       const proposalId = this.#nextId++;
-      this.#openProposals.add(proposalId);
+      this.#oracles.proposed(proposalId);
       return { proposalId, payload: payload(`p${proposalId}`) };
     });
     member.step({ kind: 'propose', proposals });
@@ -230,8 +341,8 @@ export class RandomCluster {
   #read(member: TestMember): void {
     if (!member.running) return;
     const requestId = this.#nextId++;
-    this.#openReads.set(requestId, { member: member.id, committed: this.#ledger.length });
-    member.read(requestId);
+    this.#oracles.readStarted(requestId, member.id);
+    member.read(requestId, this.#chance(50));
   }
 
   #answerReadLog(at: number): void {
@@ -241,133 +352,37 @@ export class RandomCluster {
     this.#step(member, { kind: 'logRead', to: effect.to, entries: this.#faults && this.#chance(10) ? [] : entries });
   }
 
-  // ------------------------------------------------------------------------------------------ oracles
+  /** One image arrives, or is given up; the leader hears so, now and then wrongly. */
+  #continueTransfer(): void {
+    const [transfer] = this.#transfers.splice(this.#random.below(this.#transfers.length), 1);
+    const { from, to } = must(transfer, 'transfer');
+    const arrives = this.#chance(70);
+    if (arrives) this.#install(must(transfer, 'transfer'));
+    if (this.#chance(50) && to.running) to.persist(to.pending.length);
+    this.#step(from, { kind: 'snapshotEnded', to: to.id, installed: this.#chance(80) ? arrives : !arrives });
+  }
+
+  #install({ from, to, term, image }: Transfer): void {
+    if (!to.running || (this.#faults && this.#cut.has(`${from.id}->${to.id}`))) return;
+    to.install(from.id, term, image);
+  }
 
   #onEffect(member: TestMember, effect: Effect): void {
-    switch (effect.kind) {
-      case 'send':
-        this.#onSend(member, effect.message);
-        break;
-      case 'commit':
-        this.#onCommit(member, effect.index);
-        break;
-      case 'readLog':
-        assert(effect.from <= member.disk.entries.length, 'only durable entries are read back');
-        this.#reads.push({ member, effect });
-        break;
-      case 'roleChanged':
-        if (effect.role === 'leader') this.#onLeader(member, effect.term);
-        break;
-      case 'proposalAppended':
-      case 'proposalRefused':
-        assert(this.#openProposals.delete(effect.proposalId), 'a proposal is answered once');
-        break;
-      case 'readReady': {
-        const read = must(this.#openReads.get(effect.requestId), 'a read is answered once');
-        assert(effect.index >= read.committed, `LZ: read at ${effect.index}, committed before it ${read.committed}`);
-        this.#openReads.delete(effect.requestId);
-        this.readsAnswered++;
-        break;
-      }
-      case 'readRefused':
-        assert(this.#openReads.delete(effect.requestId), 'a read is answered once');
-        break;
-      case 'persist':
-      case 'transferEnded':
-      case 'restore':
-      case 'snapshotRefused':
-      case 'sendSnapshot':
-      case 'configurationChanged':
-      case 'recovered':
-      case 'recoveryImpossible':
-        break;
-      default:
-        effect satisfies never;
+    if (effect.kind === 'send') {
+      this.#oracles.onSend(member, effect.message);
+      if (this.#network.length < NETWORK_MAX) this.#network.push(effect.message);
+      return;
     }
-  }
-
-  /** DG and WV: what leaves is backed by this disk, now; appends come from the term's leader. */
-  #onSend(member: TestMember, message: Message): void {
-    const { hardState, entries } = member.disk;
-    if (message.kind === 'voteResponse' && message.granted) {
-      assert(hardState.term === message.term && hardState.votedFor === message.to, 'DG: a granted vote is durable');
-    }
-    if (message.kind === 'voteRequest') {
-      assert(hardState.term === message.term && hardState.votedFor === member.id, 'DG: the own vote is durable');
-      // One that has become a follower meanwhile may have lost entries to the leader of the term; its votes count no more.
-      const holds = entries.length >= message.lastLogIndex || member.raft.role !== 'candidate';
-      assert(holds, 'DG: the log of a candidate is durable');
-    }
-    if (message.kind === 'appendResponse' && message.outcome.kind === 'accepted') {
-      const { matchIndex } = message.outcome;
-      assert(hardState.term >= message.term, 'DG: the term of an acknowledgement is durable');
-      assert(entries.length >= matchIndex, 'DG: acknowledged entries are durable');
-      for (let index = 1; index <= matchIndex; index++) {
-        const entry = must(entries[index - 1], 'entry');
-        assert(member.raft.termAt(entry.index) === entry.term, 'DG: what is durable is what was acknowledged');
-      }
-    }
-    if (message.kind === 'appendRequest') {
-      assert(this.#leaderOfTerm.get(message.term) === member.id, 'WV: appends come from the leader of the term');
-    }
-    if (this.#network.length < NETWORK_MAX) this.#network.push(message);
-  }
-
-  /** ES, and leader completeness. */
-  #onLeader(member: TestMember, term: number): void {
-    assert(!this.#leaderOfTerm.has(term), `ES: ${this.#leaderOfTerm.get(term)} and ${member.id} lead term ${term}`);
-    assert(member.id !== 'z1', 'ES: a learner leads');
-    this.#leaderOfTerm.set(term, member.id);
-    for (const [at, entry] of this.#ledger.entries()) {
-      assert(
-        member.raft.termAt((at + 1) as LogIndex) === entry.term,
-        `CL: the leader of ${term} lacks entry ${at + 1}`,
+    this.#oracles.onEffect(member, effect);
+    if (effect.kind === 'readLog') this.#reads.push({ member, effect });
+    if (effect.kind === 'sendSnapshot') {
+      const to = must(
+        this.#members.find(({ id }) => id === effect.to),
+        'member',
       );
+      const transfer = { from: member, to, term: member.raft.term, image: member.image() };
+      this.#transfers.push(transfer);
+      this.#oldTransfers = [...this.#oldTransfers.slice(-5), transfer];
     }
-  }
-
-  /** CL and DG: what is committed stays, and a majority has it on disk when it is committed first. */
-  #onCommit(member: TestMember, index: number): void {
-    assert(member.disk.entries.length >= index, 'I6: what is applied is durable here');
-    for (let at = this.#ledger.length + 1; at <= index; at++) {
-      const entry = must(member.disk.entries[at - 1], 'committed entry');
-      const holders = this.#members.filter(
-        ({ id, disk }) => id !== 'z1' && disk.entries[at - 1]?.term === entry.term && id.length > 0,
-      ).length;
-      assert(holders >= Math.floor(this.#voterCount / 2) + 1, `DG: entry ${at} is committed with ${holders} copies`);
-      this.#ledger.push({ term: entry.term, text: textOf(entry) });
-    }
-    for (let at = 0; at < index; at++) {
-      const entry = must(member.disk.entries[at], 'committed entry');
-      const committed = must(this.#ledger[at], 'ledger');
-      assert(entry.term === committed.term && textOf(entry) === committed.text, `CL: entry ${at + 1} changed`);
-    }
-  }
-
-  /** LM, one durable vote for each term, and applied prefixes of the ledger. */
-  #checkLogs(): void {
-    for (const member of this.#members) {
-      const { term, votedFor } = member.disk.hardState;
-      if (votedFor !== null) {
-        const key = `${member.id}@${term}`;
-        assert((this.#voteOf.get(key) ?? votedFor) === votedFor, `ES: ${key} voted twice`);
-        this.#voteOf.set(key, votedFor);
-      }
-      for (const [at, entry] of member.applied.entries()) {
-        assert(textOf(entry) === this.#ledger[at]?.text, `AH: ${member.id} applied another entry ${at + 1}`);
-      }
-    }
-    const logs = this.#members.map((member) => member.memoryLog());
-    for (const [at, left] of logs.entries()) for (const right of logs.slice(at + 1)) checkMatching(left, right);
-  }
-}
-
-/** Raft paper, figure 3: where index and term agree, everything before agrees. */
-function checkMatching(left: readonly Entry[], right: readonly Entry[]): void {
-  let agree = false;
-  for (let at = Math.min(left.length, right.length) - 1; at >= 0; at--) {
-    const [mine, theirs] = [must(left[at], 'entry'), must(right[at], 'entry')];
-    if (mine.term === theirs.term) agree = true;
-    if (agree) assert(mine.term === theirs.term && textOf(mine) === textOf(theirs), `LM: logs differ at ${at + 1}`);
   }
 }
