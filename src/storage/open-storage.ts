@@ -207,7 +207,8 @@ async function carryOut(options: StorageOptions, start: Marker): Promise<Storage
   const copy = await openHardStateCopy(root, { clusterId, memberId });
   // The new log is empty, and the copy is what it is about to begin with: neither is judged by the other.
   const unjudged: HardStateCopy = {
-    recovered: { kind: 'sound', states: new Map() },
+    recovered: { kind: 'sound', states: new Map(), segment: 0 },
+    noteSegment: (sequence) => copy.noteSegment(sequence),
     write: (stream, hardState) => copy.write(stream, hardState),
     close: () => copy.close(),
   };

@@ -26,6 +26,8 @@ const MAGIC_SLOT = 'QUORVOTE';
 const FORMAT_VERSION = 1;
 const NAME_BYTES_MAX = 64;
 const HIGH = 2 ** 32;
+/** Stands for the log itself: its slots hold the sequence number of a segment instead of a term. */
+const LOG_ITSELF: StreamId = streamId(2 ** 32 - 1);
 
 /** What one slot says. */
 export interface HardStateSlot {
@@ -129,7 +131,7 @@ interface Found {
 }
 
 async function readFile(disk: Disk, identity: WalIdentity): Promise<Found> {
-  const none: Found = { recovered: { kind: 'sound', states: new Map() }, places: null };
+  const none: Found = { recovered: { kind: 'sound', states: new Map(), segment: 0 }, places: null };
   if (!(await disk.list('')).includes(HARD_STATE_FILE)) return none;
   const file = await disk.open(HARD_STATE_FILE, { create: false });
   try {
@@ -170,7 +172,9 @@ function readSlots(bytes: Buffer, label: string, identity: WalIdentity): Found {
     states.set(newest.stream, newest.hardState);
     places.set(newest.stream, { offset: at, sequence: newest.sequence });
   }
-  return { recovered: { kind: 'sound', states }, places };
+  const segment = states.get(LOG_ITSELF)?.term ?? 0;
+  states.delete(LOG_ITSELF);
+  return { recovered: { kind: 'sound', states, segment }, places };
 }
 
 function refuseOther(header: Buffer, label: string, identity: WalIdentity): void {
@@ -218,6 +222,10 @@ class FileCopy implements HardStateCopy {
     this.#tail = this.#tail.then(() => this.#write(stream, hardState));
     this.#tail.catch(() => undefined);
     return this.#tail;
+  }
+
+  noteSegment(sequence: number): Promise<void> {
+    return this.write(LOG_ITSELF, { term: term(sequence), votedFor: null });
   }
 
   async close(): Promise<void> {

@@ -13,7 +13,7 @@ import { SegmentPool } from './segment-pool.ts';
 import type { StreamState } from './stream-state.ts';
 import { encodeSyncMark, SYNC_MARK_BYTES } from './sync-mark.ts';
 import { keepTorn } from './torn-copy.ts';
-import { WalError, type WalIdentity, type WalOptions } from './types.ts';
+import { type HardStateCopy, WalError, type WalIdentity, type WalOptions } from './types.ts';
 
 const WRITE_BYTES = 1024 * 1024;
 
@@ -48,6 +48,7 @@ export async function recover(disk: Disk, clock: Clock, options: WalOptions): Pr
   await disk.makeFolder(LOG_FOLDER);
   const names = await disk.list(LOG_FOLDER);
   const sequences = sequencesOf(disk, names);
+  refuseLostEnd(disk, sequences, options.hardStateCopy);
   const segments: Segment[] = [];
   for (const sequence of sequences) segments.push(await readHeader(disk, options, sequence));
   const { replay, scans, begin } = await replayAll(disk, segments, options);
@@ -134,6 +135,13 @@ function sequencesOf(disk: Disk, names: readonly string[]): readonly number[] {
     if (sequence !== first + i) throw corrupt(labelOf(disk, segmentPath(first + i)), 0, 'this segment is missing');
   }
   return sequences;
+}
+
+/** Lost files at the end leave no trace in the log itself. */
+function refuseLostEnd(disk: Disk, sequences: readonly number[], copy: HardStateCopy | undefined): void {
+  const entered = copy?.recovered.kind === 'sound' ? copy.recovered.segment : 0;
+  if ((sequences.at(-1) ?? 0) >= entered) return;
+  throw corrupt(labelOf(disk, segmentPath(entered)), 0, 'this segment is missing; the log had gone on in it');
 }
 
 async function readHeader(disk: Disk, identity: WalIdentity, sequence: number): Promise<Segment> {

@@ -33,10 +33,17 @@ export interface WalOptions extends WalIdentity {
 export interface HardStateCopy {
   /** What the copy says, by stream; empty when it was never written. `problem`: it is damaged, and says nothing. */
   readonly recovered:
-    | { readonly kind: 'sound'; readonly states: ReadonlyMap<StreamId, HardState> }
+    | {
+        readonly kind: 'sound';
+        readonly states: ReadonlyMap<StreamId, HardState>;
+        /** Sequence number of the newest segment that the log had entered; 0: not known. Without it a lost end shows nowhere. */
+        readonly segment: number;
+      }
     | { readonly kind: 'damaged'; readonly file: string; readonly offset: number; readonly problem: string };
   /** Resolves when it is durable. Calls are carried out in order. */
   write(stream: StreamId, hardState: HardState): Promise<void>;
+  /** The log goes on in this segment. Resolves when that is durable. In order with `write`. */
+  noteSegment(sequence: number): Promise<void>;
   close(): Promise<void>;
 }
 

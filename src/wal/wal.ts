@@ -100,7 +100,10 @@ class SegmentedWal implements Wal {
    */
   async reconcile(label: string): Promise<void> {
     const copy = this.#options.hardStateCopy;
-    const copied = copy?.recovered.kind === 'sound' ? copy.recovered.states : new Map<StreamId, HardState>();
+    const sound = copy?.recovered.kind === 'sound' ? copy.recovered : null;
+    const copied = sound?.states ?? new Map<StreamId, HardState>();
+    const active = must(this.#segments.at(-1), 'a log has a segment').sequence;
+    if (sound !== null && sound.segment < active) await copy?.noteSegment(active);
     for (const [stream, { term: known }] of copied) {
       if (known === 0 || this.#states.has(stream)) continue;
       throw await this.#refuse(

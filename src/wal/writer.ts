@@ -328,6 +328,7 @@ export class WalWriter {
     const file = await this.#disk.open(next.path, { create: false });
     await this.#syncMark();
     await this.#file.close();
+    await this.#options.hardStateCopy?.noteSegment(next.sequence);
     this.#link = { previousEnd: this.#end, previousChain: this.#chain };
     this.#segments.push(next);
     this.#active = next;
