@@ -17,6 +17,7 @@ import type { ServerConfig } from './config.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { Ending } from './ending.ts';
 import { MemberIdentity } from './identity.ts';
+import { strangersListed } from './members.ts';
 import { logNotice } from './notices.ts';
 import { type OpenedData, openData } from './open-data.ts';
 import { PeerDirectory } from './peer-directory.ts';
@@ -136,6 +137,11 @@ async function start(
   // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
   transport.start();
+  const strangers = strangersListed(
+    config.members.map(({ id }) => id),
+    directory.known,
+  );
+  if (strangers !== null) logger.warn(strangers);
   const { clientListen: client, peerListen: peer } = config;
   logger.info({ clusterId, memberId, client, peer, joining: directory.joining }, 'member started');
   return { member: opened, failed: ending.failed, stop: () => resources.close() };

@@ -46,9 +46,22 @@ export function knownConfiguration(
   if (neverTookPart && membersDigest(voters) !== membersDigest(first.voters)) {
     const list = (ids: readonly MemberId[]): string => (ids.length === 0 ? 'nobody (join)' : ids.join(', '));
     throw new Error(
-      `the settings start this member with ${list(first.voters)}, but ${dataDir} was first started with ${list(voters)}, and ` +
-        'has never taken part in anything since: move that folder away to start it anew, or give the settings from before',
+      `the settings start this member with ${list(first.voters)}, but ${dataDir} was started with ${list(voters)}, and ` +
+        'has never taken part in anything since: move the folder away to start it anew, or give the settings from before',
     );
   }
   return last;
+}
+
+/**
+ * What the operator should know of the settings, or null: members that are listed and do not belong to the cluster. `known`: ids
+ * of those that do.
+ */
+export function strangersListed(listed: readonly MemberId[], known: ReadonlySet<MemberId>): string | null {
+  const strangers = listed.filter((id) => !known.has(id));
+  if (strangers.length === 0 || known.size === 0) return null;
+  return (
+    `the setting members lists ${strangers.join(', ')}, but the cluster is ${[...known].sort().join(', ')}: its log says who ` +
+    'belongs to it, and the setting only where members are. To add one, start it with --join and run `quorate member add`'
+  );
 }

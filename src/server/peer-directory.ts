@@ -58,6 +58,12 @@ export class PeerDirectory {
     return this.#configuration.voters.length === 0;
   }
 
+  /** Everybody who belongs to the cluster, this member included; nobody while it waits to be added. */
+  get known(): ReadonlySet<MemberId> {
+    if (this.joining) return new Set();
+    return new Set([this.#options.memberId, ...this.#members().keys()]);
+  }
+
   /** Rows and configuration as this member has applied, and placed, them. */
   update(rows: readonly MemberRow[], placed: PlacedConfiguration): void {
     this.#rows = new Map(rows.map((row) => [row.member, row]));

@@ -130,8 +130,7 @@ function greetingOf(hello: Hello, self: HelloReader): Result<Greeting, StatusErr
     return refuse(
       Code.FAILED_PRECONDITION,
       'WRONG_MEMBERS',
-      `${from} and ${self.memberId} were started with different lists of members: make the setting members of a new ` +
-        'cluster equal on all of them',
+      `${from} and ${self.memberId} were started with different lists of members: make the setting members equal on all of them`,
     );
   }
   if (!INCARNATION.test(hello.incarnation)) {

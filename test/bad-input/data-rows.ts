@@ -79,15 +79,6 @@ export const DATA_ROWS: readonly DataRow[] = [
       ),
   },
   {
-    name: 'of a cluster with other members',
-    damage: nothing,
-    config: { other: 'b' },
-    says: (dir) =>
-      new RegExp(
-        `the setting members lists a, b, but the log in ${dir} was started with a\\. .*list the same ones as before`,
-      ),
-  },
-  {
     name: 'with the log of another cluster in it',
     damage: async (dir) => {
       const path = join(dir, 'identity.json');

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { PlacedConfiguration } from '../../src/raft/types.ts';
-import { firstConfiguration, firstDigest, knownConfiguration, membersDigest } from '../../src/server/members.ts';
+import {
+  firstConfiguration,
+  firstDigest,
+  knownConfiguration,
+  membersDigest,
+  strangersListed,
+} from '../../src/server/members.ts';
 import { DATA_STREAM, logIndex, memberId, term } from '../../src/types/ids.ts';
 import type { RecoveredStream } from '../../src/wal/types.ts';
 
@@ -63,14 +69,26 @@ describe('the configuration that a member starts with', () => {
   it('is asked about when the settings were corrected after a start that nobody noticed', () => {
     const call = (last: number, unknown: boolean) => () =>
       knownConfiguration(stream([placed(0, 'a')], last), listed, '/data', unknown);
-    expect(call(0, true)).toThrow('start this member with a, b, c, but /data was first started with a, and has never');
-    expect(call(0, true)).toThrow('move that folder away to start it anew');
+    expect(call(0, true)).toThrow('start this member with a, b, c, but /data was started with a, and has never');
+    expect(call(0, true)).toThrow('move the folder away to start it anew');
     // Somebody may know it, or it knows something: the log counts.
     expect(call(0, false)).not.toThrow();
     expect(call(7, true)).not.toThrow();
     const joined = () => knownConfiguration(stream([placed(0)], 0), listed, '/data', true);
-    expect(joined).toThrow('first started with nobody (join)');
+    expect(joined).toThrow('was started with nobody (join)');
     const joins = () => knownConfiguration(stream([placed(0, 'a')], 0), firstConfiguration([], true), '/data', true);
     expect(joins).toThrow('start this member with nobody (join), but');
+  });
+});
+
+describe('members that the settings list', () => {
+  it('R2: and that do not belong to the cluster are told of, with what to do', () => {
+    const known = new Set(ids('a', 'b'));
+    expect(strangersListed(ids('a', 'c', 'd'), known)).toContain(
+      'lists c, d, but the cluster is a, b: its log says who',
+    );
+    expect(strangersListed(ids('b'), known)).toBeNull();
+    // Who waits to be added knows nobody yet.
+    expect(strangersListed(ids('a'), new Set())).toBeNull();
   });
 });
