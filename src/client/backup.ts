@@ -22,7 +22,7 @@ const SILENCE_MS = 30_000;
 
 export async function* backupPieces(
   deps: BackupDeps,
-  signal = new AbortController().signal,
+  signal: AbortSignal = new AbortController().signal,
 ): AsyncGenerator<BackupPiece, void, undefined> {
   const endMs = deps.nowMs() + deps.deadlineMs;
   for (let tries = 0; ; tries++) {
