@@ -56,7 +56,10 @@ export interface ReplicatedMachine extends MachineView {
    * by then, and the session's memory. Throws only for a bug or an entry that this version does not know.
    */
   apply(entry: AppliedEntry): Applied;
-  /** Row changes since the last call, last value per key, in table and key order, for one store batch. */
+  /**
+   * Row changes since the last call, last value per key, in table and key order, for one store batch: to be written with
+   * `appliedIndex`, which they name themselves, too, so that rows and index of two batches are never taken for one state.
+   */
   takeChanges(): readonly RowChange[];
 }
 
@@ -69,7 +72,7 @@ export interface MachineLoader {
   add(rows: Iterable<StoredRow>): void;
   /**
    * The machine after entry `appliedIndex`. No rows and index 0: a new one. The rows must add up to the state hash that was
-   * stored with them; there are none only at index 0.
+   * stored with them, and be those of this index; there are none only at index 0.
    */
   finish(appliedIndex: LogIndex): ReplicatedMachine;
 }

@@ -5,12 +5,14 @@ import type { MachineState } from './state.ts';
 import type { StoredRow } from './types.ts';
 
 /**
- * Goes with every batch of changes to the store: the state hash after them. A store that lost or garbled a row is found out when
- * it is loaded (LevelDB, for one, skips damaged parts of its log when it opens). No row of the state itself. Its table sorts
- * after all others.
+ * Go with every batch of changes to the store: the state hash after them, and the index of the entry after which that is the
+ * state. A store that lost or garbled rows, or mixes those of two batches, is found out when it is loaded: LevelDB skips damaged
+ * parts of its log when it opens, and does not check what it reads from its tables. No rows of the state itself. Their table
+ * sorts after all others. Release 0.1 wrote the hash only.
  */
 export const TOTAL_TABLE = 'total';
-export const TOTAL_KEY = 'hash';
+export const TOTAL_HASH_KEY = 'hash';
+export const TOTAL_INDEX_KEY = 'index';
 
 /** Rows that are not a state: damaged, incomplete, or of a newer version. Not a bug of this member. */
 export class StateError extends Error {
@@ -21,7 +23,7 @@ export class Loader implements MachineLoader {
   readonly #state: MachineState;
   readonly #make: (appliedIndex: LogIndex, empty: boolean) => ReplicatedMachine;
   readonly #tables: ReadonlyMap<string, { load(key: string, value: string): void }>;
-  #total: string | null = null;
+  readonly #totals = new Map<string, string>();
   #rows = 0;
   #finished = false;
 
@@ -47,8 +49,12 @@ export class Loader implements MachineLoader {
     const empty = this.#rows === 0;
     // A store that was never written to. Anything applied would have left rows in it.
     if (empty && appliedIndex !== 0) throw new StateError(`there are no rows at applied index ${appliedIndex}`);
-    if (!empty && this.#total !== this.#state.tables.hash.toHex()) {
+    if (!empty && this.#totals.get(TOTAL_HASH_KEY) !== this.#state.tables.hash.toHex()) {
       throw new StateError('the stored rows do not add up to the state hash that was stored with them');
+    }
+    const index = this.#totals.get(TOTAL_INDEX_KEY) ?? String(appliedIndex);
+    if (index !== String(appliedIndex)) {
+      throw new StateError(`the stored rows are those after entry ${index}, not after ${appliedIndex}`);
     }
     if (!empty && this.#state.tables.meta.size !== 1) throw new StateError('the stored rows are not of this machine');
     return this.#make(appliedIndex, empty);
@@ -66,7 +72,8 @@ export class Loader implements MachineLoader {
   }
 
   #takeTotal(key: string, value: string): void {
-    if (key !== TOTAL_KEY || this.#total !== null) throw new StateError('the state hash is stored twice');
-    this.#total = value;
+    if (key !== TOTAL_HASH_KEY && key !== TOTAL_INDEX_KEY) throw new StateError(`stored row of unknown total ${key}`);
+    if (this.#totals.has(key)) throw new StateError(`the state ${key} is stored twice`);
+    this.#totals.set(key, value);
   }
 }

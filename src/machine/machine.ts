@@ -16,7 +16,7 @@ import type { Applied, MachineLoader, ReplicatedMachine } from './api.ts';
 import type { ApplyContext } from './context.ts';
 import { dispatch } from './dispatch.ts';
 import { recordEvents } from './history.ts';
-import { Loader, TOTAL_KEY, TOTAL_TABLE } from './loader.ts';
+import { Loader, TOTAL_HASH_KEY, TOTAL_INDEX_KEY, TOTAL_TABLE } from './loader.ts';
 import { addDefaultPlan } from './phase/plan.ts';
 import { enterSession, rememberAnswer } from './session.ts';
 import { DEFAULT_MACHINE_LIMITS, type MachineLimits, MachineState } from './state.ts';
@@ -44,11 +44,14 @@ export function startLoading(limits: MachineLimits = DEFAULT_MACHINE_LIMITS): Ma
 class Machine extends View implements ReplicatedMachine {
   readonly #state: MachineState;
   #appliedIndex: LogIndex;
+  /** Of the last changes that were taken. */
+  #takenIndex: LogIndex;
 
   constructor(state: MachineState, appliedIndex: LogIndex) {
     super(state);
     this.#state = state;
     this.#appliedIndex = appliedIndex;
+    this.#takenIndex = appliedIndex;
   }
 
   get appliedIndex(): LogIndex {
@@ -73,7 +76,11 @@ class Machine extends View implements ReplicatedMachine {
   takeChanges(): readonly RowChange[] {
     const changes: RowChange[] = [];
     for (const table of this.#state.tables.all) table.takeChanges(changes);
-    if (changes.length > 0) changes.push({ table: TOTAL_TABLE, key: TOTAL_KEY, value: this.stateHash() });
+    if (changes.length > 0) changes.push({ table: TOTAL_TABLE, key: TOTAL_HASH_KEY, value: this.stateHash() });
+    if (changes.length > 0 || this.#appliedIndex !== this.#takenIndex) {
+      changes.push({ table: TOTAL_TABLE, key: TOTAL_INDEX_KEY, value: String(this.#appliedIndex) });
+      this.#takenIndex = this.#appliedIndex;
+    }
     return changes;
   }
 }

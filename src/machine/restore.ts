@@ -6,7 +6,7 @@
 import { assert } from '../types/assert.ts';
 import { type LogIndex, revision } from '../types/ids.ts';
 import { hashRow, StateHash } from './hash.ts';
-import { StateError, TOTAL_KEY, TOTAL_TABLE } from './loader.ts';
+import { StateError, TOTAL_HASH_KEY, TOTAL_INDEX_KEY, TOTAL_TABLE } from './loader.ts';
 import { FEATURE_KEY, META_KEY } from './state.ts';
 import { Tables } from './tables.ts';
 import type { StoredRow } from './types.ts';
@@ -32,8 +32,8 @@ export class RowRestorer {
     const restored: StoredRow[] = [];
     for (const row of rows) {
       if (row.table === TOTAL_TABLE) {
-        if (this.#total !== null) throw new StateError('the state hash is stored twice');
-        this.#total = row.value;
+        if (row.key === TOTAL_INDEX_KEY) restored.push({ ...row, value: String(this.#newIndex) });
+        else this.#takeTotal(row.value);
         continue;
       }
       this.#before.add(hashRow(row.table, row.key, row.value));
@@ -50,7 +50,12 @@ export class RowRestorer {
     if (!this.#meta || this.#total !== this.#before.toHex()) {
       throw new StateError('the rows do not add up to the state hash that was stored with them');
     }
-    return { table: TOTAL_TABLE, key: TOTAL_KEY, value: this.#after.toHex() };
+    return { table: TOTAL_TABLE, key: TOTAL_HASH_KEY, value: this.#after.toHex() };
+  }
+
+  #takeTotal(value: string): void {
+    if (this.#total !== null) throw new StateError('the state hash is stored twice');
+    this.#total = value;
   }
 
   #restore(row: StoredRow): StoredRow | null {

@@ -7,10 +7,11 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as turn } from 'node:timers/promises';
 import { hashRow, StateHash } from '../machine/hash.ts';
-import { TOTAL_TABLE } from '../machine/loader.ts';
+import { TOTAL_HASH_KEY, TOTAL_INDEX_KEY, TOTAL_TABLE } from '../machine/loader.ts';
 import type { StoredRow } from '../machine/types.ts';
 import type { RowPosition, StoreImage } from '../store/types.ts';
 import { assert, must } from '../types/assert.ts';
+import type { LogIndex } from '../types/ids.ts';
 import { SNAPSHOT_CHUNK_BYTES } from '../types/limits.ts';
 import {
   type BackupHeader,
@@ -61,7 +62,7 @@ export async function* backupBytes(image: StoreImage, origin: BackupOrigin): Asy
     after = next;
     await turn();
   } while (after !== null);
-  const problem = totals.problem();
+  const problem = totals.problem(image.mark.index);
   if (problem !== null) throw new Error(`The store cannot be backed up: ${problem}. Back up from another member.`);
   yield encodeFrame(FRAME_KINDS.trailer, encodeTrailer({ ...totals.values(), sha256: sha256.digest('hex') }), offset);
 }
@@ -142,7 +143,7 @@ export class BackupReader {
     if (!(await this.#reader.atEnd())) throw damaged(this.#reader.offset, 'there is something after its end');
     const { rows, bytes, stateHash } = totals.values();
     if (trailer.sha256 !== sha256) throw damaged(frame.offset, 'the SHA-256 does not match');
-    const problem = totals.problem();
+    const problem = totals.problem(this.header.mark.index);
     if (problem !== null) throw damaged(frame.offset, problem);
     if (trailer.rows !== rows || trailer.bytes !== bytes || trailer.stateHash !== stateHash) {
       throw damaged(frame.offset, 'there are not as many rows as were written');
@@ -170,13 +171,15 @@ class Totals {
   #rows = 0;
   #bytes = 0;
   #total: string | null = null;
+  #index: string | null = null;
 
   add(rows: readonly StoredRow[]): void {
     for (const row of rows) {
       this.#rows += 1;
       this.#bytes += rowBytes(row);
-      if (row.table === TOTAL_TABLE) this.#total = row.value;
-      else this.#hash.add(hashRow(row.table, row.key, row.value));
+      if (row.table !== TOTAL_TABLE) this.#hash.add(hashRow(row.table, row.key, row.value));
+      else if (row.key === TOTAL_HASH_KEY) this.#total = row.value;
+      else if (row.key === TOTAL_INDEX_KEY) this.#index = row.value;
     }
   }
 
@@ -184,7 +187,9 @@ class Totals {
     return { rows: this.#rows, bytes: this.#bytes, stateHash: this.#hash.toHex() };
   }
 
-  problem(): string | null {
+  /** null: the rows are a whole state, the one after entry `index`. */
+  problem(index: LogIndex): string | null {
+    if (this.#index !== null && this.#index !== String(index)) return 'its rows are not those of its index';
     return this.#total === this.#hash.toHex()
       ? null
       : 'its rows do not add up to the state hash that was stored with them';

@@ -1,4 +1,5 @@
 /** Keys and values of the database; described in `FORMAT.md`. */
+import crc32 from 'crc-32';
 import type { StoredRow } from '../machine/types.ts';
 import type { SnapshotMark } from '../raft/types.ts';
 import { isName, logIndex, type MemberId, memberId, type StreamId, term } from '../types/ids.ts';
@@ -27,6 +28,7 @@ export interface KeyRange {
 }
 
 const STREAM_DIGITS = 16;
+const CHECKSUM_LENGTH = 8;
 
 export function streamKey(stream: StreamId): string {
   return String(stream).padStart(STREAM_DIGITS, '0');
@@ -72,7 +74,13 @@ export function generationOf(path: string, key: string): number | null {
 }
 
 export function encodeIndex({ mark, generation, installing }: IndexRecord): string {
-  return JSON.stringify({ ...markFields(mark), generation, installing });
+  const text = JSON.stringify({ ...markFields(mark), generation, installing });
+  return `${text} ${checksum(text)}`;
+}
+
+/** LevelDB does not check what it reads from its tables, and nothing else vouches for this record. */
+function checksum(text: string): string {
+  return (crc32.str(text) >>> 0).toString(16).padStart(8, '0');
 }
 
 /** A mark as plain fields, for JSON. */
@@ -96,7 +104,9 @@ function legacyIndex(index: number): IndexRecord {
 }
 
 function parseIndex(text: string): IndexRecord | null {
-  const record = parseObject(text);
+  const end = text.length - CHECKSUM_LENGTH - 1;
+  if (end < 0 || text.slice(end) !== ` ${checksum(text.slice(0, end))}`) return null;
+  const record = parseObject(text.slice(0, end));
   const mark = parseMark(record);
   const generation = asCount(record?.generation);
   const installing = record?.installing;

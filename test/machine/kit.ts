@@ -1,6 +1,7 @@
 /** What the machine's tests share: a machine with a log index and a clock of its own, and short ways to say commands. */
 import { expect } from 'vitest';
 import type { Applied, ReplicatedMachine } from '../../src/machine/api.ts';
+import { TOTAL_TABLE } from '../../src/machine/loader.ts';
 import { createMachine } from '../../src/machine/machine.ts';
 import { DEFAULT_MACHINE_LIMITS, type MachineLimits } from '../../src/machine/state.ts';
 import type {
@@ -11,6 +12,7 @@ import type {
   CommandValue,
   MachineEvent,
   Rejection,
+  RowChange,
   SessionRef,
 } from '../../src/machine/types.ts';
 import { type ClusterTimeMs, type FencingToken, logIndex, type SessionId, term } from '../../src/types/ids.ts';
@@ -70,6 +72,11 @@ export class Bench {
     const applied = this.machine.apply(entry);
     this.events.push(...applied.events);
     return applied;
+  }
+
+  /** Rows of the state that changed since the last call. */
+  changedRows(): readonly RowChange[] {
+    return this.machine.takeChanges().filter(({ table }) => table !== TOTAL_TABLE);
   }
 
   /** The command is carried out and answers with a value of `kind`. */

@@ -183,7 +183,7 @@ describe('R7: time', () => {
     expect(bench.entry(null)).toEqual({ result: null, replayed: false, events: [] });
     expect(bench.machine.appliedIndex).toBe(2);
     expect(bench.machine.stateHash()).toBe(hash);
-    expect(bench.machine.takeChanges()).toEqual([]);
+    expect(bench.changedRows()).toEqual([]);
   });
 
   it('a session ends its ttl after its last request, and not before', () => {

@@ -133,6 +133,9 @@ describe('U5: a backup', () => {
       close: () => image.close(),
     };
     await expect(bytesOf(damaged)).rejects.toThrow('Back up from another member');
+    // S4: nor of one that says another entry than its rows do.
+    const mislabelled: StoreImage = { ...damaged, mark: mark(image.mark.index + 1), read: image.read };
+    await expect(bytesOf(mislabelled)).rejects.toThrow('not those of its index');
   });
 });
 

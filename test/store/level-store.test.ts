@@ -1,12 +1,14 @@
 import { chmod, cp, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import crc32 from 'crc-32';
 import { Level } from 'level';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { StoreError } from '../../src/store/store-error.ts';
 import type { Store } from '../../src/store/types.ts';
 import { clusterId, memberId } from '../../src/types/ids.ts';
+import { Bench } from '../machine/kit.ts';
 import { allRows, machineOf, mark, ONE, put, row, stored } from './support.ts';
 
 const OWNER = { clusterId: clusterId('test'), memberId: memberId('a') };
@@ -107,22 +109,27 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
     expect(await (await opened()).image(ONE)).toBeNull();
   });
 
-  const good = JSON.stringify({
+  const sealed = (text: string): string => `${text} ${(crc32.str(text) >>> 0).toString(16).padStart(8, '0')}`;
+  const fields = JSON.stringify({
     index: 1,
     term: 1,
     configuration: { index: 0, voters: ['a'], votersOutgoing: [], learners: [] },
     generation: 0,
     installing: false,
   });
+  const good = sealed(fields);
   it.each([
     ['0000000000000001 index', 'twelve', 'applied index'],
     ['0000000000000001 index', '-1', 'applied index'],
-    ['0000000000000001 index', '{}', 'applied index'],
-    ['0000000000000001 index', '[]', 'applied index'],
-    ['0000000000000001 index', good.replace('"a"', '"A"'), 'applied index'],
-    ['0000000000000001 index', good.replace('"term":1', '"term":0.5'), 'applied index'],
-    ['0000000000000001 index', good.replace('"generation":0', '"generation":-1'), 'applied index'],
-    ['0000000000000001 index', good.replace('false', '0'), 'applied index'],
+    ['0000000000000001 index', sealed('{}'), 'applied index'],
+    ['0000000000000001 index', sealed('[]'), 'applied index'],
+    ['0000000000000001 index', sealed('{'), 'applied index'],
+    ['0000000000000001 index', fields, 'applied index'],
+    ['0000000000000001 index', good.replace('"index":1', '"index":2'), 'applied index'],
+    ['0000000000000001 index', sealed(fields.replace('"a"', '"A"')), 'applied index'],
+    ['0000000000000001 index', sealed(fields.replace('"term":1', '"term":0.5')), 'applied index'],
+    ['0000000000000001 index', sealed(fields.replace('"generation":0', '"generation":-1')), 'applied index'],
+    ['0000000000000001 index', sealed(fields.replace('false', '0')), 'applied index'],
     ['0000000000000001 something', '[]', 'nobody wrote'],
     ['0000000000000001 row table', '[]', 'nobody wrote'],
     ['0000000000000001 row01 table key', '[]', 'nobody wrote'],
@@ -212,6 +219,82 @@ describe('R9: a store of format 1', () => {
     });
     return value;
   }
+});
+
+describe('CO: files of the store that were damaged', () => {
+  it('give the state as it was, an older one, or a refusal: never another state', async () => {
+    const bench = new Bench();
+    bench.createLoop();
+    const states = new Map<number, string>([[0, '']]);
+    for (let i = 0; i < 3; i++) {
+      const store = await openLevelStore(path, OWNER);
+      for (let k = 0; k < 2; k++) {
+        bench.begin('ANALYZE', { supersede: i * 2 + k });
+        bench.entry(null);
+        const { appliedIndex } = bench.machine;
+        await store.write(ONE, mark(appliedIndex), bench.machine.takeChanges());
+        states.set(appliedIndex, bench.machine.stateHash());
+      }
+      await store.close();
+    }
+    const sound = join(folder, 'sound');
+    await rename(path, sound);
+    const counts = { same: 0, older: 0, refused: 0 };
+    for (const name of (await readdir(sound)).filter((file) => /^(?:\d|MANIFEST|CURRENT)/.test(file))) {
+      const bytes = await readFile(join(sound, name));
+      // Steps of a prime: all bits of a byte come up, and all kinds of bytes.
+      for (let bit = 0; bit < bytes.length * 8; bit += 61) {
+        await cp(sound, path, { recursive: true });
+        const flipped = Buffer.from(bytes);
+        flipped.writeUInt8(flipped.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+        await writeFile(join(path, name), flipped);
+        const found = await openLevelStore(path, OWNER)
+          .then((store) => stored(store).finally(() => store.close()))
+          .then((content) => ({
+            index: content.index,
+            hash: content.index === 0 ? '' : machineOf(content).stateHash(),
+          }))
+          .catch((error: unknown) => {
+            expect((error as Error).name).toMatch(/^(?:StoreError|StateError)$/);
+            return null;
+          });
+        if (found === null) counts.refused += 1;
+        else {
+          expect(found.hash).toBe(states.get(found.index));
+          counts[found.index === bench.machine.appliedIndex ? 'same' : 'older'] += 1;
+        }
+        await rm(path, { recursive: true });
+      }
+    }
+    console.info(`store: flipped bits: ${JSON.stringify(counts)}`);
+    expect(counts.refused).toBeGreaterThan(0);
+  }, 120_000);
+});
+
+describe('R4: a crash while an image comes in', () => {
+  it('leaves the old rows or the new ones, at every step', async () => {
+    const store = await opened();
+    await store.write(ONE, mark(3), [put('a', 'old', '1')]);
+    const staged = await store.stage(ONE);
+    const before = { index: 3, rows: [row('a', 'old', '1')] };
+    const after = { index: 9, rows: [row('a', 'new', '1'), row('a', 'newer', '1')] };
+    const steps: readonly (readonly [() => Promise<void>, typeof before, boolean])[] = [
+      [() => staged.add([row('a', 'new', '1')]), before, false],
+      [() => staged.add([row('a', 'newer', '1')]), before, false],
+      [() => staged.install(mark(9, 2)), after, true],
+      [() => store.installed(ONE), after, false],
+    ];
+    for (const [i, [step, expected, installing]] of steps.entries()) {
+      await step();
+      // What a process that dies here leaves.
+      const copy = join(folder, `copy${i}`);
+      await cp(path, copy, { recursive: true });
+      const again = await openLevelStore(copy, OWNER);
+      open.push(again);
+      expect(await stored(again)).toEqual(expected);
+      expect((await again.state(ONE)).installing).toBe(installing);
+    }
+  });
 });
 
 describe('leftovers', () => {
