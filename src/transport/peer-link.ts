@@ -6,6 +6,7 @@
  */
 import { Client, type ClientDuplexStream, credentials, type StatusObject } from '@grpc/grpc-js';
 import { toPeerEnvelope } from '../codec/envelope.ts';
+import { envelopeLevel } from '../codec/envelope-level.ts';
 import { PeerFrameSchema, PeerService } from '../gen/quorate/internal/v1/peer_pb.ts';
 import type { Envelope } from '../node/types.ts';
 import { decodeMessage, encodeMessage, rawDefinition } from '../rpc/service.ts';
@@ -110,9 +111,9 @@ export class PeerLink {
     if (attempt !== null) this.#discard(attempt);
   }
 
-  /** Takes the envelope (true), or drops it: see the top of the file. */
+  /** Takes the envelope (true), or drops it: see the top of the file. So is what a peer of an older version cannot read. */
   send(envelope: Envelope): boolean {
-    if (!this.#isUp()) {
+    if (!this.#isUp() || envelopeLevel(envelope) > this.#featureLevel) {
       this.#dropped += 1;
       return false;
     }

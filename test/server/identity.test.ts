@@ -88,6 +88,13 @@ describe('a data folder', () => {
     await refuses(disk, /holds no log/);
   });
 
+  it('W4: may be without its log while a recovery is under way, which has moved it aside', async () => {
+    const disk = await used();
+    disk.delete(SEGMENT);
+    disk.put('recovering.json', '{}');
+    expect((await open(disk)).bootstrapped).toBe(true);
+  });
+
   it('ID2: is refused with a log in which nothing was started', async () => {
     const identity = await open(await used());
     expect(() => identity.checkLog(true)).not.toThrow();

@@ -6,10 +6,11 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Greeting } from '../../src/transport/hello.ts';
 import { identifyPeer } from '../../src/transport/identify.ts';
 import { must } from '../../src/types/assert.ts';
-import { type MemberId, memberId } from '../../src/types/ids.ts';
+import { DATA_STREAM, logIndex, type MemberId, memberId } from '../../src/types/ids.ts';
 import { err, ok } from '../../src/types/result.ts';
 import { exchange, hello } from './by-hand.ts';
 import {
+  chunk,
   connected,
   freePort,
   heartbeat,
@@ -179,6 +180,36 @@ describe('R9: feature levels', () => {
     await vi.waitFor(() => expect(a.transport.featureLevels()).toEqual(both), WAIT);
     await c.stop();
     await vi.waitFor(() => expect(a.transport.featureLevels()).toEqual(new Map([[B, 1]])), WAIT);
+  });
+});
+
+describe('R9: a peer of an older version', () => {
+  it('is not sent what it cannot read: it would end the stream', async () => {
+    const b = await member({ id: 'b', admits: ['a'], identity: { featureLevel: 1 } });
+    const a = await member({ id: 'a', peers: { b: b.port } });
+    await vi.waitFor(() => expect(connected(a, B)).toBe(true), WAIT);
+    expect(a.transport.send(B, chunk(0))).toBe(false);
+    expect(a.transport.send(B, { kind: 'stateHash', stream: DATA_STREAM, index: logIndex(1), hash: null })).toBe(false);
+    expect(a.transport.send(B, heartbeat(A, B, 1))).toBe(true);
+    await vi.waitFor(() => expect(b.received).toHaveLength(1), WAIT);
+    expect([connected(a, B), a.unreachable]).toEqual([true, []]);
+  });
+});
+
+describe('R4: an image on its way', () => {
+  it('arrives whole and in order, and what comes after it does not wait for it', async () => {
+    const b = await member({ id: 'b', admits: ['a'] });
+    const a = await member({ id: 'a', peers: { b: b.port } });
+    await vi.waitFor(() => expect(connected(a, B)).toBe(true), WAIT);
+    for (let i = 0; i < 40; i += 1) expect(a.transport.send(B, chunk(i))).toBe(true);
+    // The first pieces are with the socket now.
+    await vi.waitFor(() => expect(b.received.length).toBeGreaterThan(0), WAIT);
+    a.transport.send(B, heartbeat(A, B, 7));
+    await vi.waitFor(() => expect(b.received).toHaveLength(41), WAIT);
+    const kinds = b.received.map(({ envelope }) => envelope.kind);
+    expect(kinds.indexOf('raft')).toBeLessThan(20);
+    const sequences = b.received.flatMap(({ envelope }) => ('sequence' in envelope ? [envelope.sequence] : []));
+    expect(sequences).toEqual(Array.from({ length: 40 }, (_, i) => i));
   });
 });
 

@@ -1,31 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Envelope } from '../../src/node/types.ts';
 import { SendQueue } from '../../src/transport/send-queue.ts';
-import { DATA_STREAM, logIndex, memberId, term } from '../../src/types/ids.ts';
-import { PEER_FRAME_BYTES_MAX, SNAPSHOT_CHUNK_BYTES } from '../../src/types/limits.ts';
-import { append, heartbeat } from './support.ts';
+import { memberId } from '../../src/types/ids.ts';
+import { PEER_FRAME_BYTES_MAX } from '../../src/types/limits.ts';
+import { append, chunk, heartbeat } from './support.ts';
 
 const [A, B] = [memberId('a'), memberId('b')];
 const MiB = 1024 * 1024;
 
 function beat(sequence: number): Envelope {
   return heartbeat(A, B, sequence);
-}
-
-function chunk(sequence: number, bytes = SNAPSHOT_CHUNK_BYTES): Envelope {
-  const configuration = { index: logIndex(0), configuration: { voters: [A, B], votersOutgoing: [], learners: [] } };
-  const mark = { index: logIndex(9), term: term(1), configuration };
-  const data = new Uint8Array(bytes);
-  return {
-    kind: 'snapshotChunk',
-    stream: DATA_STREAM,
-    transferId: 1,
-    term: term(1),
-    mark,
-    sequence,
-    last: false,
-    data,
-  };
 }
 
 /** Short names, to compare orders: b1 a heartbeat, c1 a piece of an image, e an append. */

@@ -8,6 +8,7 @@ import type { TransportLimits } from '../../src/transport/options.ts';
 import { PeerTransport } from '../../src/transport/peer-transport.ts';
 import { must } from '../../src/types/assert.ts';
 import { clusterId, DATA_STREAM, logIndex, type MemberId, memberId, term } from '../../src/types/ids.ts';
+import { SNAPSHOT_CHUNK_BYTES } from '../../src/types/limits.ts';
 import { err, ok } from '../../src/types/result.ts';
 
 /** Short waits, so that a reconnect takes milliseconds. */
@@ -159,6 +160,26 @@ export function append(from: MemberId, to: MemberId, payloads: readonly Uint8Arr
     leaderCommit: logIndex(0),
   };
   return { kind: 'raft', stream: DATA_STREAM, message };
+}
+
+/** One piece of an image. */
+export function chunk(sequence: number, bytes = SNAPSHOT_CHUNK_BYTES): Envelope {
+  const configuration = {
+    index: logIndex(0),
+    configuration: { voters: [memberId('a'), memberId('b')], votersOutgoing: [], learners: [] },
+  };
+  const mark = { index: logIndex(9), term: term(1), configuration };
+  const data = new Uint8Array(bytes);
+  return {
+    kind: 'snapshotChunk',
+    stream: DATA_STREAM,
+    transferId: 1,
+    term: term(1),
+    mark,
+    sequence,
+    last: false,
+    data,
+  };
 }
 
 /** The numbers of the heartbeats that arrived, in order. */

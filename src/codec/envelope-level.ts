@@ -1,0 +1,22 @@
+/** What a peer must support to take an envelope: an older member ends the stream of one that it cannot read (R9). */
+import type { Envelope } from '../node/types.ts';
+
+/** The lowest feature level whose releases can read the envelope. */
+export function envelopeLevel(envelope: Envelope): number {
+  switch (envelope.kind) {
+    case 'snapshotChunk':
+    case 'snapshotAck':
+    case 'stateHash':
+      return 2;
+    case 'forwardRequest': {
+      const { kind } = envelope.request.body;
+      return kind === 'changeMembers' || kind === 'setFeatureLevel' ? 2 : 1;
+    }
+    case 'raft': {
+      const { kind } = envelope.message;
+      return kind === 'recoverRequest' || kind === 'recoverResponse' ? 2 : 1;
+    }
+    case 'forwardResponse':
+      return 1;
+  }
+}
