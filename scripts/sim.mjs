@@ -70,10 +70,10 @@ function findMutant(id, file) {
   return found;
 }
 
-/** @param {Mutant | null} mutant @returns {Promise<string>} path of the bundle */
-async function bundle(mutant) {
+/** @param {Mutant | null} mutant @param {string} entry @returns {Promise<string>} path of the bundle */
+async function bundle(mutant, entry) {
   const result = await build({
-    entryPoints: [join(root, 'test/sim/main.ts')],
+    entryPoints: [join(root, entry)],
     bundle: true,
     write: false,
     format: 'esm',
@@ -105,7 +105,8 @@ const id = take(args, '--mutant');
 const catalogue = take(args, '--catalogue') ?? CATALOGUE;
 const again = id === undefined ? [] : ['--again', `npm run sim -- --mutant ${id}`];
 try {
-  const path = await bundle(id === undefined ? null : findMutant(id, catalogue));
+  const entry = args.includes('--crash-points') ? 'test/sim/crash-points/main.ts' : 'test/sim/main.ts';
+  const path = await bundle(id === undefined ? null : findMutant(id, catalogue), entry);
   process.exitCode = await run(process.execPath, ['--enable-source-maps', path, ...args, ...again]);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);

@@ -46,6 +46,18 @@ export class Client {
     this.idle = true;
   }
 
+  /** A plan of so many phases, through anybody; true when it was carried out. */
+  async put(phases: number): Promise<boolean> {
+    const plan = `${this.name}-plan-${++this.#loops}`;
+    const body: CommandBody = {
+      kind: 'registerPlan',
+      plan,
+      phases: Array.from({ length: phases }, (_, at) => ({ name: `PHASE_${at}_${'X'.repeat(40)}`, priorMs: 1, slaMs: 0 })),
+    };
+    const result = await this.#request(this.#open('none', '', null, []), body);
+    return result?.ok === true;
+  }
+
   /** A mutation through one given member, once; true when it was carried out. For the check that the cluster works. */
   async probe(member: SimMember): Promise<boolean> {
     const body: CommandBody = { kind: 'createLoop', loop: `${this.name}-probe-${++this.#loops}`, plan: '' };

@@ -25,6 +25,7 @@ import { WatchOrder } from '../oracles/watch.ts';
 import { Wire } from '../oracles/wire.ts';
 import { SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
+import type { StepKind } from '../ports/steps.ts';
 import { Board } from './board.ts';
 import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
@@ -125,7 +126,7 @@ export class Cluster implements Scene, MemberEvents {
       {
         ...this.#callerDeps('op', source(400)),
         membership: options.membership,
-        makeMachine: () => this.#makeMachine(),
+        makeMachine: () => this.makeMachine(),
       },
       voters,
     );
@@ -157,7 +158,7 @@ export class Cluster implements Scene, MemberEvents {
   }
 
   /** A machine that waits to be added. */
-  #makeMachine(): SimMember {
+  makeMachine(): SimMember {
     const machine = this.#member(memberId(`m${this.members.length + 1}`), [], 2);
     this.reachable.push(machine);
     return machine;
@@ -290,6 +291,13 @@ export class Cluster implements Scene, MemberEvents {
   }
 
   // ------------------------------------------------------------------------------------------ MemberEvents
+
+  /** Set by whoever counts the steps, or cuts the power at one. */
+  onStep: (<T>(member: SimMember, kind: StepKind, detail: string, effect: () => T) => T) | null = null;
+
+  step<T>(member: SimMember, kind: StepKind, detail: string, effect: () => T): T {
+    return this.onStep === null ? effect() : this.onStep(member, kind, detail, effect);
+  }
 
   walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void {
     const { entries, hardState } = append;

@@ -58,6 +58,13 @@ export class Operator {
     if (change !== null) await this.#ask([change], 'replace');
   }
 
+  /** One given change; true when it was carried out. */
+  async change(changes: readonly MemberChange[]): Promise<boolean> {
+    const before = this.counts.get('asked') ?? 0;
+    await this.#ask(changes, 'asked');
+    return (this.counts.get('asked') ?? 0) > before;
+  }
+
   /** Everybody who should be running. */
   isWanted(id: MemberId): boolean {
     return this.wanted.get(id) !== 'removed';
@@ -151,7 +158,7 @@ export class Operator {
   }
 }
 
-function added(machine: SimMember, role: 'voter' | 'learner', replaces: MemberId | ''): MemberChange {
+export function added(machine: SimMember, role: 'voter' | 'learner', replaces: MemberId | ''): MemberChange {
   return {
     kind: 'add',
     member: machine.id,

@@ -18,12 +18,15 @@ import type { SimOptions } from '../options.ts';
 import { SimClock, type SimWallClock } from '../ports/clock.ts';
 import { SimDisk } from '../ports/disk.ts';
 import type { NetworkNode, SimNetwork } from '../ports/network.ts';
+import type { Step, StepKind } from '../ports/steps.ts';
 import { SimStoreDisk } from '../ports/store.ts';
 import { DurableView } from '../wal/durable-view.ts';
 import { CLUSTER, openSimStorage } from './storage.ts';
 import { baseOf, NO_BASE, type Tag, TrackedLog, tagOf } from './tracked-log.ts';
 
 export interface MemberEvents {
+  /** Carries out a step that changes what is on the member's disk. */
+  step<T>(member: SimMember, kind: StepKind, detail: string, effect: () => T): T;
   walAppend(member: SimMember, append: WalAppend, tags: readonly Tag[]): void;
   applied(member: SimMember, entry: Entry, view: MachineView): void;
   booted(member: SimMember): void;
@@ -121,6 +124,9 @@ export class SimMember implements NetworkNode {
     this.wall = deps.wall;
     this.disk = new SimDisk(deps.world, deps.diskPrng, deps.options.disk);
     this.store = new SimStoreDisk(deps.world, deps.diskPrng);
+    const step: Step = (kind, detail, effect) => this.#events.step(this, kind, detail, effect);
+    this.disk.step = step;
+    this.store.step = step;
     this.durable = new DurableView(() => this.disk.durableFiles());
     const drift = deps.options.clock.driftPermille;
     this.#ratePermille = 1000 + deps.prng.between(-drift, drift);
@@ -286,11 +292,11 @@ export class SimMember implements NetworkNode {
     };
   }
 
-  /** The power goes. */
-  crash(): void {
+  /** The power goes. `kept`: how much of what was not synced survives, in thousandths; null: drawn. */
+  crash(kept: number | null = null): void {
     this.#die();
-    this.disk.crash();
-    this.store.crash();
+    this.disk.crash(kept);
+    this.store.crash(kept);
     this.durable.reset();
   }
 

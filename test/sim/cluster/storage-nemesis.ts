@@ -99,7 +99,7 @@ export class StorageNemesis {
     }
     if (!this.#mayDamage(member)) return;
     this.#takeDown(member);
-    if (this.#damage(member, kind)) this.#noteDamage(member, kind);
+    if (this.#damage(member, kind)) this.noteDamage(member, kind);
     this.#deps.world.after(prng.below(20_000) + 1, null, () => member.boot());
   }
 
@@ -121,7 +121,8 @@ export class StorageNemesis {
     }
   }
 
-  #noteDamage(member: SimMember, kind: StorageFault): void {
+  /** The member, which is down, has lost or spoilt something. */
+  noteDamage(member: SimMember, kind: StorageFault): void {
     member.damaged = true;
     member.wasDamaged = true;
     member.storageChanged();

@@ -84,10 +84,13 @@ export class SimDisk {
     return new ProcessDisk(this, owner);
   }
 
-  /** The power goes. The process must be dead already. */
-  crash(): void {
+  /**
+   * The power goes. The process must be dead already. `kept`: how much of what was not synced survives, in thousandths;
+   * null: drawn.
+   */
+  crash(kept: number | null = null): void {
     const prng = this.#prng;
-    const keptPermille = prng.pick([0, 1000, 500, 900, 100]);
+    const keptPermille = kept ?? prng.pick([0, 1000, 500, 900, 100]);
     for (const [, end] of [...this.#inFlight]) end(true);
     this.#inFlight.clear();
     const files = new Set<Inode>();
@@ -95,8 +98,9 @@ export class SimDisk {
     for (const change of this.#changes) if (change.target instanceof Inode) files.add(change.target);
     for (const file of [...files].sort((a, b) => a.id - b.id)) file.crash(prng, keptPermille);
     this.faults.torn += 1;
-    const kept = prng.pick([0, this.#changes.length, prng.below(this.#changes.length + 1)]);
-    for (const change of this.#changes.slice(0, kept)) applyChange(this.#durableNames, change);
+    const names = this.#changes.length;
+    const keptNames = kept === 0 ? 0 : kept === 1000 ? names : prng.pick([0, names, prng.below(names + 1)]);
+    for (const change of this.#changes.slice(0, keptNames)) applyChange(this.#durableNames, change);
     this.#changes = [];
     this.#names = new Map(this.#durableNames);
   }

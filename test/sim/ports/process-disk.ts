@@ -3,7 +3,7 @@ import type { Disk, DiskFile } from '../../../src/ports/disk.ts';
 import { DiskError } from '../../../src/ports/disk.ts';
 import type { Owner } from '../kernel/queue.ts';
 import type { SimDisk } from './disk.ts';
-import { normal, notFound } from './disk-paths.ts';
+import { kindOf, normal, notFound } from './disk-paths.ts';
 import type { Inode } from './inode.ts';
 
 export class ProcessDisk implements Disk {
@@ -24,7 +24,7 @@ export class ProcessDisk implements Disk {
       if (!options.create && found === null) throw notFound(clean);
       if (options.create && found !== null) throw new DiskError('exists', clean, `${clean} exists`);
       disk.requireFolder(clean);
-      const inode = found ?? disk.step('disk', 'create', () => disk.create(clean));
+      const inode = found ?? disk.step('disk', `${kindOf(clean)} create`, () => disk.create(clean));
       return new ProcessFile(disk, this.#owner, clean, inode);
     });
   }
@@ -34,21 +34,21 @@ export class ProcessDisk implements Disk {
   }
 
   makeFolder(folder: string): Promise<void> {
-    return this.#change('make folder', () => this.#disk.makeFolder(normal(folder)));
+    return this.#change('folder make', () => this.#disk.makeFolder(normal(folder)));
   }
 
   rename(from: string, to: string): Promise<void> {
-    return this.#change('rename', () => this.#disk.rename(normal(from), normal(to)));
+    return this.#change(`${kindOf(to)} rename`, () => this.#disk.rename(normal(from), normal(to)));
   }
 
   remove(path: string): Promise<void> {
-    return this.#change('remove', () => this.#disk.remove(normal(path)));
+    return this.#change(`${kindOf(path)} remove`, () => this.#disk.remove(normal(path)));
   }
 
   syncFolder(folder: string): Promise<void> {
     const disk = this.#disk;
     const covered = disk.changesOf(normal(folder));
-    const effect = (): void => disk.step('disk', 'sync folder', () => disk.persistNames(covered));
+    const effect = (): void => disk.step('disk', 'folder sync', () => disk.persistNames(covered));
     return disk.operate(this.#owner, disk.syncUs(), effect);
   }
 
@@ -88,7 +88,7 @@ class ProcessFile implements DiskFile {
     const effect = (): void => {
       this.#assertOpen();
       if (offset + bytes.length > this.#inode.size) this.#needRoom();
-      disk.step('disk', 'write', () => this.#inode.write(offset, bytes));
+      disk.step('disk', `${kindOf(this.#path)} write`, () => this.#inode.write(offset, bytes));
     };
     // The caller must leave the bytes alone until the write ends: they are taken as late as a kernel might.
     return disk.operate(this.#owner, disk.quickUs(), effect, () => this.#inode.writeSome(offset, bytes, disk.prng));
@@ -98,12 +98,12 @@ class ProcessFile implements DiskFile {
     return this.#quick(() => {
       if (size <= this.#inode.size) return;
       this.#needRoom();
-      this.#disk.step('disk', 'allocate', () => this.#inode.resize(size));
+      this.#disk.step('disk', `${kindOf(this.#path)} allocate`, () => this.#inode.resize(size));
     });
   }
 
   truncate(size: number): Promise<void> {
-    return this.#quick(() => this.#disk.step('disk', 'truncate', () => this.#inode.resize(size)));
+    return this.#quick(() => this.#disk.step('disk', `${kindOf(this.#path)} truncate`, () => this.#inode.resize(size)));
   }
 
   sync(): Promise<void> {
@@ -115,7 +115,7 @@ class ProcessFile implements DiskFile {
         this.#inode.breakSync(pending);
         throw new DiskError('io', this.#path, `fdatasync of ${this.#path} failed: EIO`);
       }
-      disk.step('disk', 'sync', () => this.#inode.endSync(pending));
+      disk.step('disk', `${kindOf(this.#path)} sync`, () => this.#inode.endSync(pending));
     });
   }
 

@@ -67,12 +67,13 @@ export class SimStoreDisk {
     });
   }
 
-  /** The power goes. */
-  crash(): void {
+  /** The power goes. `kept` as for the disk. */
+  crash(kept: number | null = null): void {
     const prng = this.#prng;
     const total = this.#batches.length;
-    const kept = prng.pick([total, prng.below(total + 1), Math.max(0, total - prng.below(4)), 0]);
-    for (const batch of this.#batches.slice(0, kept)) applyBatch(this.#durable, batch);
+    const drawn = (): number => prng.pick([total, prng.below(total + 1), Math.max(0, total - prng.below(4)), 0]);
+    const keptBatches = kept === 0 ? 0 : kept === 1000 ? total : drawn();
+    for (const batch of this.#batches.slice(0, keptBatches)) applyBatch(this.#durable, batch);
     this.#batches = [];
     this.#current = copyOf(this.#durable);
   }
