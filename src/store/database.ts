@@ -14,6 +14,7 @@ import { InvariantError } from '../types/assert.ts';
 import type { StreamId } from '../types/ids.ts';
 import { type KeyRange, parseRow, rowRange } from './layout.ts';
 import { describe, StoreError } from './store-error.ts';
+import { checkTables } from './table-check.ts';
 import type { RowPosition } from './types.ts';
 
 type Native = Level<string, string>;
@@ -57,6 +58,11 @@ export class Database {
   }
 
   static async open(path: string): Promise<Database> {
+    try {
+      await checkTables(path);
+    } catch (cause) {
+      throw describe(path, cause);
+    }
     return new Database(path, await openNative(path));
   }
 
