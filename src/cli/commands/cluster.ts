@@ -1,6 +1,6 @@
 /** `quorate status` and `quorate watch`. */
 import type { Command } from 'commander';
-import type { EndpointStatus, WatchEvent } from '../../client/client.ts';
+import type { EndpointStatus, MemberStatus, WatchEvent } from '../../client/client.ts';
 import { type Context, parseCount, run, type Shell, withClient } from '../context.ts';
 import { EXIT, type ExitCode } from '../exit-codes.ts';
 import { formatTime, type Output, table } from '../output.ts';
@@ -10,11 +10,18 @@ const STATUS_DEADLINE_MS = 2_000;
 
 function statusRow(one: EndpointStatus): (string | number)[] {
   if ('error' in one) return [one.endpoint, '–', 'unreachable', '', '', '', '', one.error];
-  const { memberId, streams, fault } = one.status;
+  const { memberId, streams } = one.status;
+  const fault = troubleOf(one.status);
   const [stream] = streams;
-  if (stream === undefined) return [one.endpoint, memberId, 'no stream', '', '', '', '', fault ?? ''];
+  if (stream === undefined) return [one.endpoint, memberId, 'no stream', '', '', '', '', fault];
   const { role, term, commitIndex, appliedIndex, stateHash } = stream;
-  return [one.endpoint, memberId, role, term, commitIndex, appliedIndex, stateHash.slice(0, 12), fault ?? ''];
+  return [one.endpoint, memberId, role, term, commitIndex, appliedIndex, stateHash.slice(0, 12), fault];
+}
+
+/** What is wrong, or special, about a member; '' when it is well. */
+function troubleOf({ fault, alarms, removed, waitsToJoin }: MemberStatus): string {
+  const notes = [fault ?? '', ...alarms, removed ? 'removed' : '', waitsToJoin ? 'waits to be added' : ''];
+  return notes.filter((note) => note !== '').join(', ');
 }
 
 function leaderOf(endpoints: readonly EndpointStatus[]): string | null {

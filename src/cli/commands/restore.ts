@@ -27,6 +27,10 @@ function parseMembers(text: string): readonly MemberId[] {
   return text.split(',').map((id) => memberId(parseId(id.trim())));
 }
 
+async function* lazily(open: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  yield* open();
+}
+
 async function restore(context: Context, name: string, options: RestoreOptions): Promise<ExitCode> {
   const { shell, out } = context;
   const { BUMP_REVISION_DEFAULT, restoreDataFolder } = await import('../../server/restore.ts');
@@ -35,7 +39,8 @@ async function restore(context: Context, name: string, options: RestoreOptions):
   const progress = new Progress(shell.stderr, out.json);
   try {
     const { backup, index, stateHash } = await restoreDataFolder({
-      bytes: backupFileBytes(resolve(shell.cwd, name)),
+      // Opened when it is read: a file that is not there is an error of the read, not of nobody.
+      bytes: lazily(() => backupFileBytes(resolve(shell.cwd, name))),
       dataDir,
       clusterId: clusterId(options.clusterId),
       memberId: memberId(options.memberId),
