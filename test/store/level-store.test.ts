@@ -164,6 +164,29 @@ describe('a LevelDB store that cannot be used says which and what to do', () => 
   });
 });
 
+describe('W4: a damaged table', () => {
+  it('is refused before LevelDB reads it, with file and offset; one that was never finished is nothing', async () => {
+    const rows = Array.from({ length: 200 }, (_, i) => put('a', `k${i}`, 'x'.repeat(i)));
+    await (await opened()).write(ONE, mark(1), rows);
+    await open.pop()?.close();
+    // What the log holds becomes a table when the store is opened again.
+    await (await opened()).close();
+    const name = (await readdir(path)).find((file) => file.endsWith('.ldb')) ?? '';
+    const table = await readFile(join(path, name));
+    for (const at of [0, 1_000, table.length - 100, table.length - 48]) {
+      const flipped = Buffer.from(table);
+      flipped.writeUInt8(flipped.readUInt8(at) ^ 0x10, at);
+      await writeFile(join(path, name), flipped);
+      const error = await failure(openLevelStore(path, OWNER));
+      expect(error.code).toBe('corrupt');
+      expect(error.message).toMatch(new RegExp(`file ${name}, offset \\d+: `));
+    }
+    await writeFile(join(path, name), table);
+    await writeFile(join(path, '000099.ldb'), table.subarray(0, 1_000));
+    expect((await stored(await opened())).rows).toHaveLength(200);
+  });
+});
+
 describe('W5: what fails', () => {
   it('is final when it is not known what became durable: no later write of any stream is carried out', async () => {
     const store = await opened();
