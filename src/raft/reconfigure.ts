@@ -4,7 +4,7 @@ import { isJoint, isSortedUnique, isVoter } from './configuration.ts';
 import { appendAsLeader } from './leader-log.ts';
 import type { Progress } from './progress.ts';
 import { hasCommittedInTerm } from './reads.ts';
-import { sendHeartbeats } from './replication.ts';
+import { sendHeartbeat } from './replication.ts';
 import { becomeFollower } from './roles/follower.ts';
 import { type LeaderRole, leaderOf, mark, type State } from './state.ts';
 import type { Configuration, RefusalReason } from './types.ts';
@@ -80,7 +80,10 @@ export function resignIfRemoved(state: State, leader: LeaderRole): void {
   const { configuration, membership, id: from, term } = state;
   if (isVoter(configuration, from) || membership.current.index > state.commitIndex) return;
   mark(state, 'removed_leader_resigns');
-  sendHeartbeats(state, leader);
+  for (const progress of leader.peers) {
+    const usable = Math.min(state.commitIndex, progress.matchIndex);
+    if (usable > progress.commitSent) sendHeartbeat(state, leader, progress);
+  }
   let furthest: Progress | null = null;
   for (const progress of leader.peers) {
     if (!configuration.voters.includes(progress.id)) continue;

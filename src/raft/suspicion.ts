@@ -12,7 +12,9 @@ const JITTER_TICKS = 3;
 export function suspectLeader(state: State): void {
   if (state.suspicion !== null) return;
   mark(state, 'leader_suspected');
-  state.suspicion = { campaignTick: state.tick + state.random.below(JITTER_TICKS) };
+  // From the end of the lease, which is about the same for all: else nobody would draw anything.
+  const leaseEnd = (state.heardTick ?? 0) + state.leaseTicks;
+  state.suspicion = { campaignTick: Math.max(state.tick, leaseEnd) + state.random.below(JITTER_TICKS) };
   if (mayCampaign(state)) tickSuspicion(state);
 }
 

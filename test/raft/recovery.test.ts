@@ -1,0 +1,222 @@
+/** W4: a member that lost a part of its log neither votes nor campaigns until it has everything back (known bug D5). */
+import { describe, expect, it } from 'vitest';
+import { type Body, ELECTION_TICKS, HEARTBEAT_TICKS, Solo, type SoloOptions } from './solo.ts';
+
+const DRAW = 4;
+const NONCE = 1 + DRAW;
+/** Term 2, of what was once a longer log three entries are left, of which two are applied. */
+const recovering = (options: SoloOptions = {}): Solo =>
+  new Solo({ log: [1, 1, 1], term: 2, applied: 2, recovering: true, draw: DRAW, ...options });
+const heartbeat = (commit = 0): Body => ({ kind: 'heartbeatRequest', leaderCommit: commit, readSequence: 0 });
+const named = (lastIndex: number | null, nonce = NONCE, others = false): Body => ({
+  kind: 'recoverResponse',
+  nonce,
+  lastIndex,
+  recovering: others,
+});
+const isRecovering = (solo: Solo): boolean => solo.member.raft.status().recovering;
+
+describe('W4: a member that lost a part of its log', () => {
+  it('gives no vote and no pre-vote, also not to whom it voted for, and does not campaign', () => {
+    const solo = recovering({ votedFor: 'b' });
+    solo.tick(5 * ELECTION_TICKS);
+    expect(solo.sent('preVoteRequest')).toEqual([]);
+    solo.receive('c', 3, { kind: 'preVoteRequest', lastLogIndex: 9, lastLogTerm: 2 });
+    solo.receive('b', 2, { kind: 'voteRequest', lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: false });
+    solo.receive('c', 3, { kind: 'voteRequest', lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: true });
+    solo.persistAll();
+    expect(solo.sent('preVoteResponse')).toMatchObject([{ granted: false }]);
+    expect(solo.sent('voteResponse').map(({ granted }) => granted)).toEqual([false, false]);
+    solo.receive('c', 3, heartbeat());
+    solo.receive('c', 3, { kind: 'timeoutNow' });
+    expect(solo.member.raft.role).toBe('follower');
+  });
+
+  it('asks everybody while no leader is known, then the leader, each heartbeat interval, until it has an answer', () => {
+    const solo = recovering();
+    solo.tick();
+    expect(solo.sent('recoverRequest').map(({ to, nonce }) => [to, nonce])).toEqual([
+      ['b', NONCE],
+      ['c', NONCE],
+    ]);
+    solo.receive('b', 2, heartbeat());
+    solo.take();
+    solo.tick(2 * HEARTBEAT_TICKS);
+    expect(solo.sent('recoverRequest').map(({ to }) => to)).toEqual(['b', 'b']);
+    solo.receive('b', 2, named(5));
+    solo.take();
+    solo.tick(2 * HEARTBEAT_TICKS);
+    expect(solo.sent('recoverRequest')).toEqual([]);
+  });
+
+  it('is done when everything up to the index that the leader named is verified and durable', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(5));
+    solo.append('b', 2, [3, 1], [2], 2);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('b', 2, [4, 2], [2], 2);
+    expect(isRecovering(solo)).toBe(true);
+    solo.persistAll();
+    expect(solo.effects('recovered')).toMatchObject([{ index: 5 }]);
+    expect(solo.member.disk.recovering).toBe(false);
+    solo.tick(3 * ELECTION_TICKS);
+    expect(solo.sent('preVoteRequest')).not.toEqual([]);
+  });
+
+  it('is done also when an image brings it there', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(4));
+    const leader = new Solo({ self: 'b', log: [1, 1, 1, 2], applied: 4 });
+    solo.member.install(leader.member.id, 2, leader.member.image());
+    expect(isRecovering(solo)).toBe(true);
+    solo.persistAll();
+    expect(solo.effects('recovered')).toMatchObject([{ index: 4 }]);
+  });
+
+  it('a log that only looks long enough is not verified: another leader may have written it', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(3));
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('b', 2, [2, 1], []);
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('b', 2, [3, 1], []);
+    expect(isRecovering(solo)).toBe(false);
+  });
+
+  it('a commit index in a heartbeat counts only as far as the log is verified', () => {
+    const solo = recovering();
+    // The leader still counts what was acknowledged before the loss.
+    solo.receive('b', 2, heartbeat(9));
+    expect(solo.member.raft.commitIndex).toBe(2);
+    solo.append('b', 2, [3, 1], [2]);
+    solo.persistAll();
+    solo.receive('b', 2, heartbeat(9));
+    expect(solo.member.raft.commitIndex).toBe(4);
+  });
+
+  it('an answer to an earlier life of the member names nothing', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(3, NONCE + 1));
+    solo.append('b', 2, [3, 1], []);
+    expect(isRecovering(solo)).toBe(true);
+    expect(solo.marks).toContain('recover_response_stale');
+  });
+
+  it('a leader that changes meanwhile is asked again, and what the old one verified does not count', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(5));
+    solo.append('b', 2, [3, 1], [2]);
+    solo.persistAll();
+    solo.receive('c', 3, heartbeat());
+    solo.take();
+    solo.tick(HEARTBEAT_TICKS);
+    expect(solo.sent('recoverRequest').map(({ to, term }) => [to, term])).toEqual([['c', 3]]);
+    // b's answer of term 2 comes late.
+    solo.receive('b', 2, named(4));
+    solo.receive('c', 3, named(4));
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('c', 3, [3, 1], [3]);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(false);
+  });
+
+  it('says that it recovers, and stops when a majority does and no leader is left', () => {
+    const solo = recovering();
+    solo.receive('b', 2, { kind: 'recoverRequest', nonce: 99 });
+    expect(solo.sent('recoverResponse')).toMatchObject([{ to: 'b', nonce: 99, lastIndex: null, recovering: true }]);
+    solo.receive('b', 2, named(null, NONCE, true));
+    // A leader that heard both of them before may still lead, and help them.
+    solo.tick(9 * ELECTION_TICKS);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    solo.receive('c', 2, heartbeat());
+    solo.tick(11 * ELECTION_TICKS);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    solo.receive('b', 2, { kind: 'voteRequest', lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: false });
+    solo.receive('b', 3, named(null, NONCE, true));
+    solo.tick();
+    expect(solo.effects('recoveryImpossible')).toMatchObject([{ members: ['a', 'b'] }]);
+    solo.take();
+    solo.tick(5);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+  });
+
+  it('a sole voter that lost a part of its log can ask nobody', () => {
+    const solo = recovering({ voters: ['a'] });
+    solo.tick(10 * ELECTION_TICKS);
+    expect(solo.effects('recoveryImpossible')).toMatchObject([{ members: ['a'] }]);
+    expect(solo.member.raft.role).toBe('follower');
+  });
+});
+
+describe('W4: the leader of a member that lost a part of its log', () => {
+  const leader = (): Solo => {
+    const solo = new Solo({ log: [1, 1, 1], applied: 3 });
+    solo.lead();
+    solo.propose('x', 'y');
+    solo.persistAll();
+    solo.ack('b', 6);
+    solo.take();
+    return solo;
+  };
+  const match = (solo: Solo) => solo.member.raft.status().peers.find(({ id }) => id === 'b')?.matchIndex;
+  const request = (solo: Solo, nonce: number): void => solo.receive('b', 2, { kind: 'recoverRequest', nonce });
+  const reject = (solo: Solo, prev: number): void => {
+    const outcome = { kind: 'rejected', prevLogIndex: prev, hintIndex: 3, hintTerm: 1 } as const;
+    solo.receive('b', 2, { kind: 'appendResponse', outcome });
+  };
+
+  it('forgets what that member acknowledged in this term, names the end of its log, and finds out where it stands', () => {
+    const solo = leader();
+    request(solo, 7);
+    expect(match(solo)).toBe(0);
+    expect(solo.sent('recoverResponse')).toMatchObject([{ nonce: 7, lastIndex: 6, recovering: false }]);
+    expect(solo.sent('appendRequest')).toMatchObject([{ to: 'b', prevLogIndex: 6 }]);
+    solo.take();
+    reject(solo, 6);
+    expect(solo.sent('appendRequest')).toMatchObject([{ to: 'b', prevLogIndex: 3 }]);
+  });
+
+  it('forgotten acknowledgements commit nothing more', () => {
+    const solo = leader();
+    solo.propose('z');
+    solo.persistAll();
+    request(solo, 7);
+    solo.ack('c', 6);
+    expect(solo.member.raft.commitIndex).toBe(6);
+    expect(solo.member.raft.status().peers.map(({ matchIndex }) => matchIndex)).toEqual([0, 6]);
+  });
+
+  it('does so once for each life of the member', () => {
+    const solo = leader();
+    request(solo, 7);
+    solo.ack('b', 5);
+    request(solo, 7);
+    expect(match(solo)).toBe(5);
+    request(solo, 8);
+    expect(match(solo)).toBe(0);
+  });
+
+  it('an acknowledgement of the earlier life that comes late does not keep the member from being served', () => {
+    const solo = leader();
+    request(solo, 7);
+    solo.ack('b', 6);
+    expect(match(solo)).toBe(6);
+    solo.take();
+    reject(solo, 6);
+    expect(match(solo)).toBe(0);
+    expect(solo.sent('appendRequest')).toMatchObject([{ to: 'b', prevLogIndex: 3 }]);
+  });
+
+  it('of others a rejection of what they acknowledged is stale', () => {
+    const solo = leader();
+    reject(solo, 6);
+    expect([match(solo), solo.marks.includes('stale_rejection')]).toEqual([6, true]);
+  });
+
+  it('a request of an older term is answered in the newer one', () => {
+    const solo = leader();
+    solo.receive('b', 1, { kind: 'recoverRequest', nonce: 7 });
+    expect(solo.sent('recoverResponse')).toMatchObject([{ term: 2, lastIndex: 6 }]);
+  });
+});
