@@ -237,7 +237,23 @@ async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
     trace === undefined ? undefined : (event) => trace(stream, event),
   );
   const first = must(log.configurations[0], 'a log has a configuration');
-  return new Group(deps, stream, { raft, machine, mark: stored ?? emptyMark(first) });
+  const mark = stored === null ? emptyMark(first) : await completeMark(deps, stream, stored, raft, first);
+  return new Group(deps, stream, { raft, machine, mark });
+}
+
+/** A store of release 0.1 knows its index alone: the log, which was never cut by that release, knows the rest. */
+async function completeMark(
+  deps: MemberDeps,
+  stream: StreamId,
+  stored: SnapshotMark,
+  raft: Raft,
+  configuration: SnapshotMark['configuration'],
+): Promise<SnapshotMark> {
+  if (stored.term > 0 || stored.index === 0) return stored;
+  const entryTerm = must(raft.termAt(stored.index), 'the log holds what the store has applied');
+  const mark = { index: stored.index, term: entryTerm, configuration };
+  await deps.store.write(stream, mark, []);
+  return mark;
 }
 
 /** The state that the store has, built page by page; a new one when it has none. */
