@@ -110,8 +110,8 @@ export interface State {
   tick: number;
   /** The newest reading of the monotonic clock that was handed in, milliseconds. */
   nowMs: number;
-  /** Tick at which a leader was heard last, of whatever term; null: certainly none. */
-  heardTick: number | null;
+  /** Tick at which a leader was heard last, of whatever term; 0: at most before the member started. */
+  heardTick: number;
   suspicion: Suspicion | null;
   recovery: Recovery | null;
   restoring: Restoring | null;
@@ -179,8 +179,8 @@ export function createState(options: RaftOptions, random: Random, trace: State['
     role: { kind: 'follower', leader: null, reads: new ForwardedReads(options.limits.readsMax) },
     tick: 0,
     nowMs: 0,
-    // A leader may have been heard just before the restart, and may rely on it (lease reads).
-    heardTick: options.hardState.term > 0 ? 0 : null,
+    // A leader may have been heard just before a restart, and may rely on it, even if its term was not durable here yet.
+    heardTick: 0,
     suspicion: null,
     recovery: options.recovering ? newRecovery(options, random) : null,
     restoring: null,
@@ -225,7 +225,7 @@ export function inLeaderLease(state: State): boolean {
 
 /** True while some leader may count on this member not to vote. */
 export function inVoteLease(state: State): boolean {
-  return state.heardTick !== null && state.tick - state.heardTick < state.leaseTicks;
+  return state.tick - state.heardTick < state.leaseTicks;
 }
 
 /**

@@ -13,7 +13,7 @@ export function suspectLeader(state: State): void {
   if (state.suspicion !== null) return;
   mark(state, 'leader_suspected');
   // From the end of the lease, which is about the same for all: else nobody would draw anything.
-  const leaseEnd = (state.heardTick ?? 0) + state.leaseTicks;
+  const leaseEnd = state.heardTick + state.leaseTicks;
   state.suspicion = { campaignTick: Math.max(state.tick, leaseEnd) + state.random.below(JITTER_TICKS) };
   if (mayCampaign(state)) tickSuspicion(state);
 }

@@ -58,8 +58,6 @@ export interface TermSpan {
   readonly term: Term;
 }
 
-// ---------------------------------------------------------------------------------------------- messages
-
 interface Header {
   readonly from: MemberId;
   readonly to: MemberId;
@@ -175,8 +173,6 @@ export type Message =
   | ReadIndexResponse
   | TimeoutNow;
 
-// ---------------------------------------------------------------------------------------------- inputs
-
 export type Input =
   /** One tick of the member's clock passed. `nowMs`: monotonic, milliseconds. */
   | { readonly kind: 'tick'; readonly nowMs: number }
@@ -223,8 +219,6 @@ export interface Proposal {
   readonly proposalId: number;
   readonly payload: Uint8Array;
 }
-
-// ---------------------------------------------------------------------------------------------- effects
 
 export type RefusalReason =
   /** `leader` of the effect says who to ask, if known. */
