@@ -7,10 +7,10 @@
  */
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { type BackupInfo, BackupResponseSchema, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
+import type { MemberPort } from '../node/types.ts';
 import { encodeMessage } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { backupBytes } from '../snapshot/backup.ts';
-import type { StoreImage } from '../store/types.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import type { ApiContext } from './context.ts';
 import { failure, memberRemoved } from './errors.ts';
@@ -21,6 +21,7 @@ const BACKUP_STALL_MS = 60_000;
 /** Clients of other languages accept messages of 4 MiB. */
 const DATA_BYTES_MAX = 1024 * 1024;
 
+type Image = NonNullable<Awaited<ReturnType<MemberPort['openImage']>>>;
 type Call = ServerWritableStream<Buffer, Buffer>;
 
 export function backupHandler(context: ApiContext): (call: Call) => void {
@@ -89,7 +90,7 @@ class BackupStream {
     if (this.#finish()) this.#call.emit('error', error);
   }
 
-  async #send(image: StoreImage): Promise<void> {
+  async #send(image: Image): Promise<void> {
     const { clusterId, memberId, member, version } = this.#context;
     const { featureLevel } = member.status(DATA_STREAM);
     const createdAtMs = Date.now();

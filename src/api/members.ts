@@ -3,10 +3,10 @@ import type { Member, TransferProgress } from '../gen/quorate/v1/cluster_pb.ts';
 import type { MachineView } from '../machine/api.ts';
 import type { MemberRow } from '../machine/rows.ts';
 import type { MemberStatus } from '../node/types.ts';
-import type { Configuration } from '../raft/types.ts';
 import type { MemberId } from '../types/ids.ts';
 import type { ApiContext } from './context.ts';
 
+type Configuration = MemberStatus['raft']['configuration'];
 export type MemberRole = 'voter' | 'learner' | 'outgoing' | '';
 
 /** What the member counts for; an outgoing voter that stays as a learner votes until the change is complete. */

@@ -46,6 +46,7 @@ import {
 } from '../../src/types/ids.ts';
 import { err, ok, type Result } from '../../src/types/result.ts';
 import { bind, captureLogger, type LogLine } from '../transport/support.ts';
+import { FakeFeed } from './fake-feed.ts';
 
 const rev = revision(7);
 const time = clusterTimeMs(1000);
@@ -155,43 +156,6 @@ export class FakeView implements MachineView {
   }
   nextTimerMs(): null {
     return null;
-  }
-}
-
-type Batch = Awaited<ReturnType<WatchFeed['next']>>;
-
-/** Gives out the batches that the test pushes. */
-export class FakeFeed implements WatchFeed {
-  readonly #batches: Batch[] = [];
-  #waiting: ((batch: Batch) => void) | null = null;
-  taken = 0;
-  closed = false;
-
-  push(batch: Batch): void {
-    this.#batches.push(batch);
-    this.#offer();
-  }
-
-  next(): Promise<Batch> {
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-      this.#offer();
-    });
-  }
-
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    this.push({ kind: 'closed' });
-  }
-
-  #offer(): void {
-    const resolve = this.#waiting;
-    const batch = resolve === null ? undefined : this.#batches.shift();
-    if (resolve === null || batch === undefined) return;
-    this.#waiting = null;
-    this.taken += 1;
-    resolve(batch);
   }
 }
 

@@ -14,7 +14,8 @@ import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
 import { must } from '../../src/types/assert.ts';
 import { revision } from '../../src/types/ids.ts';
 import { WATCH_MESSAGE_BYTES_MAX } from '../../src/types/limits.ts';
-import { event, type FakeFeed, TestApi } from './support.ts';
+import type { FakeFeed } from './fake-feed.ts';
+import { event, TestApi } from './support.ts';
 
 const WAIT = { timeout: 10_000, interval: 5 };
 const { path, requestSerialize, responseDeserialize } = methodDefinition(WatchService.method.watch);
@@ -192,6 +193,16 @@ describe('a watch', () => {
     expect(responses.flatMap((one) => one.events.map((it) => Number(it.revision)))).toEqual(
       Array.from({ length: batches }, (_, i) => 100 + i),
     );
+  });
+
+  it('R2: ends when the member is removed from the cluster: no event would ever come', async () => {
+    api.stop();
+    await startApi(40);
+    const { status } = watch();
+    const feed = await feedOf();
+    api.member.statusFields = { removed: true };
+    expect(await status).toMatchObject({ code: Code.UNAVAILABLE, reason: 'MEMBER_REMOVED' });
+    expect(feed.closed).toBe(true);
   });
 
   it('closes its feed when the client goes', async () => {

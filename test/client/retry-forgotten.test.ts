@@ -14,6 +14,9 @@ afterEach(async () => {
 });
 
 /** The real API over the real machine; `unknown` swallows the answer of a command that WAS applied. */
+/** What no test here looks at. */
+const WELL = { alarms: [], transfers: [], featureLevel: 2, featureLevels: new Map(), removed: false };
+
 async function serve(unknown: (loop: string, n: number) => boolean) {
   const machine = createMachine();
   let index = 0;
@@ -55,12 +58,8 @@ async function serve(unknown: (loop: string, n: number) => boolean) {
       sessions: 0,
       waitingProposals: 0,
       watches: 0,
-      alarms: [],
-      transfers: [],
+      ...WELL,
       storedIndex: index,
-      featureLevel: 2,
-      featureLevels: new Map(),
-      removed: false,
       fault: null,
     }),
   } as unknown as MemberPort;
