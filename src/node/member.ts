@@ -213,10 +213,10 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
 }
 
 async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
-  const { mark, installing } = await deps.store.state(stream);
-  assert(!installing, 'what was being installed is complete (storage/open-storage.ts)');
+  const state = await deps.store.state(stream);
+  assert(!state.installing, 'what was being installed is complete (storage/open-storage.ts)');
   if (!deps.wal.streams.some((candidate) => candidate.stream === stream)) {
-    assert(mark === null, 'a state without a log was dealt with before (storage/open-storage.ts)');
+    assert(state.mark === null, 'a state without a log was dealt with before (storage/open-storage.ts)');
     await deps.wal.bootstrap(stream, deps.initialConfiguration);
   }
   const log = deps.wal.streams.find((candidate) => candidate.stream === stream) ?? emptyStream(stream, deps);
