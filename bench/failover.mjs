@@ -60,8 +60,9 @@ async function round(system, network, how) {
 
 function summary(samples) {
   const sorted = [...samples].sort((a, b) => a - b);
-  const at = (q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-  return { median: at(0.5), worst: sorted.at(-1), best: sorted[0] };
+  const middle = (sorted.length - 1) / 2;
+  const median = (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
+  return { median, worst: sorted.at(-1), best: sorted[0] };
 }
 
 function hasEtcd() {

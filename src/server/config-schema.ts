@@ -103,6 +103,12 @@ export const serverConfigSchema = z.strictObject({
       compressBytesMin: whole(64, GiB)
         .default(KiB)
         .describe('Batches larger than this are compressed when that pays, bytes.'),
+      keepBytes: whole(0, 1024 * GiB)
+        .default(DEFAULT_MEMBER_SETTINGS.logKeepBytes)
+        .describe('Log kept behind what the tables on disk have, bytes, for members that lag a little.'),
+      keepSlowBytes: whole(0, 1024 * GiB)
+        .default(DEFAULT_MEMBER_SETTINGS.logKeepSlowBytes)
+        .describe('The same for members that follow but lag more; they are sent an image beyond it.'),
     })
     .prefault({}),
   limits: z
@@ -134,12 +140,6 @@ export const serverConfigSchema = z.strictObject({
     .strictObject({
       level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),
       format: oneOf(LOG_FORMATS).default('json').describe('One JSON object for each line, or text for people.'),
-      keepBytes: whole(0, 1024 * GiB)
-        .default(DEFAULT_MEMBER_SETTINGS.logKeepBytes)
-        .describe('Replicated log kept behind what the tables on disk have, bytes, for members that lag a little.'),
-      keepSlowBytes: whole(0, 1024 * GiB)
-        .default(DEFAULT_MEMBER_SETTINGS.logKeepSlowBytes)
-        .describe('The same for members that follow but lag more; they are sent an image beyond it.'),
     })
     .prefault({}),
 });

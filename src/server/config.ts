@@ -198,10 +198,10 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
     );
   }
   leaseProblems(config, problem);
-  if (config.log.keepBytes > config.log.keepSlowBytes) {
+  if (config.wal.keepBytes > config.wal.keepSlowBytes) {
     problem(
-      'log.keepBytes',
-      `${config.log.keepBytes} must be at most log.keepSlowBytes (${config.log.keepSlowBytes}); lower it`,
+      'wal.keepBytes',
+      `${config.wal.keepBytes} must be at most wal.keepSlowBytes (${config.wal.keepSlowBytes}); lower it`,
     );
   }
   const ids = members.map((member) => member.id);

@@ -271,14 +271,14 @@ async function drain(server: Server): Promise<void> {
 }
 
 function memberSettings(config: ServerConfig): MemberSettings {
-  const { raft, limits, log, storeFlushMs, storeFlushBytes } = config;
+  const { raft, limits, wal, storeFlushMs, storeFlushBytes } = config;
   return {
     ...DEFAULT_MEMBER_SETTINGS,
     ...raft,
     ...limits,
     storeFlushMs,
     storeFlushBytes,
-    logKeepBytes: log.keepBytes,
-    logKeepSlowBytes: log.keepSlowBytes,
+    logKeepBytes: wal.keepBytes,
+    logKeepSlowBytes: wal.keepSlowBytes,
   };
 }

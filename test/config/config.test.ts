@@ -46,7 +46,7 @@ describe('U1: configuration', () => {
       storeFlushMs: 5_000,
       storeFlushBytes: 4 * 1024 * 1024,
       featureLevelMax: 2,
-      log: { level: 'info', format: 'json', keepBytes: 64 * 1024 * 1024, keepSlowBytes: 256 * 1024 * 1024 },
+      log: { level: 'info', format: 'json' },
     });
     expect([...sources.keys()].sort()).toEqual(SETTINGS.map((setting) => setting.path).sort());
   });
@@ -201,8 +201,8 @@ describe('U1: configuration', () => {
     [
       'log kept for slow members shorter than for others',
       BASE,
-      { flags: { 'log.keepSlowBytes': '1' } },
-      ['log.keepBytes: 67108864 must be at most log.keepSlowBytes (1); lower it'],
+      { flags: { 'wal.keepSlowBytes': '1' } },
+      ['wal.keepBytes: 67108864 must be at most wal.keepSlowBytes (1); lower it'],
     ],
     [
       'neither true nor false',

@@ -63,7 +63,7 @@ describe('R4: a follower that missed a great deal', () => {
     }));
     for (const [i, address] of list.entries()) {
       const own = ['--cluster-id', 'dev', '--member-id', address.id, '--data-dir', join(folder, address.id)];
-      const kept = ['--log-keep-bytes', String(8 << 20), '--log-keep-slow-bytes', String(8 << 20)];
+      const kept = ['--wal-keep-bytes', String(8 << 20), '--wal-keep-slow-bytes', String(8 << 20)];
       const listen = ['--peer-listen', `127.0.0.1:${ports[3 + i]}`];
       members.push(
         new DevMember({
@@ -188,7 +188,7 @@ describe('R4: a follower that missed a great deal', () => {
             proxy.cut();
           }
         }
-        return m3?.active && transfer === null && m3.matchIndex > 0 && m3.lagEntries < 1_000;
+        return m3?.active === true && transfer === null && m3.matchIndex > 0 && m3.lagEntries < 1_000;
       },
       1_200_000,
       'm3 catches up',

@@ -19,7 +19,7 @@ const CLIENTS = 16;
 const STALL_MS_MAX = 1_000;
 const CHANGE_MS_MAX = 30_000;
 /** Small, so that the new members are brought up by images. */
-const FLAGS = ['--log-keep-bytes', '1048576', '--wal-segment-bytes', '4194304', '--store-flush-ms', '200'];
+const FLAGS = ['--wal-keep-bytes', '1048576', '--wal-segment-bytes', '4194304', '--store-flush-ms', '200'];
 
 describe('R2, A4: members come and go under load', () => {
   let folder: string;

@@ -24,9 +24,9 @@ const LOOPS = 64;
 const MiB = 2 ** 20;
 /** The log keeps this much beside the segments in use; small, so that it goes round within the warm-up. */
 const FLAGS = [
-  '--log-keep-bytes',
+  '--wal-keep-bytes',
   String(8 * MiB),
-  '--log-keep-slow-bytes',
+  '--wal-keep-slow-bytes',
   String(8 * MiB),
   '--wal-segment-bytes',
   String(4 * MiB),
