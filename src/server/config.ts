@@ -39,7 +39,7 @@ export interface ServerConfig {
     readonly leaseTicks: number;
     readonly leaseMs: number;
   };
-  readonly wal: { readonly segmentBytes: number; readonly compressBytesMin: number };
+  readonly wal: ServerConfigInput['wal'];
   readonly limits: {
     readonly proposalsMax: number;
     readonly proposalBytesMax: number;

@@ -22,6 +22,10 @@ from quorate.v1 import (  # noqa: E402
     cluster_pb2,
     cluster_pb2_grpc,
     common_pb2,
+    maintenance_pb2,
+    maintenance_pb2_grpc,
+    membership_pb2,
+    membership_pb2_grpc,
     phase_pb2,
     phase_pb2_grpc,
     session_pb2,
@@ -205,7 +209,7 @@ def check_reflection(channel):
     answers = list(stub.ServerReflectionInfo(iter(requests), timeout=TIMEOUT_S))
     equal(len(answers), 2, "answers of the reflection service")
     services = [service.name for service in answers[0].list_services_response.service]
-    for name in ("PhaseService", "SessionService", "WatchService", "ClusterService"):
+    for name in ("PhaseService", "SessionService", "WatchService", "ClusterService", "MembershipService", "MaintenanceService"):
         check("quorate.v1." + name in services, "reflection lists %s: %r" % (name, services))
     files = [
         descriptor_pb2.FileDescriptorProto.FromString(text)
@@ -222,6 +226,22 @@ def check_reflection(channel):
     return services
 
 
+def check_members_and_backup(channels):
+    """Members by a lease read; the state as a file, which must begin as one and end well."""
+    listed = membership_pb2_grpc.MembershipServiceStub(channels[0]).ListMembers(
+        membership_pb2.ListMembersRequest(consistency=common_pb2.READ_CONSISTENCY_LEASE), timeout=TIMEOUT_S
+    )
+    equal([member.role for member in listed.members], ["voter"] * len(channels), "roles")
+    check(listed.settled and not listed.joint, "no change of members is under way")
+    maintenance = maintenance_pb2_grpc.MaintenanceServiceStub(channels[-1])
+    messages = list(maintenance.Backup(maintenance_pb2.BackupRequest(), timeout=TIMEOUT_S))
+    check(messages[0].HasField("info") and messages[0].info.index > 0, "a backup says first what it stands for")
+    data = b"".join(message.data for message in messages)
+    equal(data[:8], b"QUORATEB", "the first bytes of a backup")
+    level = maintenance.GetFeatureLevel(maintenance_pb2.GetFeatureLevelRequest(), timeout=TIMEOUT_S)
+    check(1 <= level.used <= level.level, "feature levels: %r" % level)
+
+
 def main():
     addresses = sys.argv[2].split(",")
     channels = [grpc.insecure_channel(address) for address in addresses]
@@ -230,6 +250,7 @@ def main():
         check_health(channel)
     services = check_reflection(channels[0])
     tokens = run_round(channels)
+    check_members_and_backup(channels)
     status = cluster_pb2_grpc.ClusterServiceStub(channels[0]).GetStatus(
         cluster_pb2.GetStatusRequest(), timeout=TIMEOUT_S
     )

@@ -157,11 +157,13 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
   const electionTicks = prng.pick([5, 10, 10, 20]);
   const electionUs = tickMs * electionTicks * MS;
   const some = (permille: number, max: number): number => (prng.chance(permille) ? prng.scale(1, max) : 0);
+  const changes = prng.chance(350);
   const clock = { driftPermille: some(500, 200), skewMaxMs: some(500, 3_600_000) };
   return {
     seed,
     members,
-    faultyUs: Math.min(prng.between(15, 60) * electionUs, 6_000 * MS),
+    // Time to raise the feature level, which comes before any change of the members.
+    faultyUs: Math.min(prng.between(12, 40) * electionUs, 4_000 * MS) + (changes ? 2_500 * MS : 0),
     settings: { tickMs, electionTicks, ...drawSettings(prng, tickMs, electionTicks, clock.driftPermille) },
     walSegmentBytes: prng.pick([8, 8, 16, 64]) * 1024,
     walCompressBytesMin: prng.pick([64, 512, 4096]),
@@ -175,7 +177,7 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
     },
     clock,
     membership: {
-      everyUs: prng.chance(400) ? prng.pick([2, 4, 8]) * electionUs : 0,
+      everyUs: changes ? prng.pick([2, 4, 8]) * electionUs : 0,
       membersMax: prng.pick([4, 5, 6]),
       severalPermille: prng.pick([0, 300, 700]),
       oldReleasePermille: prng.chance(150) ? prng.pick([300, 1000]) : 0,

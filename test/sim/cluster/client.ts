@@ -52,7 +52,11 @@ export class Client {
     const body: CommandBody = {
       kind: 'registerPlan',
       plan,
-      phases: Array.from({ length: phases }, (_, at) => ({ name: `PHASE_${at}_${'X'.repeat(40)}`, priorMs: 1, slaMs: 0 })),
+      phases: Array.from({ length: phases }, (_, at) => ({
+        name: `PHASE_${at}_${'X'.repeat(40)}`,
+        priorMs: 1,
+        slaMs: 0,
+      })),
     };
     const result = await this.#request(this.#open('none', '', null, []), body);
     return result?.ok === true;

@@ -206,6 +206,8 @@ export class SimMember implements NetworkNode {
     const { wal, store } = opened;
     process.wal = wal;
     process.store = store;
+    const { kind, problem } = opened.report;
+    if (kind !== 'sound') world.note(this.id, kind, 0, 0, 0, problem?.message ?? '');
     this.#recover();
     const deps: MemberDeps = {
       clusterId: CLUSTER,

@@ -45,6 +45,8 @@ export class SimDisk {
   #names: Names = new Map();
   readonly #durableNames: Names = new Map();
   #changes: NameChange[] = [];
+  /** Of `durableFiles`; null after the names changed. */
+  #durableList: readonly (readonly [string, Inode])[] | null = null;
   /** Each settles or drops one operation in flight; the argument says whether the power was cut. */
   readonly #inFlight = new Map<number, (powerCut: boolean) => void>();
   #nextId = 1;
@@ -60,7 +62,8 @@ export class SimDisk {
 
   /** Files that a power cut now could not take away, by path, sorted. */
   durableFiles(): readonly (readonly [path: string, file: Inode])[] {
-    return filesOf(this.#durableNames);
+    this.#durableList ??= filesOf(this.#durableNames);
+    return this.#durableList;
   }
 
   /** Files as a process sees them. */
@@ -101,6 +104,7 @@ export class SimDisk {
     const names = this.#changes.length;
     const keptNames = kept === 0 ? 0 : kept === 1000 ? names : prng.pick([0, names, prng.below(names + 1)]);
     for (const change of this.#changes.slice(0, keptNames)) applyChange(this.#durableNames, change);
+    this.#durableList = null;
     this.#changes = [];
     this.#names = new Map(this.#durableNames);
   }
@@ -118,6 +122,7 @@ export class SimDisk {
   lose(path: string): void {
     this.#names.delete(path);
     this.#durableNames.delete(path);
+    this.#durableList = null;
   }
 
   /** Everything is as it was on the other one, and the other way round: somebody mixed the folders up. */
@@ -131,6 +136,7 @@ export class SimDisk {
     ] as const) {
       disk.#names.clear();
       disk.#durableNames.clear();
+      disk.#durableList = null;
       for (const [path, target] of names) {
         disk.#names.set(path, target);
         disk.#durableNames.set(path, target);
@@ -233,6 +239,7 @@ export class SimDisk {
   }
 
   persistNames(covered: ReadonlySet<NameChange>): void {
+    this.#durableList = null;
     for (const change of this.#changes) if (covered.has(change)) applyChange(this.#durableNames, change);
     this.#changes = this.#changes.filter((change) => !covered.has(change));
   }

@@ -110,7 +110,9 @@ export class SimNetwork {
     const options = this.#options;
     const maxUs = this.#healthy ? Math.min(options.delayMaxUs, this.#healthyMaxUs) : options.delayMaxUs;
     let delayUs = prng.between(Math.min(options.delayMinUs, maxUs), maxUs);
-    let ordered = options.inOrder;
+    // Images are read as a stream; pieces that change places would only be asked for again.
+    const isImage = envelope.kind === 'snapshotChunk' || envelope.kind === 'snapshotAck';
+    let ordered = options.inOrder || isImage;
     if (!this.#healthy && prng.chance(options.stragglerPermille)) {
       this.faults.straggled += 1;
       delayUs += prng.below(options.stragglerMaxUs);
@@ -119,8 +121,9 @@ export class SimNetwork {
     }
     let arrivalUs = this.#world.nowUs + delayUs;
     if (ordered) {
-      arrivalUs = Math.max(arrivalUs, this.#lastArrivalUs.get(link) ?? 0);
-      this.#lastArrivalUs.set(link, arrivalUs);
+      const lane = isImage && !options.inOrder ? `${link} image` : link;
+      arrivalUs = Math.max(arrivalUs, this.#lastArrivalUs.get(lane) ?? 0);
+      this.#lastArrivalUs.set(lane, arrivalUs);
     }
     const copy = prng.chance(options.encodedPermille) ? reencodeEnvelope(envelope) : copyEnvelope(envelope);
     this.#world.at(arrivalUs, null, () => this.#arrive(from, to, copy));

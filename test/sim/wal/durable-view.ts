@@ -18,6 +18,7 @@ export class DurableView {
   readonly #files: () => NamedFiles;
   #cursor: SegmentCursor = startCursor();
   #version = -1;
+  #seen: NamedFiles = [];
   #membership: { readonly index: number; readonly group: Group } = { index: 0, group: EMPTY_GROUP };
   /** The oldest segment has said where the log begins. */
   #begun = false;
@@ -37,11 +38,13 @@ export class DurableView {
   }
 
   refresh(): void {
-    const files = this.#files().filter(([path]) => path.endsWith('.wal') && path.startsWith('wal/'));
-    let version = files.length;
-    for (const [, file] of files) version += file.durableVersion;
-    if (version === this.#version) return;
+    const all = this.#files();
+    let version = all.length;
+    for (const [, file] of all) version += file.durableVersion;
+    if (version === this.#version && all === this.#seen) return;
     this.#version = version;
+    this.#seen = all;
+    const files = all.filter(([path]) => path.endsWith('.wal') && path.startsWith('wal/'));
     readSegment(this.#cursor, files, {
       hardState: (term, votedFor) => {
         this.term = term;
