@@ -28,6 +28,21 @@ const REQUEST: MutationRequest = {
   },
 };
 
+/** Nothing is ever durable: nobody is elected here. */
+const wal: Wal = {
+  streams: [],
+  bootstrap: async () => undefined,
+  start: async () => undefined,
+  reset: async () => undefined,
+  compact: async () => new Map(),
+  bytesAfter: () => 0,
+  spaceLow: false,
+  probeSpace: async () => false,
+  append: async () => undefined,
+  read: async () => [],
+  close: async () => undefined,
+};
+
 function heartbeat(): Extract<Envelope, { kind: 'raft' }> {
   const header = { from: B, to: A, term: term(1) };
   const message = {
@@ -43,19 +58,6 @@ function heartbeat(): Extract<Envelope, { kind: 'raft' }> {
 /** Member a, following b; `takes` says whether the network takes what is sent. */
 function follower(takes: () => boolean): { group: Group; sent: Envelope[] } {
   const sent: Envelope[] = [];
-  const wal: Wal = {
-    streams: [],
-    bootstrap: async () => undefined,
-    start: async () => undefined,
-    reset: async () => undefined,
-    compact: async () => new Map(),
-    bytesAfter: () => 0,
-    spaceLow: false,
-    probeSpace: async () => false,
-    append: async () => undefined,
-    read: async () => [],
-    close: async () => undefined,
-  };
   const limits = {
     appendBytesMax: 1e6,
     appendEntriesMax: 100,
