@@ -46,6 +46,7 @@ export class DurabilityGate implements Oracle {
         this.#scene.violate('DG', `${member.id} leads term ${status.term}, but its own vote is not durable`);
       }
     }
+    this.#logFollowsStore(member);
     if (status.role === 'leader') this.#matches(member, status, before);
     if (status.durableIndex > (before?.durableIndex ?? 0)) this.#saysDurable(member, status.durableIndex);
     if (status.commitIndex > (before?.commitIndex ?? 0)) this.#committed(member, status.commitIndex);
@@ -79,6 +80,18 @@ export class DurabilityGate implements Oracle {
         `${member.id} recovered (term ${term}, vote ${votedFor}), but (${survivor.term}, ${survivor.votedFor}) was durable`,
       );
     }
+  }
+
+  /** Known bug S3: what a log does not hold any more, the tables hold, whatever happens now. */
+  #logFollowsStore(member: SimMember): void {
+    const { index } = member.durable.log.base;
+    if (index === 0) return;
+    const stored = member.store.durableIndex(DATA_STREAM);
+    if (stored >= index || member.unreliable) return;
+    this.#scene.violate(
+      'DG',
+      `${member.id} has a log that begins after ${index}, but its tables are durable at ${stored}`,
+    );
   }
 
   #voteGranted(from: SimMember, to: MemberId, term: number): void {
