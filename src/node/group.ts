@@ -287,7 +287,7 @@ export class Group {
         this.#sender.start(effect.to);
         return;
       case 'snapshotRefused':
-        this.#receiver.refused();
+        this.#receiver.refused(effect.reason === 'stale');
         return;
       default:
         this.#duties.effect(effect);

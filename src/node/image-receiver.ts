@@ -126,13 +126,13 @@ export class ImageReceiver {
     return machine;
   }
 
-  /** `snapshotRefused` effect. */
-  refused(): void {
+  /** `snapshotRefused` effect. `stale`: everything in it is here already, which is as good to the sender as installed. */
+  refused(stale: boolean): void {
     const ready = this.#ready;
     if (ready === null) return;
     this.#ready = null;
     const { from, transferId, next } = ready;
-    this.#options.ack(from, { transferId, next, outcome: 'refused' });
+    this.#options.ack(from, { transferId, next, outcome: stale ? 'installed' : 'refused' });
     this.#tail = this.#tail.then(() => this.#receiver.discard()).catch(() => undefined);
   }
 

@@ -78,9 +78,10 @@ export class ImageSender {
       .sort((a, b) => (a.to < b.to ? -1 : 1));
   }
 
-  /** `sendSnapshot` effect. */
+  /** `sendSnapshot` effect. One that runs already is of no use any more: the follower's process, or its log, is another. */
   start(to: MemberId): void {
-    if (this.#transfers.has(to)) return;
+    const older = this.#transfers.get(to);
+    if (older !== undefined) this.#close(older);
     const { random, clock } = this.#options;
     const nowMs = clock.monotonicMs();
     const transfer: Transfer = {
@@ -107,6 +108,7 @@ export class ImageSender {
     const image = await this.#options.openImage();
     if (image === null || transfer.over) {
       await image?.close();
+      if (transfer.over) return;
       this.#end(transfer, false, 'no image can be opened here');
       return;
     }
@@ -219,6 +221,8 @@ export class ImageSender {
     const { to, bytes } = transfer;
     transfer.over = true;
     const tell = (): void => {
+      // Replaced meanwhile: the newer one answers.
+      if (this.#transfers.get(to) !== transfer) return;
       this.#close(transfer);
       this.#options.onEnded(to, { installed, index, bytes, why });
     };
