@@ -94,6 +94,10 @@ function findingText({ file, offset, bad, message }: Finding): string {
   return `${bad ? 'BAD ' : 'note'}  ${file} at byte ${offset}: ${message}`;
 }
 
+function range(first: number, last: number): string {
+  return last < first ? `no entries after ${last}` : `entries ${first} to ${last}`;
+}
+
 function verificationText(folder: string, { sound, segments, findings, streams }: Verification): string {
   const bytes = segments.reduce((sum, segment) => sum + segment.bytes, 0);
   const records = segments.reduce((sum, segment) => sum + segment.records, 0);
@@ -102,7 +106,7 @@ function verificationText(folder: string, { sound, segments, findings, streams }
     ...findings.map(findingText),
     ...streams.map(
       ({ stream, firstIndex, lastIndex, hardState }) =>
-        `stream ${stream}: entries ${firstIndex} to ${lastIndex}, term ${hardState.term}, vote ${hardState.votedFor ?? 'none'}` +
+        `stream ${stream}: ${range(firstIndex, lastIndex)}, term ${hardState.term}, vote ${hardState.votedFor ?? 'none'}` +
         (sound ? '' : ' (up to the first bad place)'),
     ),
     sound ? 'sound' : 'DAMAGED: see docs/runbooks/log-damaged.md; nothing was changed',
@@ -167,7 +171,7 @@ async function repair(context: Context, path: string, given: FolderOptions & { o
     compressBytesMin: COMPRESS_BYTES_MIN,
   });
   const told = streams.map(({ stream, firstIndex, lastIndex }) => ({ stream, firstIndex, lastIndex }));
-  const kept = told.map((one) => `stream ${one.stream}: entries ${one.firstIndex} to ${one.lastIndex}`);
+  const kept = told.map((one) => `stream ${one.stream}: ${range(one.firstIndex, one.lastIndex)}`);
   const lines = [
     `wrote ${target} from ${folder}, which is as it was`,
     ...kept,
