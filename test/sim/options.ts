@@ -153,17 +153,18 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
   const size = prng.below(10);
   const drawn = size === 0 ? 1 : size < 7 ? 3 : 5;
   const members = (membersWanted ?? drawn) as SimOptions['members'];
-  const tickMs = prng.pick([5, 10, 20]);
-  const electionTicks = prng.pick([5, 10, 10, 20]);
+  const changes = prng.chance(350);
+  // What takes seconds costs fewer events where ticks are long.
+  const tickMs = prng.pick(changes ? [10, 20, 40] : [5, 10, 20]);
+  const electionTicks = prng.pick(changes ? [5, 10] : [5, 10, 10, 20]);
   const electionUs = tickMs * electionTicks * MS;
   const some = (permille: number, max: number): number => (prng.chance(permille) ? prng.scale(1, max) : 0);
-  const changes = prng.chance(350);
   const clock = { driftPermille: some(500, 200), skewMaxMs: some(500, 3_600_000) };
   return {
     seed,
     members,
     // Time to raise the feature level, which comes before any change of the members.
-    faultyUs: Math.min(prng.between(12, 40) * electionUs, 4_000 * MS) + (changes ? 2_500 * MS : 0),
+    faultyUs: Math.min(prng.between(10, 30) * electionUs, 3_000 * MS) + (changes ? 2_500 * MS : 0),
     settings: { tickMs, electionTicks, ...drawSettings(prng, tickMs, electionTicks, clock.driftPermille) },
     walSegmentBytes: prng.pick([8, 8, 16, 64]) * 1024,
     walCompressBytesMin: prng.pick([64, 512, 4096]),

@@ -148,6 +148,7 @@ export class StorageNemesis {
   #swap(member: SimMember): void {
     const { world, prng, members } = this.#deps;
     const other = prng.pick(members.filter(({ lost }) => !lost));
+    if (members.some(({ swapped }) => swapped)) return;
     if (other === member || this.#owed.size > 0 || member.starts === 0 || other.starts === 0) return;
     this.#count('swappedFolders');
     world.note(member.id, 'swapped', other.position, 0, 0);

@@ -87,7 +87,8 @@ export class DurabilityGate implements Oracle {
     const { index } = member.durable.log.base;
     if (index === 0) return;
     const stored = member.store.durableIndex(DATA_STREAM);
-    if (stored >= index || member.unreliable) return;
+    // Without its oldest segment a log looks as if it had been cut. A start on tables that end before it sees that.
+    if (stored >= index || member.unreliable || member.wasDamaged) return;
     this.#scene.violate(
       'DG',
       `${member.id} has a log that begins after ${index}, but its tables are durable at ${stored}`,

@@ -1,7 +1,8 @@
 /**
  * ES, election safety (Raft paper, figure 3): at most one leader for each term; one vote for each (member, term),
  * over all lives of the member; a leader has the votes of a majority of the configuration that its log ends with (of both, if
- * that is joint); only voters campaign.
+ * that is joint); only voters
+ * campaign, and those whose removal is not certain yet.
  */
 import type { Envelope } from '../../../src/node/types.ts';
 import type { RaftStatus } from '../../../src/raft/types.ts';
@@ -28,8 +29,10 @@ export class ElectionSafety implements Oracle {
     const { message } = envelope;
     if (message.kind === 'voteRequest') {
       this.#vote(from.id, message.term, from.id, 'campaigned');
-      const { group } = from.log;
-      if (!isVoter(group, from.id)) {
+      const { group, index } = from.log.groupAt(from.log.lastIndex);
+      // One whose removal may still be taken back may be needed by the others (thesis 4.2.2); its own vote counts for nothing.
+      const goes = index > (from.lastStatus?.commitIndex ?? 0) && isVoter(from.log.groupAt(index - 1).group, from.id);
+      if (!isVoter(group, from.id) && !goes) {
         this.#scene.violate('ES', `${from.id} campaigns in term ${message.term} and is no voter of ${nameOf(group)}`);
       }
     }

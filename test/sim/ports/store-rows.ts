@@ -50,10 +50,11 @@ export class Rows {
       }
     }
     const rows: StoredRow[] = [];
-    for (let bytes = 0; at < sorted.length && (rows.length === 0 || bytes <= bytesMax); at += 1) {
+    for (let bytes = 0; at < sorted.length; at += 1) {
       const row = sorted[at] as StoredRow;
-      rows.push(row);
       bytes += row.table.length + row.key.length + row.value.length;
+      if (rows.length > 0 && bytes > bytesMax) break;
+      rows.push(row);
     }
     const last = rows.at(-1);
     return { rows, next: last === undefined || at >= sorted.length ? null : { table: last.table, key: last.key } };

@@ -195,6 +195,8 @@ class Calls {
 class ProcessStore implements Store {
   readonly #disk: SimStoreDisk;
   readonly #calls: Calls;
+  /** The image that comes in, by stream. */
+  readonly #staged = new Map<StreamId, Rows>();
   #closed = false;
 
   constructor(disk: SimStoreDisk, calls: Calls) {
@@ -238,14 +240,35 @@ class ProcessStore implements Store {
 
   stage(stream: StreamId): Promise<Staging> {
     const rows = new Rows();
-    const staging: Staging = {
-      add: (added) => this.#call(500, () => this.#disk.step('store', 'stage', () => rows.apply(added))),
-      install: (mark) =>
-        this.#call(2_000, () => this.#disk.commit({ kind: 'install', stream, mark, rows: rows.copy() })),
-      read: (after, bytesMax) => this.#call(200, () => rows.page(after, bytesMax)),
-      discard: () => this.#call(50, () => undefined),
+    const check = (): void => {
+      if (this.#staged.get(stream) !== rows) throw new Error('what was staged is gone: another image took its place');
     };
-    return this.#call(100, () => staging);
+    const staging: Staging = {
+      add: (added) =>
+        this.#call(500, () => {
+          check();
+          this.#disk.step('store', 'stage', () => rows.apply(added));
+        }),
+      install: (mark) =>
+        this.#call(2_000, () => {
+          check();
+          this.#disk.commit({ kind: 'install', stream, mark, rows: rows.copy() });
+          this.#staged.delete(stream);
+        }),
+      read: (after, bytesMax) =>
+        this.#call(200, () => {
+          check();
+          return rows.page(after, bytesMax);
+        }),
+      discard: () =>
+        this.#call(50, () => {
+          if (this.#staged.get(stream) === rows) this.#staged.delete(stream);
+        }),
+    };
+    return this.#call(100, () => {
+      this.#staged.set(stream, rows);
+      return staging;
+    });
   }
 
   installed(stream: StreamId): Promise<void> {
