@@ -201,7 +201,9 @@ export class SimMember implements NetworkNode {
       owner: process,
       clock,
       options,
+      founders: this.#voters,
       storeProblem,
+      founding: { voters: this.#voters, votersOutgoing: [], learners: [] },
     });
     const { wal, store } = opened;
     process.wal = wal;

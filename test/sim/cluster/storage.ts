@@ -1,6 +1,7 @@
 /** Opens what a member keeps on its simulated disk, the way the server does. */
 import { decodeConfiguration } from '../../../src/codec/configuration.ts';
 import type { Clock } from '../../../src/ports/clock.ts';
+import type { Configuration } from '../../../src/raft/types.ts';
 import { openStorage } from '../../../src/storage/open-storage.ts';
 import type { Storage } from '../../../src/storage/types.ts';
 import { clusterId, DATA_STREAM, type MemberId } from '../../../src/types/ids.ts';
@@ -19,10 +20,14 @@ export function openSimStorage(deps: {
   readonly owner: Owner;
   readonly clock: Clock;
   readonly options: SimOptions;
+  /** Nobody for a member that was added later. */
+  readonly founders: readonly MemberId[];
   /** What was wrong with the tables when they were loaded. */
   readonly storeProblem: Error | null;
+  /** With whom the log was begun: nobody for a member that was added. */
+  readonly founding: Configuration;
 }): Promise<Storage> {
-  const { member, store, owner, clock, options, storeProblem } = deps;
+  const { member, store, owner, clock, options, storeProblem, founding } = deps;
   return openStorage({
     root: deps.disk.attach(owner),
     logFolder: LOG_FOLDER,
@@ -35,7 +40,9 @@ export function openSimStorage(deps: {
       decodeConfiguration,
     },
     streams: [DATA_STREAM],
+    founding: { voters: founders, votersOutgoing: [], learners: [] },
     openStore: () => store.open(owner, member),
+    founding,
     moveStoreAside: () => store.moveAside(owner),
     ...(storeProblem === null ? {} : { storeProblem }),
   });
