@@ -94,6 +94,9 @@ async function start(
   const directory = openDirectory(config, identity, data);
   resources.add(async () => directory.close());
 
+  const keepDigest = (): void => {
+    if (data.digest !== null) void ending.orFail(identity.keepMembersDigest(data.digest));
+  };
   let member: Member | null = null;
   const ending = new Ending(identity, logger);
   const handler: NetworkHandler<Envelope> = {
@@ -124,12 +127,17 @@ async function start(
     onRecovered: data.recovered,
     onMembers: (rows, placed) => {
       directory.update(rows, placed);
-      if (placed.index > 0 && data.digest !== null) void ending.orFail(identity.keepMembersDigest(data.digest));
+      if (placed.index > 0) keepDigest();
     },
     onRemoved: () => ending.removed('the configuration without it is committed'),
-    onNotice: (notice) => logNotice(logger, notice),
+    onNotice: (notice) => {
+      logNotice(logger, notice);
+      if (notice.kind === 'featureLevel' && notice.level >= 2) keepDigest();
+    },
     onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
   });
+  // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
+  if (!identity.bootstrapped || opened.status(DATA_STREAM).featureLevel >= 2) keepDigest();
   await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());

@@ -13,7 +13,7 @@ import { NodeDisk } from '../wal/node-disk.ts';
 import type { Wal, WalEvent } from '../wal/types.ts';
 import type { ServerConfig } from './config.ts';
 import type { MemberIdentity } from './identity.ts';
-import { firstConfiguration, firstDigest, knownConfiguration } from './members.ts';
+import { firstConfiguration, firstDigest, knownConfiguration, membersDigest } from './members.ts';
 import { logWalEvent } from './notices.ts';
 import { systemClock } from './system-ports.ts';
 
@@ -46,7 +46,7 @@ export async function openData(
   storeProblem: Error | null,
 ): Promise<OpenedData> {
   const { dataDir } = config;
-  const storage = await openStorage(storageOptions(config, logger, storeProblem));
+  const storage = await openStorage(storageOptions(config, logger, identity, storeProblem));
   const { wal, store, recovering } = storage;
   const close = async (): Promise<void> => {
     await store.close();
@@ -68,7 +68,20 @@ export async function openData(
   }
 }
 
-function storageOptions(config: ServerConfig, logger: Logger, storeProblem: Error | null): StorageOptions {
+/** See `StorageOptions.founding`: the settings give the names, and the digest from the first start says whether they are right. */
+function foundingOf(config: ServerConfig, identity: MemberIdentity): Configuration | null {
+  const listed = config.members.map(({ id }) => id);
+  const founders = firstConfiguration(listed, false);
+  if (identity.membersDigest === '') return firstConfiguration(listed, true);
+  return identity.membersDigest === membersDigest(founders.voters) ? founders : null;
+}
+
+function storageOptions(
+  config: ServerConfig,
+  logger: Logger,
+  identity: MemberIdentity,
+  storeProblem: Error | null,
+): StorageOptions {
   const { clusterId, memberId, dataDir } = config;
   const observe = (event: WalEvent): void => logWalEvent(logger, event);
   return {
@@ -78,6 +91,7 @@ function storageOptions(config: ServerConfig, logger: Logger, storeProblem: Erro
     wal: { clusterId, memberId, ...config.wal, decodeConfiguration, observe },
     streams: [DATA_STREAM],
     openStore: () => openLevelStore(join(dataDir, STORE_FOLDER), { clusterId, memberId }),
+    founding: foundingOf(config, identity),
     moveStoreAside: (name) => moveFolder(dataDir, STORE_FOLDER, name),
     ...(storeProblem === null ? {} : { storeProblem }),
   };

@@ -7,7 +7,7 @@
  *      Without one the member might vote twice in a term, and refuses to start.
  */
 import type { Disk } from '../ports/disk.ts';
-import type { HardState } from '../raft/types.ts';
+import type { HardState, SnapshotMark } from '../raft/types.ts';
 import type { Store } from '../store/types.ts';
 import { must } from '../types/assert.ts';
 import type { StreamId } from '../types/ids.ts';
@@ -146,6 +146,10 @@ async function recover(options: StorageOptions, opened: Opened): Promise<Storage
     const reached = useless ? 0 : (marks[i]?.mark?.term ?? 0);
     if ((hardStates.get(stream)?.term ?? 0) < reached) throw refusal(problem, `the store has seen term ${reached}`);
   }
+  const begins = useless || marks.some((state) => state?.mark == null);
+  if (begins && options.founding === null) {
+    throw refusal(problem, 'nothing that is left says which members the cluster was begun with');
+  }
   await closeParts(opened);
   const log = await asideName(options, 'wal');
   const store = useless ? await asideName(options, 'store') : null;
@@ -239,9 +243,15 @@ async function startStreams(options: StorageOptions, marker: Marker, wal: Wal, s
     if (wal.streams.some((candidate) => candidate.stream === stream)) continue;
     const { mark, installing } = await store.state(stream);
     const hardState = must(marker.hardStates.get(stream), 'the marker knows the stream');
-    await wal.start(stream, hardState, mark ?? BEGINNING);
+    await wal.start(stream, hardState, mark ?? beginning(options));
     if (installing) await store.installed(stream);
   }
+}
+
+/** Before the first entry. Judged before anything was moved (`recover`). */
+function beginning({ founding }: StorageOptions): SnapshotMark {
+  const configuration = must(founding, 'who the cluster was begun with is known');
+  return { ...BEGINNING, configuration: { index: BEGINNING.index, configuration } };
 }
 
 /** Durable when it resolves. What was moved before a crash stays where it is. */

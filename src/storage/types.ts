@@ -1,6 +1,7 @@
 /** What a member keeps on disk, opened together: log, copy of its hard states, store (W4). */
 import type { Clock } from '../ports/clock.ts';
 import type { Disk } from '../ports/disk.ts';
+import type { Configuration } from '../raft/types.ts';
 import type { Store } from '../store/types.ts';
 import type { StreamId } from '../types/ids.ts';
 import type { Wal, WalOptions } from '../wal/types.ts';
@@ -25,6 +26,12 @@ export interface StorageOptions {
    * move; continues what a crash left half moved.
    */
   readonly moveStoreAside: (name: string) => Promise<void>;
+  /**
+   * With what the log was begun: nobody for a member that was added later. For a member that lost both log and tables, and whose
+   * cluster has not changed since: no entry would ever tell it that it is a voter. null: not known; then such a member does
+   * not start, because one that is wrong about it could be elected by others than its peers.
+   */
+  readonly founding: Configuration | null;
   /** What whoever loaded the store found wrong with it: taken as damage, as if `openStore` had rejected. */
   readonly storeProblem?: Error;
 }

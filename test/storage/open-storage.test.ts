@@ -252,12 +252,22 @@ describe('W4: a lost store', () => {
     }
   });
 
-  it('and a lost log as well: begins without anything, but with the vote', async () => {
+  it('and a lost log as well: begins with nothing but the vote and whom the cluster was begun with', async () => {
     const machine = await member();
     machine.folder.damaged = true;
     flip(machine, FIRST, SEGMENT_HEADER_BYTES + 300);
     const storage = await expectRecovering(machine, 0, 0);
-    expect(storage.wal.streams[0]?.configurations[0]?.configuration.voters).toEqual([]);
+    expect(storage.wal.streams[0]?.configurations).toEqual([{ index: 0, configuration: CONFIGURATION }]);
+  });
+
+  it('and a lost log as well is refused when nobody knows any more whom the cluster was begun with', async () => {
+    const machine = await member();
+    machine.folder.damaged = true;
+    flip(machine, FIRST, SEGMENT_HEADER_BYTES + 300);
+    const refused = open(machine, { founding: null });
+    await expect(refused).rejects.toThrow(/which members the cluster was begun with.*quorate member replace/);
+    // Nothing was moved: with the names it still recovers.
+    await closed(await expectRecovering(machine, 0, 0));
   });
 
   it('of another term than the log is damage', async () => {

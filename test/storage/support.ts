@@ -111,6 +111,7 @@ export function storageOptions({ disk, folder }: Machine, overrides: Partial<Sto
     clock: new ManualClock(),
     wal: options({ ...SMALL, decodeConfiguration }),
     streams: [STREAM],
+    founding: CONFIGURATION,
     openStore: () => folder.open(),
     moveStoreAside: (name) => folder.moveAside(name),
     ...overrides,
