@@ -201,7 +201,6 @@ export class SimMember implements NetworkNode {
       owner: process,
       clock,
       options,
-      founders: this.#voters,
       storeProblem,
       founding: { voters: this.#voters, votersOutgoing: [], learners: [] },
     });

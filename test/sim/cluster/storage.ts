@@ -20,8 +20,6 @@ export function openSimStorage(deps: {
   readonly owner: Owner;
   readonly clock: Clock;
   readonly options: SimOptions;
-  /** Nobody for a member that was added later. */
-  readonly founders: readonly MemberId[];
   /** What was wrong with the tables when they were loaded. */
   readonly storeProblem: Error | null;
   /** With whom the log was begun: nobody for a member that was added. */
@@ -40,7 +38,6 @@ export function openSimStorage(deps: {
       decodeConfiguration,
     },
     streams: [DATA_STREAM],
-    founding: { voters: founders, votersOutgoing: [], learners: [] },
     openStore: () => store.open(owner, member),
     founding,
     moveStoreAside: () => store.moveAside(owner),
