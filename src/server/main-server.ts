@@ -107,34 +107,8 @@ async function start(
   resources.add(async () => transport.stop());
   directory.onPeers = (peers) => transport.setPeers(peers);
   const opened = await openMember(dataDir, {
-    clusterId,
-    memberId,
-    initialConfiguration: data.first,
-    recovering: data.recovering,
-    featureLevelMax: config.featureLevelMax,
-    peerFeatureLevels: () => transport.featureLevels(),
-    streams: [DATA_STREAM],
-    clock: systemClock,
-    random: systemRandom,
-    wal: data.wal,
-    store: data.store,
-    network: transport,
-    settings: memberSettings(config),
-    onFatal: (error) => {
-      logger.fatal({ err: error }, 'the member cannot go on and stops; its data is kept');
-      ending.fail(error);
-    },
-    onRecovered: data.recovered,
-    onMembers: (rows, placed) => {
-      directory.update(rows, placed);
-      if (placed.index > 0) keepDigest();
-    },
-    onRemoved: () => ending.removed('the configuration without it is committed'),
-    onNotice: (notice) => {
-      logNotice(logger, notice);
-      if (notice.kind === 'featureLevel' && notice.level >= 2) keepDigest();
-    },
-    onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
+    ...memberParts(config, data, transport),
+    ...memberEvents(logger, { directory, ending, data, keepDigest }),
   });
   // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
   if (!identity.bootstrapped || opened.status(DATA_STREAM).featureLevel >= 2) keepDigest();
@@ -153,6 +127,58 @@ async function start(
   const { clientListen: client, peerListen: peer } = config;
   logger.info({ clusterId, memberId, client, peer, joining: directory.joining }, 'member started');
   return { member: opened, failed: ending.failed, stop: () => resources.close() };
+}
+
+/** What the member is made of. */
+function memberParts(config: ServerConfig, data: OpenedData, transport: PeerTransport): Omit<MemberDeps, 'onFatal'> {
+  const { clusterId, memberId, featureLevelMax } = config;
+  return {
+    clusterId,
+    memberId,
+    initialConfiguration: data.first,
+    recovering: data.recovering,
+    featureLevelMax,
+    peerFeatureLevels: () => transport.featureLevels(),
+    streams: [DATA_STREAM],
+    clock: systemClock,
+    random: systemRandom,
+    wal: data.wal,
+    store: data.store,
+    network: transport,
+    settings: memberSettings(config),
+  };
+}
+
+interface EventParts {
+  readonly directory: PeerDirectory;
+  readonly ending: Ending;
+  readonly data: OpenedData;
+  /** Writes down with whom the cluster was begun, if this folder knows. */
+  readonly keepDigest: () => void;
+}
+
+/** What the member tells the rest of the process. */
+function memberEvents(
+  logger: Logger,
+  { directory, ending, data, keepDigest }: EventParts,
+): Pick<MemberDeps, 'onFatal' | 'onRecovered' | 'onMembers' | 'onRemoved' | 'onNotice' | 'onRole'> {
+  return {
+    onFatal: (error) => {
+      logger.fatal({ err: error }, 'the member cannot go on and stops; its data is kept');
+      ending.fail(error);
+    },
+    onRecovered: data.recovered,
+    onMembers: (rows, placed) => {
+      directory.update(rows, placed);
+      if (placed.index > 0) keepDigest();
+    },
+    onRemoved: () => ending.removed('the configuration without it is committed'),
+    onNotice: (notice) => {
+      logNotice(logger, notice);
+      if (notice.kind === 'featureLevel' && notice.level >= 2) keepDigest();
+    },
+    onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
+  };
 }
 
 function openDirectory(config: ServerConfig, identity: MemberIdentity, data: OpenedData): PeerDirectory {
