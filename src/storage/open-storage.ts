@@ -5,6 +5,7 @@
  * ST2  Nothing is deleted: what is damaged is kept in `damaged-<ms since the epoch>-wal` and `-store`.
  * ST3  A new log begins with a hard state that the member is known to have reached at least: from a copy that is intact.
  *      Without one the member might vote twice in a term, and refuses to start.
+ * ST4  The only member of a cluster has nobody to recover from: it refuses to start, and leaves everything where it is.
  */
 import type { Disk } from '../ports/disk.ts';
 import type { HardState, SnapshotMark } from '../raft/types.ts';
@@ -139,9 +140,11 @@ async function repairCopy(copy: HardStateCopy, wal: Wal): Promise<void> {
 /** Sets about recovering: what is damaged goes aside, and a new log begins where the store stands. */
 async function recover(options: StorageOptions, opened: Opened): Promise<Storage> {
   const problem = must(opened.walProblem ?? opened.storeProblem, 'something is damaged');
-  const hardStates = await vouchedHardStates(options, opened, problem);
   const marks = opened.store === null ? [] : await Promise.all(options.streams.map((s) => opened.store?.state(s)));
   const useless = opened.store === null || marks.some((state) => state?.mark != null && lacksTerm(state.mark));
+  if (options.streams.every((_, i) => isAlone(options, useless ? null : (marks[i]?.mark ?? null))))
+    throw alone(problem);
+  const hardStates = await vouchedHardStates(options, opened, problem);
   for (const [i, stream] of options.streams.entries()) {
     const reached = useless ? 0 : (marks[i]?.mark?.term ?? 0);
     if ((hardStates.get(stream)?.term ?? 0) < reached) throw refusal(problem, `the store has seen term ${reached}`);
@@ -156,6 +159,26 @@ async function recover(options: StorageOptions, opened: Opened): Promise<Storage
   const marker: Marker = { phase: 'aside', log, store, problem, hardStates };
   await writeMarker(options.root, marker);
   return carryOut(options, marker);
+}
+
+/** Is this the only member that the cluster has, as far as the store and the first settings tell? Then nobody has a copy. */
+function isAlone({ wal, founding }: StorageOptions, mark: SnapshotMark | null): boolean {
+  const configuration = mark?.configuration.configuration ?? founding;
+  if (configuration === null) return false;
+  const { voters, votersOutgoing, learners } = configuration;
+  return [...voters, ...votersOutgoing, ...learners].every((id) => id === wal.memberId) && voters.length === 1;
+}
+
+/** Nothing was moved: what is there is all there is. */
+function alone(problem: StorageProblem): WalError {
+  return new WalError(
+    'corrupt',
+    problem.file,
+    problem.offset,
+    `${problem.message} This member is the only one of its cluster, so that there is no other to recover from: nothing is served, ` +
+      'and nothing was moved. Put the data folder back as it was when the member stopped last, or restore a backup: ' +
+      '`quorate restore`.',
+  );
 }
 
 /** ST3 */

@@ -1,7 +1,7 @@
 /** W4: what was lost is noticed, said, kept aside, and not voted on. */
 import { describe, expect, it } from 'vitest';
 import type { Storage } from '../../src/storage/types.ts';
-import { logIndex } from '../../src/types/ids.ts';
+import { logIndex, memberId } from '../../src/types/ids.ts';
 import { SEGMENT_HEADER_BYTES } from '../../src/wal/record.ts';
 import { segmentPath } from '../../src/wal/segment.ts';
 import { MemoryDisk } from '../wal/memory-disk.ts';
@@ -142,7 +142,6 @@ describe('W4: a lost log', () => {
     const machine = await member();
     const other = new MemoryDisk();
     for (const path of machine.disk.paths()) other.replace(path, machine.disk.bytes(path));
-    const { memberId } = await import('../../src/types/ids.ts');
     const { options } = await import('../wal/support.ts');
     const wal = options({ segmentBytes: 8 * 1024, memberId: memberId('b') });
     await expect(open(machine, { wal })).rejects.toMatchObject({ problem: 'foreign' });
@@ -168,6 +167,34 @@ describe('W4: a lost log', () => {
         });
       }
       expect(machine.disk.paths()).not.toContain(MARKER);
+    }
+  });
+
+  it('of the only member is refused with file and offset, and nothing is moved: there is nobody to recover from', async () => {
+    const alone = { voters: [memberId('a')], votersOutgoing: [], learners: [] };
+    const alonePlaced = { index: logIndex(0), configuration: alone };
+    const spoils: readonly ((machine: Machine) => void)[] = [
+      ({ folder }) =>
+        folder.states.set(STREAM, { mark: { ...mark(40, 2), configuration: alonePlaced }, installing: false }),
+      // The tables are lost as well: then the first settings alone tell.
+      ({ folder }) => {
+        folder.damaged = true;
+      },
+    ];
+    for (const spoil of spoils) {
+      const machine = await member();
+      spoil(machine);
+      flip(machine, FIRST, SEGMENT_HEADER_BYTES + 300);
+      const before = machine.disk.paths();
+      await expect(open(machine, { founding: alone })).rejects.toMatchObject({
+        problem: 'corrupt',
+        file: FIRST,
+        message: expect.stringMatching(
+          /is damaged at offset \d+: .*the only one of its cluster.*nothing was moved.*quorate restore/,
+        ),
+      });
+      expect(machine.disk.paths()).toEqual(before);
+      expect(machine.folder.aside).toEqual([]);
     }
   });
 
