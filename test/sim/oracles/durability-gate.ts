@@ -117,7 +117,9 @@ export class DurabilityGate implements Oracle {
     const leader = this.#scene.member(to);
     const leads = this.#leaderOf(message.term) === to && leader.running !== null && leader.lastStatus !== null;
     if (!leads || leader.lastStatus?.term !== message.term || leader.lastStatus.role !== 'leader') return;
-    if (matchIndex > 0 && !durable.log.covers(matchIndex, leader.log.at(matchIndex))) {
+    // What the leader's own log does not reach back to, it checked by the term alone.
+    const reaches = matchIndex > leader.log.base.index;
+    if (reaches && !durable.log.covers(matchIndex, leader.log.at(matchIndex))) {
       this.#scene.violate('DG', `${from.id} acks ${matchIndex} to ${to}, but holds another entry there`);
     }
   }
