@@ -21,6 +21,8 @@ export interface DataRow {
 }
 
 const SEGMENT = 'wal/000000000001.wal';
+/** LevelDB writes files of its own whenever it opens its folder. */
+const STORE = /^store\//;
 const nothing = async (): Promise<void> => undefined;
 
 async function flip(file: string, offset: number): Promise<void> {
@@ -55,8 +57,10 @@ async function damagedStoreFile(dataDir: string, name: string): Promise<void> {
   await writeFile(join(dataDir, 'store', name), 'this is not what LevelDB wrote\n');
 }
 
-const moveStore = (dataDir: string): Promise<void> => rename(join(dataDir, 'store'), join(dataDir, 'store-damaged'));
-const DAMAGED_LOG = 'The member does not start on a damaged log.*Keep this folder';
+/** A cluster of one: whatever the log lacks, nobody else has it. */
+const ALONE =
+  'the only one of its cluster.*nothing is served, and nothing was moved\\. Put the data folder back.*quorate restore';
+const DAMAGED_LOG = `The log is not used as it is.*Keep this folder.*${ALONE}`;
 
 export const DATA_ROWS: readonly DataRow[] = [
   {
@@ -87,8 +91,22 @@ export const DATA_ROWS: readonly DataRow[] = [
     config: { clusterId: 'other' },
     says: (dir) =>
       new RegExp(
+        `${dir}/hard-state belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set`,
+      ),
+  },
+  {
+    name: 'with the log of another cluster in it, and no copy of its votes',
+    damage: async (dir) => {
+      const path = join(dir, 'identity.json');
+      await writeFile(path, (await readFile(path, 'utf8')).replace('bad-start', 'other'));
+      await rm(join(dir, 'hard-state'));
+    },
+    config: { clusterId: 'other' },
+    says: (dir) =>
+      new RegExp(
         `${dir}/${SEGMENT} belongs to member a of cluster bad-start, but this is member a of cluster other\\. Set`,
       ),
+    leaves: /^hard-state$/,
   },
   {
     name: 'whose identity is gone',
@@ -104,8 +122,8 @@ export const DATA_ROWS: readonly DataRow[] = [
   },
   {
     name: 'whose identity is of a later version',
-    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 2}'),
-    says: (dir) => new RegExp(`${dir}/identity.json has version 2, .*Start the version that wrote it`),
+    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 3}'),
+    says: (dir) => new RegExp(`${dir}/identity.json has version 3, .*Start the version that wrote it`),
   },
   {
     name: 'that is a file',
@@ -133,6 +151,7 @@ export const DATA_ROWS: readonly DataRow[] = [
     damage: async (dir) => flip(join(dir, SEGMENT), Math.floor((await writtenBytes(join(dir, SEGMENT))) / 2)),
     says: (dir) =>
       new RegExp(`${dir}/${SEGMENT} is damaged at offset \\d+: the record there is not intact.*${DAMAGED_LOG}`),
+    leaves: STORE,
   },
   {
     name: 'whose log has a hole of 512 zeroes in the middle',
@@ -142,27 +161,35 @@ export const DATA_ROWS: readonly DataRow[] = [
       await handle.close();
     },
     says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset \\d+: .*${DAMAGED_LOG}`),
+    leaves: STORE,
   },
   {
     name: 'whose segment has a damaged header',
     damage: (dir) => flip(join(dir, SEGMENT), 9),
-    says: (dir) => new RegExp(`${dir}/${SEGMENT}.*offset 0`),
+    says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset 0: .*${DAMAGED_LOG}`),
+    leaves: STORE,
   },
   {
-    name: 'whose first segment is missing',
+    name: 'whose first segment has another name',
     damage: (dir) => rename(join(dir, SEGMENT), join(dir, 'wal/000000000002.wal')),
-    says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset 0: this segment is missing`),
+    says: (dir) =>
+      new RegExp(`${dir}/wal/000000000002.wal is damaged at offset 0: it is segment 1 under another name.*${ALONE}`),
     recovers: (dir) => rename(join(dir, 'wal/000000000002.wal'), join(dir, SEGMENT)),
+    leaves: STORE,
   },
   {
     name: 'whose segment is empty',
     damage: (dir) => truncate(join(dir, SEGMENT), 0),
     says: (dir) => new RegExp(`${dir}/${SEGMENT} is damaged at offset 0: .*${DAMAGED_LOG}`),
+    leaves: STORE,
   },
   {
     name: 'whose log was cut short',
     damage: async (dir) => truncate(join(dir, SEGMENT), Math.floor((await writtenBytes(join(dir, SEGMENT))) / 2)),
-    says: () => /the store has applied entry \d+ of stream 1 but the log ends at \d+: .*Put the log back/,
+    says: (dir) =>
+      new RegExp(
+        `The log in ${dir}/wal does not fit the store: it ends at entry \\d+, but the store stands after entry \\d+\\. .*${ALONE}`,
+      ),
     // By itself the log ends in a torn write, and that is cut; the tables alone tell that there was more.
     leaves: /^(wal|store)\//,
   },
@@ -173,14 +200,43 @@ export const DATA_ROWS: readonly DataRow[] = [
     recovers: (dir) => rename(join(dir, 'moved'), join(dir, 'wal')),
   },
   {
-    name: 'whose tables are damaged (CURRENT)',
-    damage: (dir) => damagedStoreFile(dir, 'CURRENT'),
+    name: 'whose tables were written by another version',
+    damage: async (dir) => {
+      const database = new Level(join(dir, 'store'));
+      await database.put('format', 'quorate-store-9');
+      await database.close();
+    },
     says: (dir) =>
       new RegExp(
-        `The store in ${dir}/store is damaged: .*Move the folder away and start again; the member rebuilds it from its log\\.`,
+        `The store in ${dir}/store has format "quorate-store-9", this version reads up to quorate-store-2\\. Start the version`,
       ),
-    recovers: moveStore,
-    leaves: /^store\/LOG/,
+    leaves: STORE,
+  },
+  {
+    name: 'whose tables are a file',
+    damage: fileAt('store'),
+    says: (dir) => new RegExp(`${dir}/store is a file where a folder is needed: move it away`),
+  },
+  {
+    name: 'whose lock is a file',
+    damage: fileAt('lock'),
+    says: (dir) => new RegExp(`${dir}/lock is a file where a folder is needed: move it away`),
+  },
+];
+
+/** Tables that are damaged while the log is whole: the member starts, and brings them back from the log. */
+export interface RebuiltRow {
+  readonly name: string;
+  readonly damage: (dataDir: string) => Promise<unknown>;
+  /** In the member's log. */
+  readonly says: RegExp;
+}
+
+export const REBUILT_ROWS: readonly RebuiltRow[] = [
+  {
+    name: 'whose tables are damaged (CURRENT)',
+    damage: (dir) => damagedStoreFile(dir, 'CURRENT'),
+    says: /The store in \S+\/store is damaged: /,
   },
   {
     name: 'whose tables are damaged (MANIFEST)',
@@ -188,8 +244,7 @@ export const DATA_ROWS: readonly DataRow[] = [
       const current = (await readFile(join(dir, 'store/CURRENT'), 'utf8')).trim();
       await damagedStoreFile(dir, current);
     },
-    says: (dir) => new RegExp(`The store in ${dir}/store is damaged: .*Move the folder away and start again`),
-    leaves: /^store\/LOG/,
+    says: /The store in \S+\/store is damaged: /,
   },
   {
     name: 'whose tables have lost a write',
@@ -202,32 +257,11 @@ export const DATA_ROWS: readonly DataRow[] = [
       expect((await stat(join(dir, 'store', log))).size).toBeGreaterThan(3 * 32_768);
       await flip(join(dir, 'store', log), 100);
     },
-    says: (dir) =>
-      new RegExp(`in ${dir} cannot be used together: the stored rows do not add up: move the damaged store away`),
-    recovers: moveStore,
-    leaves: /^store\//,
+    says: /the stored rows do not add up/,
   },
   {
-    name: 'whose tables were written by another version',
-    damage: async (dir) => {
-      const database = new Level(join(dir, 'store'));
-      await database.put('format', 'quorate-store-9');
-      await database.close();
-    },
-    says: (dir) =>
-      new RegExp(
-        `The store in ${dir}/store has format "quorate-store-9", this version reads quorate-store-1\\. Start the version`,
-      ),
-    leaves: /^store\//,
-  },
-  {
-    name: 'whose tables are a file',
-    damage: fileAt('store'),
-    says: (dir) => new RegExp(`${dir}/store is a file where a folder is needed: move it away`),
-  },
-  {
-    name: 'whose lock is a file',
-    damage: fileAt('lock'),
-    says: (dir) => new RegExp(`${dir}/lock is a file where a folder is needed: move it away`),
+    name: 'whose tables are gone',
+    damage: (dir) => rm(join(dir, 'store'), { recursive: true }),
+    says: /member started/,
   },
 ];

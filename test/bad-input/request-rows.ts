@@ -44,10 +44,27 @@ export function baseRequest(method: string, prepared: Prepared): object {
     CloseSession: { header },
     Watch: { fromRevision: 1n, loop: ref.loop },
     GetStatus: {},
+    ListMembers: { consistency: 1 },
+    ChangeMembers: { header, changes: changesOfEachKind(), force: false },
+    TransferLeadership: { to: 'm1' },
+    Backup: {},
+    GetFeatureLevel: { consistency: 1 },
+    SetFeatureLevel: { header, level: 2, pinned: true },
   };
   const base = bases[method];
   if (base === undefined) throw new Error(`no base request for ${method}: add one, and rows for its fields`);
   return base;
+}
+
+/** One of each kind, in the order in which rows name them. */
+function changesOfEachKind(): object[] {
+  const addresses = { peerAddress: '127.0.0.1:1', clientAddress: '127.0.0.1:2' };
+  const add = { memberId: 'new', ...addresses, learner: false, replaces: 'old' };
+  return [
+    { change: { case: 'add', value: add } },
+    { change: { case: 'promote', value: { memberId: 'other' } } },
+    { change: { case: 'remove', value: { memberId: 'another' } } },
+  ];
 }
 
 export interface RequestRow {
@@ -184,10 +201,101 @@ function clock(): Row[] {
 }
 
 function consistency(): Row[] {
-  const says = /send 1 \(linearizable\) or 2 \(stale\), or 0 for linearizable/;
-  return [3, -1, 2_147_483_647].map((value) => {
+  const says = /send 1 \(linearizable\), 2 \(stale\) or 3 \(lease\), or 0 for linearizable/;
+  const rows = [4, -1, 2_147_483_647].map((value) => {
     return { name: `consistency ${value}`, field: 'consistency', set: { consistency: value }, says };
   });
+  const field = 'max_staleness_ms';
+  // A bound beside a promise that is stronger: one of the two is a mistake, and nobody can tell which.
+  const beside = [0, 1, 3].map((value) => ({
+    name: `a bound with consistency ${value}`,
+    field,
+    set: { consistency: value, [field]: 1n },
+    says: /send it with consistency 2 \(stale\) only/,
+  }));
+  return [...rows, ...beside, ...numbers(field, 0n, ABOVE_SAFE - 1n, { consistency: 2 }).map(fromOne)];
+}
+
+/** 0 is no bound; of those that are given, the least is 1. */
+function fromOne(row: Row): Row {
+  return { ...row, says: /send a whole number from 1 to/ };
+}
+
+/** Names of members are shorter, and narrower, than others. */
+function memberName(field: string, empty: 'allowed' | 'refused' = 'refused'): Row[] {
+  const says = /send 1 to 64 characters of a-z, 0-9 and '-', with a letter or digit at both ends/;
+  const wrong = [
+    'x'.repeat(65),
+    'x'.repeat(100_000),
+    'A',
+    'a b',
+    'schlüssel',
+    'a\u0000b',
+    'a:b',
+    '-a',
+    'a-',
+    'a/b',
+    'a.b',
+  ];
+  return (empty === 'allowed' ? wrong : [...wrong, '']).map((value) => {
+    return { name: `${field} ${JSON.stringify(value.slice(0, 70))}`, field, set: { [field]: value }, says };
+  });
+}
+
+function address(field: string): Row[] {
+  const wrong = ['', 'host', ':1', 'host:', 'host:0', 'host:65536', 'host:-1', 'host:1e3', 'a b:1', 'unix:/a', '::1:1'];
+  return [...wrong, 'dns:///host:1', 'host:1\n', `${'x'.repeat(300)}:1`].map((value) => ({
+    name: `${field} ${JSON.stringify(value.slice(0, 70))}`,
+    field,
+    set: { [field]: value },
+    says: /is no address; send host:port/,
+  }));
+}
+
+/** A change in the form that a request holds it in. */
+export function changeTo(kind: 'promote' | 'remove', member: string): object {
+  const type = kind === 'promote' ? 'PromoteMember' : 'RemoveMember';
+  const value = { $typeName: `quorate.v1.${type}`, memberId: member };
+  return { $typeName: 'quorate.v1.MemberChange', change: { case: kind, value } };
+}
+
+function memberChanges(): Row[] {
+  const field = 'changes';
+  const many = Array.from({ length: limits.MEMBER_CHANGES_MAX + 1 }, (_, i) => changeTo('remove', `m-${i}`));
+  const count = { field, says: new RegExp(`send 1 to ${limits.MEMBER_CHANGES_MAX}`) };
+  const twice = { field, says: /send one change for each member/ };
+  const unset = { $typeName: 'quorate.v1.MemberChange', change: { case: undefined } };
+  const add = 'changes[0].add';
+  return [
+    { name: 'no change', set: { [field]: [] }, ...count },
+    { name: 'too many changes', set: { [field]: many }, ...count },
+    { name: 'a member twice', set: { [field]: [changeTo('remove', 'c'), changeTo('promote', 'c')] }, ...twice },
+    { name: 'a member that is replaced and removed', set: { 'changes[2].remove.member_id': 'old' }, ...twice },
+    {
+      name: 'a change of no kind',
+      field: 'changes[0]',
+      set: { [field]: [unset] },
+      says: /is empty; send add, promote or remove/,
+    },
+    ...memberName(`${add}.member_id`),
+    ...address(`${add}.peer_address`),
+    ...address(`${add}.client_address`),
+    ...memberName(`${add}.replaces`, 'allowed'),
+    {
+      name: 'a learner that replaces',
+      field: `${add}.replaces`,
+      set: { [`${add}.learner`]: true },
+      says: /only a voter replaces/,
+    },
+    {
+      name: 'a member that replaces itself',
+      field: `${add}.replaces`,
+      set: { [`${add}.replaces`]: 'new' },
+      says: /a new member has an id of its own/,
+    },
+    ...memberName('changes[1].promote.member_id'),
+    ...memberName('changes[2].remove.member_id'),
+  ];
 }
 
 function page(): Row[] {
@@ -291,6 +399,15 @@ const BY_METHOD: Readonly<Record<string, readonly Row[]>> = {
   CloseSession: header('required'),
   Watch: [...numbers('from_revision', 0n), ...name('loop', 'allowed')],
   GetStatus: [],
+  ListMembers: consistency(),
+  ChangeMembers: [...header('optional'), ...memberChanges()],
+  TransferLeadership: memberName('to', 'allowed'),
+  Backup: [],
+  GetFeatureLevel: consistency(),
+  SetFeatureLevel: [
+    ...header('optional'),
+    { name: 'no level', field: 'level', set: { level: 0 }, says: /send a feature level from 1 on/ },
+  ],
 };
 
 export const REQUEST_ROWS: readonly RequestRow[] = Object.entries(BY_METHOD).flatMap(([method, rows]) =>
@@ -300,6 +417,9 @@ export const REQUEST_ROWS: readonly RequestRow[] = Object.entries(BY_METHOD).fla
 /** Every value of these is in order; what may be wrong is only how they are sent, which is tried for every field. */
 export const NEVER_OUT_OF_RANGE: readonly string[] = [
   'AbortPhase hard_fail',
+  'ChangeMembers changes.add.learner',
+  'ChangeMembers force',
+  'SetFeatureLevel pinned',
   // A session is not opened within another one: the header's is not looked at.
   'OpenSession header.session_id',
   'OpenSession header.sequence',

@@ -9,6 +9,8 @@ import type { DescMessage } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { status as Code, Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
+import { ListMembersResponseSchema } from '../../src/gen/quorate/v1/membership_pb.ts';
 import {
   BeginPhaseResponseSchema,
   GetLoopResponseSchema,
@@ -18,10 +20,12 @@ import {
 import { OpenSessionResponseSchema } from '../../src/gen/quorate/v1/session_pb.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { CLIENT_MESSAGE_BYTES_MAX, METADATA_BYTES_MAX } from '../../src/types/limits.ts';
+import { type Address, type Joiner, startJoiner } from '../process/joiner.ts';
+import { waitFor } from '../process/wait.ts';
 import { Prng } from '../sim/kernel/prng.ts';
 import { cliPath } from '../support/build.ts';
 import { type Answer, decoded, RawCaller, shown } from './caller.ts';
-import { baseRequest, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
+import { baseRequest, changeTo, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
 import { STATE_ROWS } from './state-rows.ts';
 import * as wire from './wire.ts';
 
@@ -30,6 +34,8 @@ let folder: string;
 let cluster: DevCluster;
 let caller: RawCaller;
 let prepared: Prepared;
+/** Waits to be added; is added and removed again before anything is counted. */
+let joiner: Joiner;
 let before: Awaited<ReturnType<typeof everything>>;
 
 beforeAll(async () => {
@@ -59,12 +65,14 @@ beforeAll(async () => {
     checkpoint: 'c',
   };
   expect(shown(await send('ReportProgress', kept))).toContain('accepted');
+  joiner = await startJoiner(await ownAddress(), 'b', folder);
   await inOrderWithUnknownFields();
   before = await everything();
 });
 
 afterAll(async () => {
   caller?.close();
+  await joiner?.process.stop(1_000);
   await cluster?.stop();
   await rm(folder, { recursive: true, force: true });
 });
@@ -108,14 +116,46 @@ async function inOrderWithUnknownFields(): Promise<void> {
     ['CloseSession', () => ({ 'header.session_id': session, 'header.sequence': 2n, 'header.acked_through': 1n })],
     ['Watch', () => ({ from_revision: 2n })],
     ['GetStatus', () => ({})],
+    ['ListMembers', () => ({})],
+    ['SetFeatureLevel', () => ({})],
+    ['ChangeMembers', () => ({ changes: [changeTo('remove', 'b')] })],
+    ['TransferLeadership', () => ({})],
+    ['Backup', () => ({})],
+    ['GetFeatureLevel', () => ({})],
   ];
+  // A member that there is, so that there is one to remove.
+  await addJoiner();
   for (const [name, set] of steps) {
     const method = wire.methodNamed(name);
     const request = wire.requestWith(method.input, baseRequest(name, prepared), set());
     const answer = await caller.call(method, Buffer.concat([request, wire.unknownFieldsEverywhere(method.input)]));
     accepted.set(name, answer);
+    if (name === 'ChangeMembers') await settled();
     if (name === 'BeginPhase') token = decoded(answer, BeginPhaseResponseSchema).fencingToken;
   }
+}
+
+async function ownAddress(): Promise<readonly Address[]> {
+  const { members } = decoded(await send('GetStatus', {}), GetStatusResponseSchema);
+  return members.map(({ memberId: id, peerAddress, clientAddress }) => ({ id, peerAddress, clientAddress }));
+}
+
+/** As a learner: it counts in nothing. The feature level that this needs comes by itself. */
+async function addJoiner(): Promise<void> {
+  const { id, ...addresses } = joiner.address;
+  const value = { memberId: id, ...addresses, learner: true, replaces: '' };
+  await waitFor(
+    async () => (await send('ChangeMembers', { changes: [{ change: { case: 'add', value } }] })).ok,
+    20_000,
+    'the joiner is added',
+  );
+  await settled();
+}
+
+/** The cluster has nothing more to change by itself. */
+async function settled(): Promise<void> {
+  const isSettled = async () => decoded(await send('ListMembers', {}), ListMembersResponseSchema).settled;
+  await waitFor(isSettled, 20_000, 'the members are settled');
 }
 
 function base(name: string): { readonly input: DescMessage; readonly bytes: Uint8Array } {
@@ -253,6 +293,25 @@ describe('U2: request fields', () => {
   });
 });
 
+describe('R3: freshness of reads', () => {
+  const READS = ['ListPlans', 'ListLoops', 'GetLoop', 'GetPhaseRun', 'ListSubSteps', 'ListMembers', 'GetFeatureLevel'];
+
+  test.each(READS)('%s: every consistency, and bounds from the least to the largest', async (name) => {
+    const method = wire.methodNamed(name);
+    const fresh = [0, 1, 3].map((consistency) => ({ consistency }));
+    const bounds = [0n, 1n, 1_000n, 2n ** 53n - 1n].map((bound) => ({ consistency: 2, max_staleness_ms: bound }));
+    const answers: string[] = [];
+    for (const set of [...fresh, ...bounds]) {
+      const request = wire.requestWith(method.input, baseRequest(name, prepared), set);
+      const answer = await caller.call(method, request);
+      answers.push(answer.ok ? Buffer.from(answer.bytes).toString('hex') : shown(answer));
+    }
+    expect(answers[0]).toMatch(/^[0-9a-f]+$/);
+    // Nothing goes on, so that all of them are the same.
+    expect(new Set(answers).size).toBe(1);
+  });
+});
+
 describe('P2, R6: in order, and refused by the state of the cluster', () => {
   test.each(STATE_ROWS)('$method, $name', async ({ method: name, set, reason, says }) => {
     const method = wire.methodNamed(name);
@@ -306,6 +365,8 @@ describe('U2: calls that are none', () => {
     });
     expect(shown(await send('CreateLoop', { loop: 'after' }))).toContain('accepted');
     const log = await readFile(cluster.members[0]?.logFile ?? '', 'utf8');
-    expect(log.split('\n').filter((line) => /"level":[56]0|this is a bug|Error/.test(line))).toEqual([]);
+    // The joiner ends when it is told that it was removed; that its connection is gone may be noticed before it is forgotten.
+    const lines = log.split('\n').filter((line) => !/"peer":"b".*"msg":"cannot reach peer"/.test(line));
+    expect(lines.filter((line) => /"level":[56]0|this is a bug|Error/.test(line))).toEqual([]);
   });
 });

@@ -1,8 +1,9 @@
 /**
  * Issue 2, done when 8: a member that cannot start says in one line what is wrong, where, and what to do; it ends with
- * exit code 2, shows no stack, and has changed nothing of the log and the tables.
+ * exit code 2, shows no stack, and has changed nothing of the log and the tables. Tables that are damaged while the log is whole
+ * are no reason not to start (W4); how members with peers recover is in test/storage and test/sim.
  */
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
 import { cli } from '../cli/run-cli.ts';
 import { CONFIG_ROWS } from './config-rows.ts';
-import { DATA_ROWS } from './data-rows.ts';
+import { DATA_ROWS, REBUILT_ROWS } from './data-rows.ts';
 import {
   configText,
   contentOf,
@@ -32,7 +33,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'quorate-bad-start-'));
   ports = await freePorts();
   template = join(folder, 'template');
-  const member = await start(configText({ dataDir: template, ports }));
+  // Written often, so that the tables' own log holds more than one write.
+  const member = await start(`${configText({ dataDir: template, ports })}storeFlushMs: 20\n`);
   await member.serving();
   await withClient(ports, async (client) => {
     for (let i = 0; i < LOOPS; i += 1) await client.withoutSession.createLoop(`before-${i}`);
@@ -130,8 +132,8 @@ describe('U1: ports in use', () => {
   });
 });
 
-/** Starts a member in order on `dataDir` and gives the number of loops in it. */
-async function starts(dataDir: string): Promise<number> {
+/** Starts a member in order on `dataDir` and gives the number of loops in it. `log`: takes what the member logged. */
+async function starts(dataDir: string, log: string[] = []): Promise<number> {
   const member = await start(configText({ dataDir, ports }));
   await member.serving();
   const loops = await withClient(ports, async (client) => {
@@ -139,7 +141,7 @@ async function starts(dataDir: string): Promise<number> {
     for await (const loop of client.listLoops()) if (loop.name.startsWith('before-')) count += 1;
     return count;
   });
-  await member.stop();
+  log.push(...(await member.stop()).log);
   return loops;
 }
 
@@ -158,6 +160,24 @@ describe('W4: data folders', () => {
     if (recovers === undefined) return;
     await recovers(dataDir);
     expect(await starts(dataDir)).toBe(LOOPS);
+  });
+
+  test.each(REBUILT_ROWS)('$name: brought back from the log', async ({ damage, says }) => {
+    const dataDir = await dataFolder();
+    await damage(dataDir);
+    const lost = (await contentOf(dataDir, 'store')).size > 0;
+    const log: string[] = [];
+    expect(await starts(dataDir, log)).toBe(LOOPS);
+    expect(log.join('\n')).toMatch(says);
+    const aside = (await readdir(dataDir)).filter((name) => /^damaged-\d+-store$/.test(name));
+    expect(aside.length).toBe(lost ? 1 : 0);
+    const warned = log.filter((line) => line.includes('the tables on disk were damaged and are rebuilt from the log'));
+    expect(warned.length).toBe(lost ? 1 : 0);
+    for (const line of warned) expect(line).toContain(join(dataDir, aside[0] ?? ''));
+    // Said once: the next start is like any other.
+    const again: string[] = [];
+    expect(await starts(dataDir, again)).toBe(LOOPS);
+    expect(again.join('\n')).not.toContain('rebuilt from the log');
   });
 
   test('of a member that runs', async () => {

@@ -1,5 +1,5 @@
 /** The table of requests that are in order by themselves and that the state of the cluster refuses. */
-import type { Prepared } from './request-rows.ts';
+import { changeTo, type Prepared } from './request-rows.ts';
 
 export interface StateRow {
   readonly method: string;
@@ -66,6 +66,93 @@ function inSession(method: string): StateRow[] {
   return [...rows, row(method, 'a number far ahead', far, 'LIMIT_EXCEEDED', /Wait for answers and acknowledge them/)];
 }
 
+/** In the form of `MemberChange`: to be added as voter. */
+function added(memberId: string, peerAddress: string): object {
+  const value = {
+    $typeName: 'quorate.v1.AddMember',
+    memberId,
+    peerAddress,
+    clientAddress: '127.0.0.1:1',
+    learner: false,
+    replaces: '',
+  };
+  return { $typeName: 'quorate.v1.MemberChange', change: { case: 'add', value } };
+}
+
+/** Of the members: m1 is the only one, and b was one and was removed. */
+function members(): StateRow[] {
+  const change = (name: string, changes: readonly object[], reason: string, says: RegExp): StateRow =>
+    row('ChangeMembers', name, { changes }, reason, says);
+  const eight = Array.from({ length: 7 }, (_, i) => added(`more-${i}`, '127.0.0.1:1'));
+  return [
+    change(
+      'remove a stranger',
+      [changeTo('remove', 'nobody')],
+      'MEMBER_NOT_FOUND',
+      /there is no member nobody; `quorate/,
+    ),
+    change(
+      'promote a stranger',
+      [changeTo('promote', 'nobody')],
+      'MEMBER_NOT_FOUND',
+      /there is no member nobody; `quorate/,
+    ),
+    change('promote a voter', [changeTo('promote', 'm1')], 'MEMBER_NOT_LEARNER', /m1 is a voter already/),
+    change(
+      'remove the last voter',
+      [changeTo('remove', 'm1')],
+      'QUORUM_AT_RISK',
+      /would leave no voter; add members first/,
+    ),
+    change('add a member that is there', [added('m1', '127.0.0.1:1')], 'MEMBER_EXISTS', /choose another id/),
+    change(
+      'add a member that nobody started',
+      [added('c', '127.0.0.1:1')],
+      'MEMBER_UNREACHABLE',
+      /start c there with `quorate server --join`, and check that member m1 reaches 127\.0\.0\.1:1/,
+    ),
+    change(
+      'more members than a cluster has',
+      eight,
+      'LIMIT_EXCEEDED',
+      /8 members; a cluster has at most 7: remove some first/,
+    ),
+    // By a name that no resolver knows (RFC 6761): not an address that happens to be free.
+    change(
+      'add a member at a name that is none',
+      [added('c', 'nowhere.invalid:7501')],
+      'MEMBER_UNREACHABLE',
+      /start c there/,
+    ),
+    row(
+      'TransferLeadership',
+      'to a stranger',
+      { to: 'nobody' },
+      'MEMBER_NOT_VOTER',
+      /nobody is no voter; one of m1 can lead/,
+    ),
+    row(
+      'TransferLeadership',
+      'to whom it may be',
+      { to: '' },
+      'TRANSFER_FAILED',
+      /leadership stays: there is no other voter/,
+    ),
+    row('SetFeatureLevel', 'a level to come', { level: 3 }, 'FEATURE_LEVEL_UNSUPPORTED', /only 2; upgrade them first/),
+    row(
+      'SetFeatureLevel',
+      'the last level there could be',
+      { level: 2 ** 32 - 1 },
+      'FEATURE_LEVEL_UNSUPPORTED',
+      /only 2/,
+    ),
+    row('SetFeatureLevel', 'below what was used', { level: 1 }, 'FEATURE_LEVEL_IN_USE', /Keep the feature level at 2/),
+  ];
+}
+
+/** Removed already, so that the session alone decides. */
+const GONE = { changes: [changeTo('remove', 'b')] };
+
 const ON_RUN = ['BeginPhase', 'ReportProgress', 'CommitPhase', 'AbortPhase'];
 const IN_SESSION = ['RegisterPlan', 'CreateLoop', ...ON_RUN, 'KeepAlive', 'CloseSession'];
 
@@ -123,4 +210,10 @@ export const STATE_ROWS: readonly StateRow[] = [
   ...ON_RUN.flatMap(onRun),
   ...ON_RUN.filter((method) => method !== 'BeginPhase').flatMap(withToken),
   ...IN_SESSION.flatMap(inSession),
+  ...members(),
+  ...inSession('SetFeatureLevel'),
+  ...inSession('ChangeMembers').map((one) => ({
+    ...one,
+    set: (prepared: Prepared) => ({ ...one.set(prepared), ...GONE }),
+  })),
 ];

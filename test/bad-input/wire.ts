@@ -4,11 +4,20 @@ import { create, ScalarType, toBinary } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { ClusterService } from '../../src/gen/quorate/v1/cluster_pb.ts';
+import { MaintenanceService } from '../../src/gen/quorate/v1/maintenance_pb.ts';
+import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
 import { SessionService } from '../../src/gen/quorate/v1/session_pb.ts';
 import { WatchService } from '../../src/gen/quorate/v1/watch_pb.ts';
 
-const SERVICES: readonly DescService[] = [PhaseService, SessionService, WatchService, ClusterService];
+const SERVICES: readonly DescService[] = [
+  PhaseService,
+  SessionService,
+  WatchService,
+  ClusterService,
+  MembershipService,
+  MaintenanceService,
+];
 /** Every method of the public API. */
 export const METHODS: readonly DescMethod[] = SERVICES.flatMap((service) => service.methods);
 
@@ -120,6 +129,12 @@ function assign(target: ReflectMessage, path: readonly string[], value: unknown)
   const field = target.fields.find((one) => one.name === name);
   if (field === undefined) throw new Error(`${target.desc.typeName} has no field ${head}`);
   const message = target.message as unknown as Record<string, unknown>;
+  if (field.oneof !== undefined) {
+    const { case: chosen, value: inside } = message[field.oneof.localName] as { case?: string; value?: unknown };
+    if (chosen !== field.localName || field.message === undefined) throw new Error(`the request has no ${name} here`);
+    assign(reflect(field.message, inside as never, false), rest, value);
+    return;
+  }
   if (rest.length === 0) {
     message[field.localName] = value;
     return;
