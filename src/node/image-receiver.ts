@@ -4,6 +4,8 @@
  *
  * IR1  Pieces are handled one after the other; those of another transfer start over.
  * IR2  Nothing that is served changes before the core has decided and the image is durable.
+ * IR3  While an image is taken over, nothing else is staged: pieces that come meanwhile, also of another transfer, are dropped,
+ *      and sent again.
  */
 import type { MachineLoader, ReplicatedMachine } from '../machine/api.ts';
 import type { SnapshotMark } from '../raft/types.ts';
@@ -74,9 +76,8 @@ export class ImageReceiver {
   async #take(from: MemberId, chunk: SnapshotChunk): Promise<void> {
     if (this.#stopped) return;
     const { transferId } = chunk;
-    // It is with the core, which will answer for it.
-    if (this.#ready?.transferId === transferId) return;
-    this.#ready = null;
+    // IR3
+    if (this.#ready !== null) return;
     try {
       const { outcome, next } = await this.#receiver.accept(chunk);
       if (outcome === 'bad') {

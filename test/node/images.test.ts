@@ -75,13 +75,15 @@ class Pair {
   /** Changes what arrives. */
   tamper: (chunk: SnapshotChunk) => SnapshotChunk = (chunk) => chunk;
   leader: MemberId = A;
+  /** Makes the id of the next transfer. */
+  draw = 6;
 
   constructor(source: MemoryStore) {
     this.receiver = this.#receiver();
     this.sender = new ImageSender({
       stream: STREAM,
       clock: this.clock,
-      random: { below: () => 6 },
+      random: { below: () => this.draw },
       chunkBytes: 4_096,
       chunksInFlight: 2,
       resendMs: 400,
@@ -216,6 +218,32 @@ describe('R4: an image in pieces', () => {
     expect(pair.ended).toEqual([]);
     pair.clock.advance(1_001);
     expect(pair.ended).toEqual([false]);
+  });
+
+  it('that is being taken over is not disturbed by another transfer', async () => {
+    const { store, mark, hash } = await filledStore();
+    const pair = new Pair(store);
+    pair.sender.start(B);
+    await pair.until(() => pair.ready.length === 1);
+    // The sender gave up waiting, or another leader sends one: the core has decided already.
+    pair.draw = 7;
+    const before = pair.chunks;
+    pair.tamper = (chunk) => {
+      pair.cut = true;
+      return chunk;
+    };
+    pair.sender.start(B);
+    await pair.until(() => pair.chunks > before);
+    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    expect(await takeOver(pair, mark)).toBe(hash);
+    pair.tamper = (chunk) => chunk;
+    pair.cut = false;
+    // What was dropped comes again, and nobody minds that it is known.
+    pair.clock.advance(401);
+    pair.sender.tick();
+    await pair.until(() => pair.ready.length === 2);
+    pair.receiver.refused(true);
+    expect(pair.ended).toEqual([true]);
   });
 
   it('is not taken from one who does not lead', async () => {
