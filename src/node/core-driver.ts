@@ -51,6 +51,8 @@ export class CoreDriver {
   #appliedIndex: number;
   #applying = false;
   #restoring = false;
+  /** Images taken over so far: what was read of the log before one is of no use after it. */
+  #restores = 0;
   /** Appends that wait for the image before them. */
   #held = 0;
 
@@ -165,6 +167,9 @@ export class CoreDriver {
       return;
     }
     this.#restoring = false;
+    // A reading of the log that began before is not waited for (D5).
+    this.#restores += 1;
+    this.#applying = false;
     this.#appliedIndex = mark.index;
     this.#commitIndex = Math.max(this.#commitIndex, mark.index);
     this.#persisted(sequence, afterDurable);
@@ -205,8 +210,12 @@ export class CoreDriver {
       this.#applyEntries(cached);
       return;
     }
-    this.#options.wal.read(this.#options.stream, from, to, APPLY_BYTES_PER_TURN).then(
-      (entries) => this.#applyEntries(entries),
+    const { stream, wal } = this.#options;
+    const restores = this.#restores;
+    wal.read(stream, from, to, APPLY_BYTES_PER_TURN).then(
+      (entries) => {
+        if (restores === this.#restores) this.#applyEntries(entries);
+      },
       (error: unknown) => this.#fail(error),
     );
   }
