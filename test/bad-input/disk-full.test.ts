@@ -1,15 +1,21 @@
 /**
- * Issue 2, done when 8, and W5: the disk of a member fills up. It stops, says so and what to do, and nothing that was
- * acknowledged is lost once it has room. Needs the right to mount a tmpfs; where there is none, the report says that the
+ * W5: the disk of a member fills up. It refuses changes and says so, goes on with reads and can hand over leadership, and takes
+ * changes again when there is room, without a restart; nothing that was acknowledged is lost. Needs the right to mount a tmpfs; where there is none, the report says that the
  * rows were not run; with DISK_FULL_TESTS=required, as in CI where a mount works, that is a failure.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { status as Code } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { QuorateClient } from '../../src/client/client.ts';
+import { QuorateClient, QuorateError } from '../../src/client/client.ts';
+import { startDevCluster } from '../../src/server/dev.ts';
+import { waitFor } from '../process/wait.ts';
+import { cliPath } from '../support/build.ts';
+import { type Answer, RawCaller } from './caller.ts';
 import { configText, freePorts, MemberProcess, type Ports } from './member-process.ts';
+import { methodNamed, requestWith } from './wire.ts';
 
 const MiB = 1024 * 1024;
 /** What is left to the member: one segment of the log, and some of the next. */
@@ -51,31 +57,31 @@ interface Written {
   readonly checkpoints: Map<string, string>;
 }
 
-/** Writes until a write fails, and gives what was acknowledged. */
-async function writeUntilFull(): Promise<Written> {
-  const loops: string[] = [];
-  const checkpoints = new Map<string, string>();
-  await using client = await QuorateClient.connect({ endpoints: [ports.clientAddress], deadlineMs: 3_000 });
-  try {
-    for (let i = 0; i < 2_000; i += 1) {
-      const loop = `full-${String(i).padStart(4, '0')}`;
-      await client.withoutSession.createLoop(loop);
-      loops.push(loop);
-      const ref = { loop, g: 1, phase: 'ANALYZE' };
-      const { token } = await client.withoutSession.beginPhase(ref);
-      // Random enough that the log does not compress it away.
-      const checkpoint = Buffer.from(crypto.getRandomValues(new Uint8Array(40_000))).toString('base64');
-      await client.withoutSession.reportProgress(ref, token, { checkpoint });
-      checkpoints.set(loop, checkpoint);
-    }
-  } catch {
-    return { loops, checkpoints };
-  }
-  throw new Error('the disk did not fill up');
+/** A record that says which try it was: random enough that the log does not compress it away. */
+async function writeOne(client: QuorateClient, loop: string, written: Written): Promise<void> {
+  await client.withoutSession.createLoop(loop);
+  written.loops.push(loop);
+  const ref = { loop, g: 1, phase: 'ANALYZE' };
+  const { token } = await client.withoutSession.beginPhase(ref);
+  const checkpoint = Buffer.from(crypto.getRandomValues(new Uint8Array(40_000))).toString('base64');
+  await client.withoutSession.reportProgress(ref, token, { checkpoint });
+  written.checkpoints.set(loop, checkpoint);
 }
 
-async function missingOf({ loops, checkpoints }: Written): Promise<string[]> {
-  await using client = await QuorateClient.connect({ endpoints: [ports.clientAddress], deadlineMs: 20_000 });
+/** Writes until the member says that it has no room. Resolves with what was acknowledged. */
+async function writeUntilFull(client: QuorateClient): Promise<Written> {
+  const written: Written = { loops: [], checkpoints: new Map() };
+  let refusedBy: unknown = null;
+  for (let i = 0; i < 2_000 && refusedBy === null; i += 1) {
+    await writeOne(client, `full-${String(i).padStart(4, '0')}`, written).catch((error: unknown) => {
+      refusedBy = error;
+    });
+  }
+  expect(refusedBy).toBeInstanceOf(QuorateError);
+  return written;
+}
+
+async function missingOf(client: QuorateClient, { loops, checkpoints }: Written): Promise<string[]> {
   const found = new Set<string>();
   for await (const { name } of client.listLoops()) found.add(name);
   const missing = loops.filter((loop) => !found.has(loop));
@@ -85,6 +91,36 @@ async function missingOf({ loops, checkpoints }: Written): Promise<string[]> {
   }
   return missing;
 }
+
+/** By name: what each asked member says of itself. */
+async function alarmsOf(client: QuorateClient): Promise<Record<string, readonly string[]>> {
+  const known = (await client.status()).flatMap((one) => ('status' in one ? [one.status] : []));
+  return Object.fromEntries(known.map(({ memberId, alarms }) => [memberId, alarms]));
+}
+
+function connect(endpoints: readonly string[], deadlineMs: number): Promise<QuorateClient> {
+  return QuorateClient.connect({ endpoints, deadlineMs });
+}
+
+/** One change, asked once: what the member itself says, without a client's retries. */
+async function refusalAt(address: string): Promise<Answer> {
+  const caller = new RawCaller(address);
+  try {
+    const method = methodNamed('CreateLoop');
+    return await caller.call(method, requestWith(method.input, { loop: 'refused', plan: '' }, {}));
+  } finally {
+    caller.close();
+  }
+}
+
+const NO_SPACE = {
+  ok: false,
+  code: Code.UNAVAILABLE,
+  reason: 'NO_SPACE',
+  // Soon enough to be of use, and not at once.
+  retryAfterMs: 1_000,
+  message: expect.stringMatching(/the disk of the leader is full: .*free space there, or hand leadership to/),
+};
 
 describe('W5: a disk that is full', () => {
   if (refusal !== null) {
@@ -96,40 +132,126 @@ describe('W5: a disk that is full', () => {
     return;
   }
 
-  // The tables are on the same disk as the log, or on another one: then it is the log that finds no room.
+  // The tables are on the same disk as the log, or one of the two alone finds no room.
   test.each([
     { what: 'with log and tables', at: 'data', bytes: ROOM_BYTES },
     { what: 'with the log alone', at: 'data/wal', bytes: ROOM_BYTES },
-  ])('$what: the member stops and says so; with room again, all that was acknowledged is there', async (row) => {
+    { what: 'with the tables alone', at: 'data/store', bytes: ROOM_BYTES },
+  ])('$what: changes are refused, reads go on, and with room it goes on without a restart', async (row) => {
     const own = mkdtempSync(join(folder, 'row-'));
     const disk = join(own, row.at);
     expect(mount(disk, row.bytes)).toBeNull();
+    const member = await MemberProcess.start(
+      join(own, 'member.yaml'),
+      configText({ dataDir: join(own, 'data'), ports }),
+    );
+    await member.serving();
+    await using impatient = await connect([ports.clientAddress], 3_000);
+    const written = await writeUntilFull(impatient);
+    expect(written.checkpoints.size).toBeGreaterThan(10);
+
+    expect(await refusalAt(ports.clientAddress)).toMatchObject(NO_SPACE);
+    await using client = await connect([ports.clientAddress], 20_000);
+    expect(await alarmsOf(client)).toEqual({ a: ['NO_SPACE'] });
+    expect(await missingOf(client, written)).toEqual([]);
+    // As often as anybody asks: what is refused takes no room.
+    for (let i = 0; i < 100; i += 1) expect(await refusalAt(ports.clientAddress)).toMatchObject(NO_SPACE);
+
+    execFileSync('mount', ['-o', `remount,size=${row.bytes * 20}`, disk]);
+    await waitFor(async () => (await alarmsOf(client)).a?.length === 0, 10_000, 'the alarm clears');
+    for (let i = 0; i < 50; i += 1) await writeOne(client, `after-${i}`, written);
+    expect(await missingOf(client, written)).toEqual([]);
+    const { code, stderr, log } = await member.stop();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const said = log.join('\n');
+    expect(said).toContain('the disk is full: no changes are taken until there is room again; reads go on');
+    expect(said).toContain('the disk has room again');
+    expect(log.filter((line) => line.includes('"level":60'))).toEqual([]);
+
+    // What was written after the disk was full is as durable as what was written before.
+    const again = await MemberProcess.start(join(own, 'again.yaml'), configText({ dataDir: join(own, 'data'), ports }));
+    await again.serving();
+    expect(await missingOf(client, written)).toEqual([]);
+    expect((await again.stop()).code).toBe(0);
+  });
+
+  test.each([
+    { what: 'log and tables', at: 'data' },
+    { what: 'the log alone', at: 'data/wal' },
+  ])('killed while there is no room for $what: it starts or says why not, and with room all is there', async (row) => {
+    const own = mkdtempSync(join(folder, 'killed-'));
+    const disk = join(own, row.at);
+    expect(mount(disk, ROOM_BYTES)).toBeNull();
     const file = join(own, 'member.yaml');
     const config = configText({ dataDir: join(own, 'data'), ports });
     const member = await MemberProcess.start(file, config);
     await member.serving();
-    const written = await writeUntilFull();
-    expect(written.checkpoints.size).toBeGreaterThan(10);
-    const { code, stderr, log } = await member.exited;
-    expect(stderr).toMatch(/^quorate: member a failed: \S.* (no space is left|.*No space left).*free space/m);
-    expect(stderr.trimEnd().split('\n').length).toBe(1);
-    expect(code).toBe(1);
-    expect(log.filter((line) => line.includes('"level":60')).join('\n')).toContain('the member cannot go on and stops');
+    await using impatient = await connect([ports.clientAddress], 3_000);
+    const written = await writeUntilFull(impatient);
+    await member.stop('SIGKILL');
 
-    // As full as before it starts or says the same again; either way what is there stays.
-    const again = await MemberProcess.start(file, config);
-    const started = await again.serving().then(
+    const second = await MemberProcess.start(file, config);
+    const started = await second.serving().then(
       () => true,
       () => false,
     );
-    const second = await again.stop('SIGKILL');
-    if (!started) expect(second.stderr).toMatch(/(no space is left|No space left).*free space/);
+    if (started) {
+      await using client = await connect([ports.clientAddress], 20_000);
+      expect(await missingOf(client, written)).toEqual([]);
+    }
+    const ended = await second.stop('SIGKILL');
+    if (!started) expect(ended.stderr).toMatch(/(no space is left|No space left|There is no room).*[Ff]ree space/);
 
-    execFileSync('mount', ['-o', `remount,size=${row.bytes * 20}`, disk]);
+    execFileSync('mount', ['-o', `remount,size=${ROOM_BYTES * 20}`, disk]);
     const roomy = await MemberProcess.start(file, config);
     await roomy.serving();
-    expect(await missingOf(written)).toEqual([]);
+    await using client = await connect([ports.clientAddress], 20_000);
+    expect(await missingOf(client, written)).toEqual([]);
+    await writeOne(client, 'after', written);
+    expect(await missingOf(client, written)).toEqual([]);
     expect((await roomy.stop()).code).toBe(0);
+  });
+
+  test('of a leader: leadership is handed over, and the others take changes at once; with room it catches up', async () => {
+    const own = mkdtempSync(join(folder, 'cluster-'));
+    const disk = join(own, 'm1');
+    expect(mount(disk, ROOM_BYTES)).toBeNull();
+    // The folders of a cluster are there together.
+    for (const id of ['m2', 'm3']) mkdirSync(join(own, id));
+    const cluster = await startDevCluster({
+      members: 3,
+      dataDir: own,
+      cli: cliPath,
+      flags: ['--wal-segment-bytes', String(4 * MiB)],
+    });
+    try {
+      await using client = await connect(cluster.endpoints, 20_000);
+      expect(await client.transferLeadership('m1')).toBe('m1');
+      await using impatient = await connect(cluster.endpoints, 3_000);
+      const written = await writeUntilFull(impatient);
+      const [m1 = ''] = cluster.endpoints;
+      expect(await refusalAt(m1)).toMatchObject(NO_SPACE);
+      // It leads on: nobody else has a reason to take over.
+      expect(await alarmsOf(client)).toEqual({ m1: ['NO_SPACE'], m2: [], m3: [] });
+      expect((await cluster.leader())?.id).toBe('m1');
+      expect(await missingOf(client, written)).toEqual([]);
+
+      expect(await client.transferLeadership('m2')).toBe('m2');
+      for (let i = 0; i < 30; i += 1) await writeOne(client, `handed-${i}`, written);
+      expect(await missingOf(client, written)).toEqual([]);
+      expect((await alarmsOf(client)).m1).toEqual(['NO_SPACE']);
+
+      execFileSync('mount', ['-o', `remount,size=${ROOM_BYTES * 20}`, disk]);
+      await waitFor(async () => (await alarmsOf(client)).m1?.length === 0, 10_000, 'the alarm clears');
+      await using atFirst = await connect([m1], 20_000);
+      expect(await missingOf(atFirst, written)).toEqual([]);
+      // Up to date enough to lead again.
+      expect(await client.transferLeadership('m1')).toBe('m1');
+      await writeOne(client, 'after', written);
+      expect(await missingOf(client, written)).toEqual([]);
+    } finally {
+      await cluster.stop();
+    }
   });
 
   test('a disk that is full from the start', async () => {
