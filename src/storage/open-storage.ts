@@ -261,7 +261,9 @@ function withoutProblem(options: StorageOptions): StorageOptions {
   return rest;
 }
 
+/** The log begins where the store stands, so what the store has must be durable first: no log brings it back (known bug S3). */
 async function startStreams(options: StorageOptions, marker: Marker, wal: Wal, store: Store): Promise<void> {
+  await store.sync();
   for (const stream of options.streams) {
     if (wal.streams.some((candidate) => candidate.stream === stream)) continue;
     const { mark, installing } = await store.state(stream);

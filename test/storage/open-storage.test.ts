@@ -304,6 +304,17 @@ describe('W4: a lost store', () => {
   });
 });
 
+describe('W4: a log that begins where the store stands', () => {
+  it('S3: begins there only once the store is durable, so that a loss of power takes nothing that the log lacks', async () => {
+    const machine = await member();
+    machine.folder.synced.clear();
+    flip(machine, FIRST, SEGMENT_HEADER_BYTES + 300);
+    await closed(await open(machine));
+    machine.folder.losePower();
+    await closed(await expectRecovering(machine, 40, 2));
+  });
+});
+
 describe('W4: a damaged marker', () => {
   it('is refused, whichever bit it is', async () => {
     const machine = await member();

@@ -19,6 +19,8 @@ export class StoreFolder {
   damaged = false;
   /** By name: what was moved aside. */
   readonly aside: string[] = [];
+  /** What a loss of power leaves, as of the last sync. */
+  synced = new Map<StreamId, StoredState>();
   /** Called before each operation, as that of the disk. */
   before: () => Promise<void> | void = () => undefined;
 
@@ -47,6 +49,11 @@ export class StoreFolder {
     this.states.clear();
   }
 
+  losePower(): void {
+    this.states.clear();
+    for (const [stream, state] of this.synced) this.states.set(stream, state);
+  }
+
   set(index: number, inTerm: number, installing = false): void {
     this.states.set(STREAM, { mark: mark(index, inTerm), installing });
   }
@@ -68,7 +75,9 @@ class FolderStore implements Store {
     this.#folder.states.set(stream, { mark: next, installing: false });
   }
 
-  async sync(): Promise<void> {}
+  async sync(): Promise<void> {
+    this.#folder.synced = new Map(this.#folder.states);
+  }
 
   async installed(stream: StreamId): Promise<void> {
     await this.#folder.before();
