@@ -57,9 +57,9 @@ export class StateHashes {
     return this.#judge(index, byMember, configuration);
   }
 
-  #judge(index: LogIndex, byMember: ReadonlyMap<MemberId, string>, { voters }: Configuration): Verdict {
+  #judge(index: LogIndex, byMember: ReadonlyMap<MemberId, string>, configuration: Configuration): Verdict {
     const own = byMember.get(this.#self);
-    const agreed = agreedHash(voters, byMember);
+    const agreed = agreedHash(configuration, byMember);
     if (own === undefined || agreed === null) return { kind: 'equal' };
     if (own !== agreed) return { kind: 'odd', index };
     for (const [member, hash] of byMember) if (hash !== agreed) return { kind: 'other', index, member };
@@ -67,7 +67,13 @@ export class StateHashes {
   }
 }
 
-function agreedHash(voters: readonly MemberId[], byMember: ReadonlyMap<MemberId, string>): string | null {
+/** What a majority of both halves of the configuration say: while it changes, its new voters alone could be the odd ones. */
+function agreedHash({ voters, votersOutgoing }: Configuration, byMember: ReadonlyMap<MemberId, string>): string | null {
+  const agreed = majorityHash(voters, byMember);
+  return votersOutgoing.length === 0 || agreed === majorityHash(votersOutgoing, byMember) ? agreed : null;
+}
+
+function majorityHash(voters: readonly MemberId[], byMember: ReadonlyMap<MemberId, string>): string | null {
   const counts = new Map<string, number>();
   for (const voter of voters) {
     const hash = byMember.get(voter);

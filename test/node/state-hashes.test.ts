@@ -1,15 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { StateHashes } from '../../src/node/state-hashes.ts';
+import type { Configuration } from '../../src/raft/types.ts';
 import { type LogIndex, logIndex, memberId } from '../../src/types/ids.ts';
 
 const [a, b, c] = [memberId('a'), memberId('b'), memberId('c')];
-const CONFIGURATION = { voters: [a, b, c], votersOutgoing: [], learners: [memberId('d')] };
+const CONFIGURATION: Configuration = { voters: [a, b, c], votersOutgoing: [], learners: [memberId('d')] };
 const at = logIndex(7);
 
-function reports(own: string, others: readonly (readonly [typeof a, string])[]) {
+function reports(own: string, others: readonly (readonly [typeof a, string])[], configuration = CONFIGURATION) {
   const hashes = new StateHashes(a);
-  let verdict = hashes.report(at, a, own, CONFIGURATION);
-  for (const [member, hash] of others) verdict = hashes.report(at, member, hash, CONFIGURATION);
+  let verdict = hashes.report(at, a, own, configuration);
+  for (const [member, hash] of others) verdict = hashes.report(at, member, hash, configuration);
   return verdict;
 }
 
@@ -43,6 +44,16 @@ describe('R7: replicas compare hashes at the same index while running', () => {
         [d, 'y'],
       ]),
     ).toEqual({ kind: 'other', index: at, member: d });
+  });
+
+  it('while the voters change, a majority of the new ones alone does not stop the old ones', () => {
+    const [d, e] = [memberId('d'), memberId('e')];
+    const joint = { voters: [d], votersOutgoing: [a, b, c], learners: [e] };
+    const says = (hash: string, ...members: (typeof a)[]) => members.map((member) => [member, hash] as const);
+    expect(reports('x', says('y', d), joint)).toEqual({ kind: 'equal' });
+    expect(reports('x', [...says('x', b, c), ...says('y', d)], joint)).toEqual({ kind: 'equal' });
+    expect(reports('x', says('y', b, c, d), joint)).toEqual({ kind: 'odd', index: at });
+    expect(reports('x', [...says('x', b, d), ...says('y', e)], joint)).toEqual({ kind: 'other', index: at, member: e });
   });
 
   it('without a majority that agrees nobody is the odd one', () => {
