@@ -32,10 +32,12 @@ export function tickRecovery(state: State): void {
 function checkImpossible(state: State, recovery: Recovery): void {
   if (recovery.impossible || !isVoter(state.configuration, state.id)) return;
   if (recovery.aloneElapsed < ALONE_TIMEOUTS * state.electionTicks) return;
-  const lost = voteResult(state.configuration, (id) => id !== state.id && !recovery.others.has(id)) === 'lost';
-  if (!lost) return;
+  // Who was not heard lately may have recovered from a leader that only this member does not hear.
+  const others = [...recovery.others].filter(([, saidTick]) => state.tick - saidTick < state.electionTicks);
+  const lost = new Set([state.id, ...others.map(([id]) => id)]);
+  if (voteResult(state.configuration, (id) => !lost.has(id)) !== 'lost') return;
   recovery.impossible = true;
-  state.output.effect({ kind: 'recoveryImpossible', members: [...recovery.others, state.id].sort() });
+  state.output.effect({ kind: 'recoveryImpossible', members: [...lost].sort() });
 }
 
 /** A leader was heard: whoever recovers, too, does so from it. */

@@ -69,8 +69,8 @@ export interface Recovery {
   requestElapsed: number;
   /** Ticks since a leader was heard. */
   aloneElapsed: number;
-  /** Voters that said, since a leader was heard last, that they are recovering, too. */
-  readonly others: Set<MemberId>;
+  /** Voters that said, since a leader was heard last, that they are recovering, too, and the tick at which they said so last. */
+  readonly others: Map<MemberId, number>;
   impossible: boolean;
 }
 
@@ -138,7 +138,7 @@ function newRecovery(options: RaftOptions, random: Random): Recovery {
     // Asks with the first tick.
     requestElapsed: options.heartbeatTicks,
     aloneElapsed: 0,
-    others: new Set(),
+    others: new Map(),
     impossible: false,
   };
 }

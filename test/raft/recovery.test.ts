@@ -141,6 +141,20 @@ describe('W4: a member that lost a part of its log', () => {
     expect(solo.effects('recoveryImpossible')).toEqual([]);
   });
 
+  it('one that is cut off does not take a majority for lost because of what it was told long ago', () => {
+    const solo = recovering();
+    solo.receive('b', 2, named(null, NONCE, true));
+    // Since then b may have recovered from c, which leads.
+    solo.tick(20 * ELECTION_TICKS);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    solo.receive('b', 2, named(null, NONCE, false));
+    solo.tick();
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    solo.receive('b', 2, named(null, NONCE, true));
+    solo.tick();
+    expect(solo.effects('recoveryImpossible')).toMatchObject([{ members: ['a', 'b'] }]);
+  });
+
   it('a sole voter that lost a part of its log can ask nobody', () => {
     const solo = recovering({ voters: ['a'] });
     solo.tick(10 * ELECTION_TICKS);

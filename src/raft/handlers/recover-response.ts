@@ -16,6 +16,6 @@ export function handleRecoverResponse(state: State, message: RecoverResponse): v
     return;
   }
   if (leaderOf(state) !== null) return;
-  if (message.recovering) recovery.others.add(from);
+  if (message.recovering) recovery.others.set(from, state.tick);
   else recovery.others.delete(from);
 }
