@@ -116,6 +116,11 @@ export class MemberIdentity {
     return this.#content.peers.size === 0;
   }
 
+  /** The data folder that `peer` was first met with; undefined: it never was. */
+  firstMet(peer: MemberId): string | undefined {
+    return this.#content.peers.get(peer);
+  }
+
   /** See `Content`. */
   get membersDigest(): string | null {
     return this.#content.membersDigest;

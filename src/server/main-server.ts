@@ -189,6 +189,7 @@ function openDirectory(config: ServerConfig, identity: MemberIdentity, data: Ope
     listed: members,
     configuration: data.known.configuration,
     admitFirst: (peer, incarnation, current) => identity.admit(peer, incarnation, current),
+    firstMet: (peer) => identity.firstMet(peer),
     lingerMs: LINGER_ELECTION_TIMEOUTS * raft.electionTicks * raft.tickMs,
   });
 }

@@ -4,7 +4,8 @@
  *
  * PD1 A member that has a row with an incarnation is that data folder and no other.
  * PD2 Without one, the first data folder that was met stays (identity.json, ID3).
- * PD3 Who was removed, and is in no configuration that this member knows, is told so; by nothing else.
+ * PD3 Who was removed, and is in no configuration that this member knows, is told so; by nothing else. It is the data folder that
+ *     was removed: another one under its id may have been added by entries that this member does not have yet.
  */
 import type { MemberRow } from '../machine/rows.ts';
 import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
@@ -26,6 +27,8 @@ export interface PeerDirectoryOptions {
     incarnation: string,
     current: ReadonlySet<string>,
   ) => Promise<Result<void, string>>;
+  /** As `MemberIdentity.firstMet`. */
+  readonly firstMet: (peer: MemberId) => string | undefined;
   /** How long a peer that left is still reached, so that it learns of it, milliseconds. */
   readonly lingerMs: number;
 }
@@ -88,6 +91,9 @@ export class PeerDirectory {
       return refuse('WRONG_INCARNATION', otherFolder(from));
     }
     if (row?.wanted === 'removed' && !member && !this.#leaving.has(from)) {
+      // The row of a first member does not say which folder it had.
+      const removed = row.incarnation !== '' || this.#options.firstMet(from) === incarnation;
+      if (!removed) return refuse('WRONG_INCARNATION', otherFolder(from));
       return refuse('REMOVED', `${from} was removed from cluster ${this.#options.clusterId}`);
     }
     if (!member && row === undefined && !this.joining) {

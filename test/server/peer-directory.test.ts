@@ -54,6 +54,7 @@ function setUp(shape: Shape, listed = 'abc') {
       met.set(peer, first);
       return first === incarnation ? ok(undefined) : err('another folder');
     },
+    firstMet: (peer) => met.get(peer),
     lingerMs: LINGER_MS,
   });
   const published: string[] = [];
@@ -146,6 +147,18 @@ describe('who says hello', () => {
     // Another folder under that id was never a member: it must not end itself.
     directory.update([row('c', { wanted: 'removed' })], placed({ voters: 'ab' }));
     expect(await directory.admit(greeting('c', Y))).toEqual(refused('WRONG_INCARNATION'));
+  });
+
+  it('is not told so as another folder than the first member had, which may have been added since (PD3)', async () => {
+    const { directory, met } = setUp({ voters: 'ab' });
+    directory.update([row('c', { wanted: 'removed', incarnation: '' })], placed({ voters: 'ab' }));
+    expect(await directory.admit(greeting('c', Y))).toEqual(refused('WRONG_INCARNATION'));
+    met.set('c', X);
+    expect(await directory.admit(greeting('c', Y))).toEqual(refused('WRONG_INCARNATION'));
+    expect(await directory.admit(greeting('c', X))).toEqual(refused('REMOVED'));
+    // The entry that added it arrives.
+    directory.update([row('c', { incarnation: Y })], placed({ voters: 'ab', learners: 'c' }));
+    expect(await directory.admit(greeting('c', Y))).toEqual(ok(undefined));
   });
 
   it('is anybody of the cluster while this member waits to be added', async () => {
