@@ -47,6 +47,18 @@ function vote(names: PeerNames, change: object): Envelope {
   return { streamId: 1, body: { case: 'raft', value: raft } } as Envelope;
 }
 
+/** An image of a state that nobody made, in order but for `change` and `markChange`. */
+function chunk(change: object, markChange: object = {}): Envelope {
+  const configuration = { version: 1, voters: ['m1', 'm2', 'm3'], votersOutgoing: [], learners: [] };
+  const mark = { index: 10n, term: 1n, configurationIndex: 0n, configuration, ...markChange };
+  const value = { transferId: 1n, term: 1n, mark, sequence: 0n, last: true, data: random(100), ...change };
+  return { streamId: 1, body: { case: 'snapshotChunk', value } } as Envelope;
+}
+
+function voters(change: object): object {
+  return { configuration: { version: 1, voters: ['m1'], votersOutgoing: [], learners: [], ...change } };
+}
+
 function random(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 193 + 171) % 256);
 }
@@ -132,5 +144,45 @@ export const PEER_ROWS: readonly PeerRow[] = [
     'a term above 2^53 - 1',
     (names) => vote(names, { term: ABOVE_SAFE }),
     /MALFORMED_FRAME: .*term is 9007199254740992/,
+  ),
+  said('a piece of an image without a mark', () => chunk({ mark: undefined }), /MALFORMED_FRAME: .*mark/),
+  said('a piece of an image at index 0', () => chunk({}, { index: 0n }), /MALFORMED_FRAME: .*mark\.index/),
+  said('a piece of an image beyond 2^53', () => chunk({ sequence: ABOVE_SAFE }), /MALFORMED_FRAME: .*sequence is 9007/),
+  said(
+    'a piece of an image whose configuration comes later',
+    () => chunk({}, { configurationIndex: 11n }),
+    /MALFORMED_FRAME: .*mark\.configuration_index comes after the mark/,
+  ),
+  said('an image without voters', () => chunk({}, voters({ voters: [] })), /MALFORMED_FRAME: .*without voters/),
+  said(
+    'an image with a voter twice',
+    () => chunk({}, voters({ voters: ['m1', 'm1'] })),
+    /MALFORMED_FRAME: .*not distinct/,
+  ),
+  said(
+    'an image with a learner that votes',
+    () => chunk({}, voters({ learners: ['m1'] })),
+    /MALFORMED_FRAME: .*voter and learner/,
+  ),
+  said(
+    'an image with a member without a name',
+    () => chunk({}, voters({ learners: [''] })),
+    /MALFORMED_FRAME: .*no member id/,
+  ),
+  said(
+    'an image with a configuration of a later release',
+    () => chunk({}, voters({ version: 2 })),
+    /MALFORMED_FRAME: .*configuration version 2 is unknown .*upgrade this member/,
+  ),
+  said(
+    'an answer about an image that means nothing',
+    () =>
+      ({ streamId: 1, body: { case: 'snapshotAck', value: { transferId: 1n, next: 0n, outcome: 99 } } }) as Envelope,
+    /MALFORMED_FRAME: .*outcome 99 is unknown to this release/,
+  ),
+  said(
+    'a state hash that is none',
+    () => ({ streamId: 1, body: { case: 'stateHash', value: { index: 1n, hash: 'x' } } }) as Envelope,
+    /MALFORMED_FRAME: .*hash is not 32 hex digits/,
   ),
 ];

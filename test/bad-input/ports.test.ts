@@ -8,17 +8,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
+import { IdentifyResponseSchema } from '../../src/gen/quorate/internal/v1/peer_pb.ts';
 import { GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { membersDigest } from '../../src/server/members.ts';
 import { memberId } from '../../src/types/ids.ts';
+import { PEER_MESSAGE_BYTES_MAX } from '../../src/types/limits.ts';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
 import { decoded, RawCaller, shown } from './caller.ts';
 import { PEER_ROWS, type PeerNames } from './peer-rows.ts';
 import { CALL_ROWS, CONNECTION_ROWS, callHttp2, play } from './raw-connections.ts';
+import { unknownFields } from './wire.ts';
 
 const EXCHANGE = '/quorate.internal.v1.PeerService/Exchange';
+const IDENTIFY = '/quorate.internal.v1.PeerService/Identify';
 /** Connections that say nothing, on each port. */
 const SILENT = 200;
 let folder: string;
@@ -101,6 +105,43 @@ describe('U2: peers that are none', () => {
       expect(shown(await caller.exchange(EXCHANGE, frames(names)))).toMatch(answer);
     } finally {
       caller.close();
+    }
+  });
+});
+
+describe('U2: who are you?', () => {
+  test.each([
+    ['nothing', new Uint8Array()],
+    ['fields that it does not know', unknownFields()],
+  ])('asked with %s, a member says who it is', async (_, request) => {
+    const caller = new RawCaller(peerAddresses[1] ?? '');
+    try {
+      const answer = decoded(await caller.unary(IDENTIFY, request), IdentifyResponseSchema);
+      const { clusterId, memberId: id, incarnation, joining } = answer;
+      expect({ clusterId, id, incarnation, joining }).toEqual({
+        clusterId: names.cluster,
+        id: 'm2',
+        incarnation: names.incarnation,
+        // It is a member: nobody can add it to another cluster.
+        joining: false,
+      });
+    } finally {
+      caller.close();
+    }
+  });
+
+  test("asked with more than a message, or at the clients' port, it does not", async () => {
+    const large = new Uint8Array(PEER_MESSAGE_BYTES_MAX + 1);
+    for (const [address, request, says] of [
+      [peerAddresses[1] ?? '', large, /^RESOURCE_EXHAUSTED /],
+      [cluster.endpoints[1] ?? '', new Uint8Array(), /^UNIMPLEMENTED /],
+    ] as const) {
+      const caller = new RawCaller(address);
+      try {
+        expect(shown(await caller.unary(IDENTIFY, request))).toMatch(says);
+      } finally {
+        caller.close();
+      }
     }
   });
 });
