@@ -18,9 +18,6 @@ import { StateHashes } from './state-hashes.ts';
 import type { StoreWriter } from './store-writer.ts';
 import type { Alarm } from './types.ts';
 
-/** State hashes are compared, levels and disk space looked at this often, milliseconds. */
-const PERIOD_MS = 1_000;
-
 export type DutyEffect = Extract<Effect, { kind: 'configurationChanged' | 'recovered' | 'recoveryImpossible' }>;
 
 export interface DutiesOptions {
@@ -54,6 +51,8 @@ export class GroupDuties {
   #full = false;
   #recovering: boolean;
   #wasMember: boolean;
+  /** The configuration in force is committed, and without this member, which was in one before. */
+  #outside = false;
   #removed = false;
 
   constructor(options: DutiesOptions) {
@@ -80,13 +79,14 @@ export class GroupDuties {
 
   tick(nowMs: number): void {
     this.#noteSpace();
+    this.#judgeRemoval();
     this.#proposeDueTimers();
     const { raft, deps } = this.#options;
     if (raft.role === 'leader') {
       this.#learners.observe(raft.status(), deps.settings.promoteLagEntries, nowMs);
       this.#reconcile(nowMs);
     }
-    if (nowMs - this.#periodMs < PERIOD_MS) return;
+    if (nowMs - this.#periodMs < this.#options.deps.settings.dutyPeriodMs) return;
     this.#periodMs = nowMs;
     this.#probeSpace();
     this.#compact();
@@ -149,7 +149,17 @@ export class GroupDuties {
     if (inside) this.#wasMember = true;
     this.membersChanged();
     deps.onNotice?.({ kind: 'configuration', placed, committed });
-    if (inside || !committed || !this.#wasMember || this.#removed) return;
+    this.#outside = !inside && committed && this.#wasMember;
+    this.#judgeRemoval();
+  }
+
+  /**
+   * One that catches up may just read how an earlier member of its id was removed; the entry that adds this one comes later. Looked
+   * at again with each tick.
+   */
+  #judgeRemoval(): void {
+    const { deps, raft } = this.#options;
+    if (!this.#outside || this.#removed || raft.catchingUp) return;
     this.#removed = true;
     deps.onRemoved?.();
   }
@@ -208,7 +218,7 @@ export class GroupDuties {
     }
     // For two periods in a row: a member that is just being exchanged for an older one is not caught in between.
     this.#levelsSinceMs ??= nowMs;
-    if (nowMs - this.#levelsSinceMs < PERIOD_MS) return;
+    if (nowMs - this.#levelsSinceMs < deps.settings.dutyPeriodMs) return;
     this.#proposeOwn({ kind: 'setFeatureLevel', level: supported, pinned: false });
   }
 

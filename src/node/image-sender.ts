@@ -167,7 +167,8 @@ export class ImageSender {
   }
 
   #resend(transfer: Transfer): void {
-    transfer.next = transfer.acked;
+    // When all of it was acknowledged, the last piece asks how the follower came along: its process may be another.
+    transfer.next = Math.min(transfer.acked, transfer.last ?? transfer.acked);
     transfer.resentMs = this.#options.clock.monotonicMs();
     this.#pump(transfer);
   }

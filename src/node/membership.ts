@@ -49,10 +49,14 @@ function withNewLearners(status: RaftStatus, rows: readonly MemberRow[]): Config
   const { voters, learners } = status.configuration;
   const known = new Set([...voters, ...learners]);
   const gone = goneMembers(rows, new Set(voters));
+  // Successor and predecessor are both there for a while.
+  const leaving = rows.filter(
+    (row) => row.wanted !== 'removed' && row.replaces !== '' && known.has(row.replaces),
+  ).length;
   const fresh = rows
     .filter((row) => row.wanted !== 'removed' && !known.has(row.member) && !gone.has(row.member))
     .map((row) => row.member)
-    .slice(0, Math.max(0, MEMBERS_MAX - known.size));
+    .slice(0, Math.max(0, MEMBERS_MAX + leaving - known.size));
   return fresh.length === 0 ? null : { voters, learners: [...learners, ...fresh].sort() };
 }
 

@@ -52,6 +52,8 @@ export interface MemberSettings {
   readonly snapshotChunksInFlight: number;
   /** A learner that is this many entries behind or less, for an election timeout, may become a voter (R2). */
   readonly promoteLagEntries: number;
+  /** State hashes are compared, and levels, disk space and the length of the log looked at, this often, milliseconds. */
+  readonly dutyPeriodMs: number;
 }
 
 export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
@@ -71,6 +73,7 @@ export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
   snapshotChunkBytes: SNAPSHOT_CHUNK_BYTES,
   snapshotChunksInFlight: SNAPSHOT_CHUNKS_IN_FLIGHT,
   promoteLagEntries: PROMOTE_LAG_ENTRIES,
+  dutyPeriodMs: 1_000,
 };
 
 /** What an operator should know of; nothing depends on it. */

@@ -188,6 +188,18 @@ describe('R4: an image in pieces', () => {
     expect(await takeOver(pair, mark)).toBe(hash);
   });
 
+  it('begins anew where the receiver lost it after the last piece, and before it was installed', async () => {
+    const { store, mark, hash } = await filledStore();
+    const pair = new Pair(store);
+    pair.sender.start(B);
+    await pair.until(() => pair.ready.length === 1);
+    pair.restart();
+    pair.clock.advance(401);
+    pair.sender.tick();
+    await pair.until(() => pair.ready.length === 2);
+    expect(await takeOver(pair, mark)).toBe(hash);
+  });
+
   it('repeats pieces that nobody answered', async () => {
     const { store } = await filledStore();
     const pair = new Pair(store);

@@ -84,6 +84,18 @@ describe('R2: the next step towards the membership that is wanted', () => {
     expect(nextStep(after, [row(c), ...rows], all)).toBeNull();
   });
 
+  it('takes in the successor of one of as many members as there may be', () => {
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((id) => memberId(id));
+    const configuration = { voters: ids, votersOutgoing: [], learners: [] };
+    const peers = ids.slice(1).map((id) => peer(id));
+    const h = memberId('h');
+    expect(nextStep(status({ configuration, peers }), [row(h)], all)).toBeNull();
+    expect(nextStep(status({ configuration, peers }), [row(h, { replaces: c })], all)).toEqual({
+      voters: ids,
+      learners: [h],
+    });
+  });
+
   it('removes several at once, the leader among them', () => {
     const rows = [row(a, { wanted: 'removed' }), row(b, { wanted: 'removed' })];
     expect(nextStep(status(), rows, all)).toEqual({ voters: [c], learners: [] });

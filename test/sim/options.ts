@@ -230,6 +230,7 @@ function drawSettings(
     snapshotChunkBytes: prng.pick([128 * 1024, 2048, 300]),
     snapshotChunksInFlight: prng.pick([1, 2, 4]),
     promoteLagEntries: prng.pick([1000, 10, 2]),
+    dutyPeriodMs: prng.pick([1000, 200, 50]),
   };
 }
 
