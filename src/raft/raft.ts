@@ -72,6 +72,10 @@ export class Raft {
   get commitIndex(): LogIndex {
     return this.#state.commitIndex;
   }
+  /** More is committed than this member has: what it holds is history, and need not be how things are. */
+  get catchingUp(): boolean {
+    return this.#state.knownCommitIndex > this.#state.commitIndex;
+  }
   /** First entry that the log holds, and the last one. */
   get firstIndex(): LogIndex {
     return this.#state.log.firstIndex;

@@ -105,6 +105,8 @@ export interface State {
   /** What commit effects have told the driver: min(commitIndex, durableIndex) (I6). */
   releasedIndex: LogIndex;
   appliedIndex: LogIndex;
+  /** The highest commit index that a leader's append named: beyond `commitIndex` while this member catches up. */
+  knownCommitIndex: LogIndex;
   role: RoleState;
   /** Ticks since the member started. */
   tick: number;
@@ -176,6 +178,7 @@ export function createState(options: RaftOptions, random: Random, trace: State['
     commitIndex: options.appliedIndex,
     releasedIndex: options.appliedIndex,
     appliedIndex: options.appliedIndex,
+    knownCommitIndex: options.appliedIndex,
     role: { kind: 'follower', leader: null, reads: new ForwardedReads(options.limits.readsMax) },
     tick: 0,
     nowMs: 0,

@@ -310,4 +310,13 @@ describe('5.4.2 entries of earlier terms', () => {
     solo.ack('b', 4);
     expect(solo.member.raft.commitIndex).toBe(4);
   });
+
+  it('knows that it catches up while more is committed than it has', () => {
+    const solo = new Solo();
+    solo.append('b', 1, [0, 0], [1, 1], 5);
+    solo.persistAll();
+    expect([solo.member.raft.commitIndex, solo.member.raft.catchingUp]).toEqual([2, true]);
+    solo.append('b', 1, [2, 1], [1, 1, 1], 5);
+    expect(solo.member.raft.catchingUp).toBe(false);
+  });
 });

@@ -9,6 +9,7 @@ import type { AppendRequest, Entry } from '../types.ts';
 export function handleAppendRequest(state: State, message: AppendRequest): void {
   heardLeader(state, message.from);
   assertRun(message);
+  if (message.leaderCommit > state.knownCommitIndex) state.knownCommitIndex = message.leaderCommit;
   if (state.restoring?.durable === false) {
     // The log that an append would add to is not on the disk yet.
     mark(state, 'append_while_restoring');
