@@ -89,7 +89,7 @@ export class MemberIdentity {
       if (!files.includes(MARKER_FILE)) identity.checkLog((await disk.list(LOG_FOLDER)).some(isSegment));
       return identity;
     }
-    await refuseOrphans(disk, names);
+    await refuseOrphans(disk, names, files);
     const incarnation = randomUUID().replaceAll('-', '');
     const content: Content = {
       incarnation,
@@ -218,8 +218,20 @@ function isSegment(file: string): boolean {
   return file.endsWith('.wal');
 }
 
-/** A folder without an identity must be a new one. */
-async function refuseOrphans(disk: Disk, { clusterId, memberId }: IdentityNames): Promise<void> {
+/** A folder without an identity must be a new one. `files` are in it. */
+async function refuseOrphans(
+  disk: Disk,
+  { clusterId, memberId }: IdentityNames,
+  files: readonly string[],
+): Promise<void> {
+  // What `quorate wal repair` wrote, or somebody's `wal`: a member that began anew beside it would seem to have lost all.
+  const stray = files.find(isSegment);
+  if (stray !== undefined) {
+    throw new Error(
+      `${where(disk, stray)} is a segment of a log: this folder is the log of a member, not its data folder. Name the ` +
+        `folder that has it as ${LOG_FOLDER}, with its ${FILE} beside it, or an empty one if the member is new`,
+    );
+  }
   const log = (await disk.list(LOG_FOLDER)).some(isSegment);
   // CURRENT is in every folder that LevelDB has used.
   const store = (await disk.list(STORE_FOLDER)).includes('CURRENT');

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
+import { must } from '../../src/types/assert.ts';
 import { cli } from '../cli/run-cli.ts';
 import { CONFIG_ROWS } from './config-rows.ts';
 import { DATA_ROWS, REBUILT_ROWS } from './data-rows.ts';
@@ -178,6 +179,26 @@ describe('W4: data folders', () => {
     const again: string[] = [];
     expect(await starts(dataDir, again)).toBe(LOOPS);
     expect(again.join('\n')).not.toContain('rebuilt from the log');
+  });
+
+  test('whose log is damaged, of the only member: what is readable makes a data folder of its own, as the runbook says', async () => {
+    const dataDir = await dataFolder();
+    const row = DATA_ROWS.find(({ name }) => name === 'whose log is damaged in the middle');
+    await must(row, 'the table has the row').damage(dataDir);
+    const repaired = `${dataDir}-repaired`;
+    await mkdir(repaired);
+    const { code, stdout } = await cli(['wal', 'repair', dataDir, '--out', join(repaired, 'wal')]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/is damaged at offset \d+/);
+    await writeFile(`${dataDir}.yaml`, configText({ dataDir: join(repaired, 'wal'), ports }));
+    await refusedHere(
+      `${dataDir}.yaml`,
+      /is a segment of a log: this folder is the log of a member, not its data folder\. Name/,
+    );
+    await cp(join(dataDir, 'identity.json'), join(repaired, 'identity.json'));
+    const loops = await starts(repaired);
+    expect(loops).toBeGreaterThan(0);
+    expect(loops).toBeLessThan(LOOPS);
   });
 
   test('of a member that runs', async () => {

@@ -109,6 +109,15 @@ describe('a data folder', () => {
     expect(again.incarnation).toBe(incarnation);
   });
 
+  it('without an identity is refused when it is a log itself: the member would begin anew beside it', async () => {
+    const disk = new DataFolder();
+    disk.put('000000000001.wal', 'x');
+    await refuses(
+      disk,
+      /000000000001\.wal is a segment of a log: .* Name the folder that has it as wal, with its identity/,
+    );
+  });
+
   it.each([
     ['a log', SEGMENT],
     ['a store', 'store/CURRENT'],
