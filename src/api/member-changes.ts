@@ -101,7 +101,7 @@ function isMember({ status, rows }: Situation, member: MemberId): boolean {
 function alreadyThere({ rows }: Situation, member: MemberId): StatusError {
   const leaving = rows.get(member)?.wanted === 'removed';
   const message = leaving
-    ? `${member} is still on its way out; add it again when \`quorate member list\` does not show it any more`
+    ? `${member} is still on its way out, and ids are given once; choose another id`
     : `${member} is a member already; choose another id`;
   return failure('MEMBER_EXISTS', message, { metadata: { member } });
 }

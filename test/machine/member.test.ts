@@ -117,11 +117,21 @@ describe('R2: what is wanted of members', () => {
     expect(reason(change(promote('x')))).toBe('MEMBER_NOT_FOUND');
     expect(reason(change(promote('e')))).toBe('MEMBER_NOT_FOUND');
     expect(reason(change(add('f', { replaces: id('e') })))).toBe('MEMBER_NOT_FOUND');
-    // The folder that was removed does not come back; another under the same id may.
-    expect(reason(change(add('e')))).toBe('MEMBER_EXISTS');
-    bench.done('membersChanged', change(add('e', { incarnation: incarnation(2), replaces: id('d') })));
-    expect(wanted(bench)).toEqual({ a: 'removed', d: 'voter', e: 'voter' });
-    expect(bench.machine.members().at(-1)?.replaces).toBe('d');
+  });
+
+  it('gives an id once: in the log that a new folder is sent it would take itself for the member that is gone (MB2)', () => {
+    const bench = atLevelTwo();
+    bench.done('membersChanged', change(add('d'), remove('a')));
+    bench.done('membersChanged', change(remove('d')));
+    const reason = (body: CommandBody): string => bench.rejected(body).reason;
+    expect(reason(change(add('d')))).toBe('MEMBER_EXISTS');
+    expect(reason(change(add('d', { incarnation: incarnation(2) })))).toBe('MEMBER_EXISTS');
+    // A first member, whose folder nobody wrote down.
+    expect(reason(change(add('a')))).toBe('MEMBER_EXISTS');
+    // One that is being replaced has no row of its own yet.
+    bench.done('membersChanged', change(add('e', { replaces: id('b') })));
+    expect(reason(change(add('b')))).toBe('MEMBER_EXISTS');
+    expect(wanted(bench)).toEqual({ a: 'removed', d: 'removed', e: 'voter' });
   });
 
   it('carries out all changes of a command, or none', () => {

@@ -4,7 +4,8 @@
  * and that a voter is left, is checked before the command is proposed.
  *
  * MB1. All changes of a command are carried out, or none.
- * MB2. A data folder that was removed does not come back: an id is free again for another incarnation only.
+ * MB2. An id is given once. A new data folder under the id of a member that is gone would find itself in the configurations of the
+ *      log that it is sent, as a voter, before it comes to the entry that added it, and could elect itself there.
  * MB3. Rows are bounded: the longest removed ones are forgotten, never one that is wanted.
  */
 import { isName, type MemberId, type Revision } from '../../types/ids.ts';
@@ -115,12 +116,12 @@ function add(rows: Rows, change: Extract<MemberChange, { kind: 'add' }>, changed
       wanted: row.wanted,
     });
   }
-  if (row?.incarnation === incarnation) {
-    return rejection(
-      'MEMBER_EXISTS',
-      `Start ${member} on an empty data folder: this one was removed from the cluster, and does not come back.`,
-      { member, wanted: row.wanted },
-    );
+  // One that was replaced gets its own row only when it is out.
+  if (row !== undefined || [...rows.values()].some((other) => other.replaces === member)) {
+    return rejection('MEMBER_EXISTS', `Choose another id: ${member} was a member once, and ids are given once.`, {
+      member,
+      wanted: 'removed',
+    });
   }
   if (replaces !== '' && rows.get(replaces)?.wanted === 'removed') return notFound(replaces);
   // The fields are copied: nothing else that the caller's object may hold gets into the state.
