@@ -1,7 +1,7 @@
 /** The list of members in the settings, against what the data folder says: only the latter counts once there is one (C6). */
 import { createHash } from 'node:crypto';
 import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
-import type { MemberId } from '../types/ids.ts';
+import type { LogIndex, MemberId } from '../types/ids.ts';
 import type { RecoveredStream } from '../wal/types.ts';
 
 /** Equal exactly when the sets of voters are; members compare it before they talk. 64 hex digits, '' for nobody. */
@@ -9,6 +9,17 @@ export function membersDigest(voters: readonly MemberId[]): string {
   if (voters.length === 0) return '';
   return createHash('sha256')
     .update([...voters].sort().join('\n'))
+    .digest('hex');
+}
+
+/**
+ * In place of `membersDigest` in a cluster that was restored: its first members have to begin from the same state, too. One with
+ * another backup, or with none, would take what the others commit for something that it has.
+ */
+export function restoredDigest(voters: readonly MemberId[], index: LogIndex, stateHash: string): string {
+  return createHash('sha256')
+    .update([...voters].sort().join('\n'))
+    .update(`\nrestored ${index} ${stateHash}`)
     .digest('hex');
 }
 

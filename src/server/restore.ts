@@ -6,6 +6,7 @@
  *     after a crash it is there as a whole, or not at all.
  * RS2 Indexes go on `bumpRevision` above those of the backup: tokens and revisions that the old cluster gave out after the
  *     backup was taken are not given out again.
+ * RS3 Members that restored something else, or nothing, are told by the digest of the first members, and refused.
  */
 import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -23,6 +24,7 @@ import { NodeDisk } from '../wal/node-disk.ts';
 import type { WalOptions } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
 import { MemberIdentity } from './identity.ts';
+import { restoredDigest } from './members.ts';
 import { systemClock } from './system-ports.ts';
 
 /** By how much indexes rise unless told otherwise: years of entries at full speed. */
@@ -122,6 +124,7 @@ async function build(options: RestoreOptions, folder: string): Promise<RestoredF
   const identity = await MemberIdentity.open(new NodeDisk(folder), { clusterId, memberId });
   const stateHash = await writeStore(options, folder, reader, mark);
   await writeLog(options, folder, mark);
+  await identity.keepMembersDigest(restoredDigest(voters, index, stateHash));
   await identity.markBootstrapped();
   await identity.close();
   for (const made of ['store', 'wal', '']) await syncFolder(join(folder, made));

@@ -19,7 +19,10 @@ const INCARNATION = /^[0-9a-f]{32}$/;
 export interface PeerIdentity {
   /** Names the data folder: 32 hex digits, drawn when the folder was new. */
   readonly incarnation: string;
-  /** Equal exactly when the sets of voters that the cluster was started with are; '' for a member that joined later. */
+  /**
+   * Equal exactly when the sets of voters that the cluster was started with are, and the backup that it was restored from, if it
+   * was; '' for a member that joined later.
+   */
   readonly membersDigest: string;
   /** host:port where others reach this member. */
   readonly peerAddress: string;
@@ -130,7 +133,8 @@ function greetingOf(hello: Hello, self: HelloReader): Result<Greeting, StatusErr
     return refuse(
       Code.FAILED_PRECONDITION,
       'WRONG_MEMBERS',
-      `${from} and ${self.memberId} were started with different lists of members: make the setting members equal on all of them`,
+      `${from} and ${self.memberId} were started with different lists of members, or from different backups: make the setting ` +
+        'members equal on all of them, and restore the same backup with the same list on each',
     );
   }
   if (!INCARNATION.test(hello.incarnation)) {

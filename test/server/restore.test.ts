@@ -139,6 +139,20 @@ describe('U5: a restored data folder', () => {
     expect([two.stateHash, two.index]).toEqual([one.stateHash, one.index]);
   });
 
+  it('is told from one with other members, another index, or no backup: they must not meet (RS3)', async () => {
+    const digestOf = async (name: string, change: Partial<RestoreOptions>): Promise<string | null> => {
+      const dataDir = join(folder, name);
+      await restoreDataFolder(options({ bytes: inPieces(backup), dataDir, ...change }));
+      return (await opened(dataDir)).identity.membersDigest;
+    };
+    const digest = await digestOf('one', {});
+    expect(digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(digest).not.toBe(membersDigest(VOTERS));
+    expect(await digestOf('two', { voters: [...VOTERS].reverse() })).toBe(digest);
+    expect(await digestOf('three', { bumpRevision: 1 })).not.toBe(digest);
+    expect(await digestOf('four', { voters: VOTERS.slice(0, 2) })).not.toBe(digest);
+  });
+
   it('takes the place of an empty folder, and of one that is not there yet, nor its parents', async () => {
     const dataDir = join(folder, 'empty');
     await mkdir(dataDir);
