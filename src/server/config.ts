@@ -224,13 +224,19 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
   return problems;
 }
 
-/** Drift of the clocks of two members against each other that a lease allows for, at the least. */
+/** What is left for the drift of the clocks of two members against each other: a tenth. */
 const LEASE_SHARE_MAX = 0.9;
 const LEASE_SHARE_DEFAULT = 0.8;
 
+/** Milliseconds. A follower counts whole ticks, and the first one may end right after it heard the leader: one less counts. */
+function leaseMsMax(leaseTicks: number, tickMs: number): number {
+  return Math.floor((leaseTicks - 1) * tickMs * LEASE_SHARE_MAX);
+}
+
 function leaseOf({ tickMs, electionTicks, leaseTicks, leaseMs }: ServerConfigInput['raft']) {
   const ticks = leaseTicks ?? Math.max(1, Math.floor(electionTicks / 2));
-  return { leaseTicks: ticks, leaseMs: leaseMs ?? Math.floor(ticks * tickMs * LEASE_SHARE_DEFAULT) };
+  const usual = Math.floor(ticks * tickMs * LEASE_SHARE_DEFAULT);
+  return { leaseTicks: ticks, leaseMs: leaseMs ?? Math.min(usual, leaseMsMax(ticks, tickMs)) };
 }
 
 function leaseProblems({ raft }: ServerConfigInput, problem: (path: string, message: string) => void): void {
@@ -238,12 +244,12 @@ function leaseProblems({ raft }: ServerConfigInput, problem: (path: string, mess
   if (leaseTicks > raft.electionTicks) {
     problem('raft.leaseTicks', `${leaseTicks} must be at most raft.electionTicks (${raft.electionTicks}); lower it`);
   }
-  const most = Math.floor(leaseTicks * raft.tickMs * LEASE_SHARE_MAX);
+  const most = leaseMsMax(leaseTicks, raft.tickMs);
   if (leaseMs > most) {
     problem(
       'raft.leaseMs',
-      `${leaseMs} must be at most 90 % of raft.leaseTicks (${leaseTicks} ticks of ${raft.tickMs} ms), or a leader that was ` +
-        `replaced may still answer reads; lower it to ${most}`,
+      `${leaseMs} must be at most 90 % of raft.leaseTicks less one (${leaseTicks - 1} ticks of ${raft.tickMs} ms), or a leader ` +
+        `that was replaced may still answer reads; lower it to ${most}`,
     );
   }
 }
@@ -262,7 +268,7 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     if (given === undefined) sources.set(path, { from: 'default', where });
   };
   derived('raft.leaseTicks', raft.leaseTicks, 'half of raft.electionTicks');
-  derived('raft.leaseMs', raft.leaseMs, '80 % of raft.leaseTicks');
+  derived('raft.leaseMs', raft.leaseMs, '80 % of raft.leaseTicks, or less when they are few');
   return {
     clusterId: clusterId(input.clusterId),
     memberId: memberId(input.memberId),

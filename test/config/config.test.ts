@@ -85,12 +85,12 @@ describe('U1: configuration', () => {
 
   test('R3: the lease follows the ticks unless it is given', () => {
     const text = `${BASE}raft:\n  tickMs: 10\n  electionTicks: 9\n`;
-    expect(loaded(load(text)).config.raft).toMatchObject({ leaseTicks: 4, leaseMs: 32 });
+    expect(loaded(load(text)).config.raft).toMatchObject({ leaseTicks: 4, leaseMs: 27 });
     expect(loaded(load(`${text}  leaseTicks: 9\n`)).config.raft).toMatchObject({ leaseTicks: 9, leaseMs: 72 });
     expect(loaded(load(`${text}  leaseMs: 0\n`)).config.raft).toMatchObject({ leaseTicks: 4, leaseMs: 0 });
     expect(loaded(load(text)).sources.get('raft.leaseMs')).toEqual({
       from: 'default',
-      where: '80 % of raft.leaseTicks',
+      where: '80 % of raft.leaseTicks, or less when they are few',
     });
   });
 
@@ -186,10 +186,10 @@ describe('U1: configuration', () => {
     ],
     [
       'R3: lease longer than the promise that it rests on',
-      `${BASE}raft:\n  leaseMs: 181\n`,
+      `${BASE}raft:\n  leaseMs: 163\n`,
       {},
       [
-        'quorate.yaml:12: raft.leaseMs: 181 must be at most 90 % of raft.leaseTicks (10 ticks of 20 ms), or a leader that was replaced may still answer reads; lower it to 180',
+        'quorate.yaml:12: raft.leaseMs: 163 must be at most 90 % of raft.leaseTicks less one (9 ticks of 20 ms), or a leader that was replaced may still answer reads; lower it to 162',
       ],
     ],
     [
