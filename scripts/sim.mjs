@@ -105,7 +105,8 @@ const id = take(args, '--mutant');
 const catalogue = take(args, '--catalogue') ?? CATALOGUE;
 const again = id === undefined ? [] : ['--again', `npm run sim -- --mutant ${id}`];
 try {
-  const entry = args.includes('--crash-points') ? 'test/sim/crash-points/main.ts' : 'test/sim/main.ts';
+  const part = ['crash-points', 'every-bit'].find((name) => args.includes(`--${name}`));
+  const entry = part === undefined ? 'test/sim/main.ts' : `test/sim/${part}/main.ts`;
   const path = await bundle(id === undefined ? null : findMutant(id, catalogue), entry);
   process.exitCode = await run(process.execPath, ['--enable-source-maps', path, ...args, ...again]);
 } catch (error) {

@@ -144,6 +144,17 @@ export class SimDisk {
     }
   }
 
+  /** Begins with a copy of what is on another one, all of it durable. Nobody must be using that one. */
+  copyFrom(other: SimDisk): void {
+    other.persistNames(new Set(other.#changes));
+    for (const [path, target] of other.#durableNames) {
+      const copy = target === 'folder' ? target : target.copyDurable(this.#nextId++);
+      this.#names.set(path, copy);
+      this.#durableNames.set(path, copy);
+    }
+    this.#durableList = null;
+  }
+
   // ------------------------------------------------------------------------------------- for ProcessDisk
 
   /** Runs `effect` after the time that such an operation takes. A power cut before that calls `torn`. */

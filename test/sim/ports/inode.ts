@@ -123,6 +123,14 @@ export class Inode {
     if (last !== undefined) this.endSync(last);
   }
 
+  /** Another file with what is durable of this one. */
+  copyDurable(id: number): Inode {
+    const copy = new Inode(id);
+    copy.write(0, this.durableBytes());
+    copy.endSync(copy.beginSync());
+    return copy;
+  }
+
   // ------------------------------------------------------------------------------------- bad disks, at rest
 
   /** Bits change where they lie: cache and platter say the same afterwards. */

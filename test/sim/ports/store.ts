@@ -118,6 +118,14 @@ export class SimStoreDisk {
     other.#current = copyOf(other.#durable);
   }
 
+  /** Begins with a copy of what is on another one, all of it durable. Nobody must be using that one. */
+  copyFrom(other: SimStoreDisk): void {
+    other.#syncAll();
+    this.#label = other.#label;
+    this.#durable = copyOf(other.#durable);
+    this.#current = copyOf(other.#durable);
+  }
+
   /** Entry up to which the tables stand, whatever happens; 0 for a new store. */
   durableIndex(stream: StreamId): number {
     return this.#durable.get(stream)?.mark?.index ?? 0;
