@@ -5,7 +5,12 @@ import { dirname, join, resolve } from 'node:path';
 import type { Disk, DiskErrorCode, DiskFile } from '../ports/disk.ts';
 import { DiskError } from '../ports/disk.ts';
 
-const ZEROES = Buffer.alloc(1024 * 1024);
+/**
+ * A page at a time: Linux keeps what one large write brings into its page cache as one large folio, and then counts all of it as
+ * written (`/proc/PID/io`) whenever a byte of it changes. Measured on 6.18 with ext4, 500 appends of 2,000 bytes with fdatasync:
+ * 524 MB counted after writes of 1 MiB, 3 MB after writes of 4 KiB; the device wrote 5 MB in both.
+ */
+const ZEROES = Buffer.alloc(4096);
 /** Preallocation syncs in such steps, so that the log's own fsync never waits behind a whole segment of zeroes. */
 const ALLOCATE_SYNC_BYTES = 4 * 1024 * 1024;
 
