@@ -20,9 +20,16 @@ const LINES: Readonly<Record<Notice['kind'], Line>> = {
 };
 
 export function logNotice(logger: Logger, notice: Notice): void {
-  const { kind, ...fields } = notice;
-  const [level, message] = LINES[kind];
-  logger[level](fields, message);
+  const [level, message] = LINES[notice.kind];
+  logger[level](fieldsOf(notice), message);
+}
+
+/** `level` and `member` are keys of every line: the severity, and who logs. A line with one of them twice is misread. */
+function fieldsOf(notice: Notice): object {
+  if (notice.kind === 'featureLevel') return { featureLevel: notice.level };
+  const { kind: _, ...fields } = notice;
+  if (notice.kind !== 'diverged') return fields;
+  return { diverged: notice.member, index: notice.index };
 }
 
 export function logWalEvent(logger: Logger, event: WalEvent): void {
