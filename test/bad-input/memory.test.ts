@@ -68,7 +68,7 @@ function flood(method: string, body: Buffer, end: boolean, initialWindowSize: nu
   const seen: Seen = { statuses: [], heads: 0 };
   const headers = {
     ':method': 'POST',
-    ':path': `/quorate.v1.PhaseService/${method}`,
+    ':path': `/quorate.v1.${method}`,
     'content-type': 'application/grpc',
     te: 'trailers',
   };
@@ -91,7 +91,12 @@ describe('one client that holds many calls', () => {
   it('whose requests do not end: the oldest give way, and the rest when their time is over', async () => {
     const before = await residentMiB();
     const announced = Buffer.from([0, 0x00, 0x0f, 0xff, 0xf0]);
-    const seen = flood('ReportProgress', Buffer.concat([announced, Buffer.alloc(1_000_000)]), false, 65_535);
+    const seen = flood(
+      'PhaseService/ReportProgress',
+      Buffer.concat([announced, Buffer.alloc(1_000_000)]),
+      false,
+      65_535,
+    );
     await waitFor(() => seen.statuses.includes('8'), 20_000, 'calls are refused');
     expect((await client.getLoop(REF.loop)).loop.name).toBe(REF.loop);
     await waitFor(() => seen.statuses.length === CALLS, PARTIAL_CALL_MS_MAX + 30_000, 'the last calls are ended');
@@ -109,7 +114,7 @@ describe('one client that holds many calls', () => {
     const bytes = toBinary(ListSubStepsRequestSchema, request);
     const head = Buffer.alloc(5);
     head.writeUInt32BE(bytes.length, 1);
-    const seen = flood('ListSubSteps', Buffer.concat([head, bytes]), true, 0);
+    const seen = flood('PhaseService/ListSubSteps', Buffer.concat([head, bytes]), true, 0);
     await waitFor(() => seen.heads === CALLS, 30_000, 'every call is answered or refused');
     expect(seen.statuses).toContain('8');
     expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
@@ -117,5 +122,17 @@ describe('one client that holds many calls', () => {
     let rows = 0;
     for await (const step of client.listSubSteps(REF)) rows += step.id === '' ? 0 : 1;
     expect(rows).toBe(80);
+  }, 60_000);
+
+  it('that takes nothing of the backups that it starts: memory is bounded, others get theirs', async () => {
+    const before = await residentMiB();
+    // A request without fields.
+    const seen = flood('MaintenanceService/Backup', Buffer.alloc(5), true, 0);
+    await waitFor(() => seen.heads === CALLS, 30_000, 'every call is answered or refused');
+    expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
+    expect((await client.getLoop(REF.loop)).loop.name).toBe(REF.loop);
+    let bytes = 0;
+    for await (const piece of client.backup()) bytes += piece.data.length;
+    expect(bytes).toBeGreaterThan(1_000);
   }, 60_000);
 });
