@@ -25,7 +25,8 @@ import { waitFor } from '../process/wait.ts';
 import { Prng } from '../sim/kernel/prng.ts';
 import { cliPath } from '../support/build.ts';
 import { type Answer, decoded, RawCaller, shown } from './caller.ts';
-import { baseRequest, changeTo, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
+import { changeTo } from './member-rows.ts';
+import { baseRequest, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
 import { STATE_ROWS } from './state-rows.ts';
 import * as wire from './wire.ts';
 

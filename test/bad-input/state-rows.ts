@@ -1,5 +1,6 @@
 /** The table of requests that are in order by themselves and that the state of the cluster refuses. */
-import { changeTo, type Prepared } from './request-rows.ts';
+import { changeTo } from './member-rows.ts';
+import type { Prepared } from './request-rows.ts';
 
 export interface StateRow {
   readonly method: string;
