@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import { decodeCommand, encodeCommand } from '../../src/codec/command.ts';
+import { decodeConfiguration, encodeConfiguration } from '../../src/codec/configuration.ts';
 import { fromPeerEnvelope } from '../../src/codec/envelope.ts';
 import { PeerEnvelopeSchema } from '../../src/gen/quorate/internal/v1/peer_pb.ts';
 
@@ -46,5 +47,21 @@ describe('R9: envelopes of release 0.1', () => {
   it.each(golden('peer-v1/envelopes.json'))('$name', ({ hex, value }) => {
     const decoded = fromPeerEnvelope(fromBinary(PeerEnvelopeSchema, bytesOf(hex)));
     expect(decoded).toEqual({ ok: true, value: withNewFields(value) });
+  });
+});
+
+describe('R9: what feature level 2 brought', () => {
+  it.each(golden('log-v2/commands.json'))('command $name', ({ hex, value }) => {
+    expect(decodeCommand(bytesOf(hex))).toEqual({ ok: true, value });
+    expect(Buffer.from(encodeCommand(value as never)).toString('hex')).toBe(hex);
+  });
+
+  it.each(golden('log-v2/configurations.json'))('configuration: $name', ({ hex, value }) => {
+    expect(decodeConfiguration(bytesOf(hex))).toEqual(value);
+    expect(Buffer.from(encodeConfiguration(value as never)).toString('hex')).toBe(hex);
+  });
+
+  it.each(golden('peer-v2/envelopes.json'))('envelope $name', ({ hex, value }) => {
+    expect(fromPeerEnvelope(fromBinary(PeerEnvelopeSchema, bytesOf(hex)))).toEqual({ ok: true, value });
   });
 });

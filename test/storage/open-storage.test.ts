@@ -290,7 +290,6 @@ describe('W4: a lost store', () => {
     flip(machine, FIRST, SEGMENT_HEADER_BYTES + 300);
     const refused = open(machine, { founding: null });
     await expect(refused).rejects.toThrow(/which members the cluster was begun with.*quorate member replace/);
-    // Nothing was moved: with the names it still recovers.
     await closed(await expectRecovering(machine, 0, 0));
   });
 
