@@ -21,12 +21,12 @@ const { values, positionals } = parseArgs({
   },
 });
 
-/** @param {string} id @returns {Promise<{ seeds: number, violations: { oracle: string, seed: number, message: string }[] }>} */
-function run(id) {
-  const { catalogue, seeds, start, workers } = values;
-  const options = ['--catalogue', catalogue, '--seeds', seeds, '--start', start, '--workers', workers, '--json'];
+/** @typedef {{ seeds: number, violations: { oracle: string, seed: number, message: string }[] }} Outcome */
+
+/** @param {string[]} options @returns {Promise<Outcome>} */
+function run(options) {
   return new Promise((resolve, reject) => {
-    execFile(process.execPath, [SIM, '--mutant', id, ...options], { maxBuffer: 2 ** 26 }, (_error, stdout, stderr) => {
+    execFile(process.execPath, [SIM, ...options, '--json'], { maxBuffer: 2 ** 26 }, (_error, stdout, stderr) => {
       try {
         resolve(JSON.parse(stdout));
       } catch {
@@ -36,14 +36,35 @@ function run(id) {
   });
 }
 
-/** @type {{ id: string, oracle: string }[]} */
+/**
+ * Seeds are passed over that break a rule without the mutant as well: they say nothing about it.
+ * @param {string} id @param {string | undefined} focus @returns {Promise<{ seeds: number, caught: Outcome['violations'][number] | undefined }>}
+ */
+async function hunt(id, focus) {
+  const aim = focus === undefined ? [] : ['--focus', focus];
+  const { catalogue, workers } = values;
+  const start = Number(values.start);
+  const end = start + Number(values.seeds);
+  for (let next = start; next < end; ) {
+    const range = ['--start', String(next), '--seeds', String(end - next), '--workers', workers, ...aim];
+    const { violations } = await run(['--catalogue', catalogue, '--mutant', id, ...range]);
+    const caught = violations[0];
+    if (caught === undefined) break;
+    const sound = await run(['--seed', String(caught.seed), ...aim]);
+    next = caught.seed + 1;
+    if (sound.violations.length === 0) return { seeds: next - start, caught };
+    console.log(`seed ${caught.seed} breaks a rule without ${id}: ${sound.violations[0]?.oracle}`);
+  }
+  return { seeds: end - start, caught: undefined };
+}
+
+/** @type {{ id: string, oracle: string, focus?: string }[]} */
 const catalogue = JSON.parse(readFileSync(values.catalogue, 'utf8'));
 const chosen = catalogue.filter(({ id }) => positionals.length === 0 || positionals.includes(id));
 let failed = 0;
-for (const { id, oracle } of chosen) {
+for (const { id, oracle, focus } of chosen) {
   try {
-    const { seeds, violations } = await run(id);
-    const caught = violations[0];
+    const { seeds, caught } = await hunt(id, focus);
     const named = caught !== undefined && oracle.split(',').includes(caught.oracle);
     if (!named) failed += 1;
     const verdict = caught === undefined ? 'SURVIVED' : named ? caught.oracle : `${caught.oracle} (not ${oracle})`;

@@ -1,17 +1,19 @@
 /**
- * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--workers N] [--trace]
+ * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--workers N] [--trace]
  * [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { formatNote } from './kernel/journal.ts';
+import { FOCUSES, type Focus } from './options.ts';
 import { type RunReport, runSeed } from './run.ts';
 
 interface Settings {
   readonly start: number;
   readonly count: number;
   readonly members: number | null;
+  readonly focus: Focus | null;
   readonly workers: number;
   readonly trace: boolean;
   readonly json: boolean;
@@ -47,6 +49,7 @@ function readSettings(): Settings {
       start: { type: 'string' },
       seed: { type: 'string' },
       members: { type: 'string' },
+      focus: { type: 'string' },
       workers: { type: 'string', default: '2' },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -58,10 +61,13 @@ function readSettings(): Settings {
   const count = seed === null ? (whole(values.seeds, 'seeds') ?? 100) : 1;
   const members = whole(values.members, 'members');
   if (members !== null && ![1, 3, 5].includes(members)) throw new Error('--members is 1, 3 or 5');
+  const focus = FOCUSES.find((name) => name === values.focus) ?? null;
+  if (values.focus !== undefined && focus === null) throw new Error(`--focus is ${FOCUSES.join(', ')}`);
   return {
     start: seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
     count,
     members,
+    focus,
     workers: Math.max(1, Math.min(whole(values.workers, 'workers') ?? 2, Math.ceil(count / SEEDS_AT_ONCE))),
     trace: values.trace,
     json: values.json,
@@ -80,13 +86,15 @@ function whole(text: string | undefined, name: string): number | null {
 async function runHere(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
   const sink = settings.trace ? (note: Parameters<typeof formatNote>[0]) => console.log(formatNote(note)) : null;
   for (let at = 0; at < settings.count; at += 1) {
-    if (!add(await runSeed({ seed: settings.start + at, members: settings.members, sink }))) return;
+    if (!add(await runSeed({ seed: settings.start + at, members: settings.members, focus: settings.focus, sink })))
+      return;
   }
 }
 
 interface Order {
   readonly seeds: readonly number[];
   readonly members: number | null;
+  readonly focus: Focus | null;
 }
 
 /** A child process: runs what it is sent, and answers with a report for each. */
@@ -94,7 +102,7 @@ function work(): void {
   process.on('message', (order: Order) => {
     void (async () => {
       for (const seed of order.seeds) {
-        process.send?.(await runSeed({ seed, members: order.members, sink: null }));
+        process.send?.(await runSeed({ seed, members: order.members, focus: order.focus, sink: null }));
       }
     })();
   });
@@ -110,7 +118,7 @@ function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): 
       return 0;
     }
     const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => next++);
-    child.send({ seeds, members: settings.members } satisfies Order);
+    child.send({ seeds, members: settings.members, focus: settings.focus } satisfies Order);
     return seeds.length;
   };
   const one = (): Promise<void> =>
@@ -164,7 +172,8 @@ function printViolation(report: RunReport, settings: Settings): void {
   for (const line of report.last ?? []) console.log(line);
   console.log(`\n${report.violation?.oracle} broken with seed ${report.seed}: ${report.violation?.message}`);
   const members = settings.members === null ? '' : ` --members ${settings.members}`;
-  console.log(`replay: ${settings.again} --seed ${report.seed}${members} --trace`);
+  const focus = settings.focus === null ? '' : ` --focus ${settings.focus}`;
+  console.log(`replay: ${settings.again} --seed ${report.seed}${members}${focus} --trace`);
 }
 
 function printTotals(totals: Totals, tookMs: number): void {

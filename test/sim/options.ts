@@ -68,6 +68,16 @@ export interface SimOptions {
     /** What it does, by weight. */
     readonly acts: readonly (readonly [act: NemesisAct, weight: number])[];
   };
+  /** Trouble at moments that are rarely met by chance. */
+  readonly aimed: {
+    /** A piece of an image, not the first, finds its stream cut. */
+    readonly imagePermille: number;
+    /** The leader is cut off when it has sent the entry that makes the configuration joint. */
+    readonly jointPermille: number;
+    /** The leader is cut off when a follower has taken over an image, and has no entries. */
+    readonly installedPermille: number;
+    readonly lastsMaxUs: number;
+  };
   readonly clients: {
     readonly count: number;
     /** Out of 1000 clients, how many use sessions. */
@@ -148,12 +158,57 @@ const ACTS: readonly NemesisAct[] = [
 
 const MS = 1000;
 
-export function drawOptions(seed: number, membersWanted: number | null): SimOptions {
+/** What a run is mostly about, for those who look for one thing. */
+export const FOCUSES = ['images', 'joint', 'leases'] as const;
+export type Focus = (typeof FOCUSES)[number];
+
+export function drawOptions(seed: number, membersWanted: number | null, focus: Focus | null = null): SimOptions {
+  const drawn = drawAll(seed, membersWanted, focus);
+  const electionUs = drawn.settings.electionTicks * drawn.settings.tickMs * MS;
+  const { clients, membership, settings, aimed } = drawn;
+  const leaderSuffers: SimOptions['nemesis'] = {
+    everyUs: 3 * electionUs,
+    lastsMaxUs: 4 * electionUs,
+    acts: [
+      ['isolateLeader', 2],
+      ['staleLeader', 2],
+      ['crashLeader', 1],
+      ['partition', 2],
+      ['crash', 2],
+    ],
+  };
+  switch (focus) {
+    case 'images':
+      return {
+        ...drawn,
+        settings: { ...settings, logKeepBytes: 0, logKeepSlowBytes: 0, snapshotChunkBytes: 300, storeFlushBytes: 256 },
+        nemesis: leaderSuffers,
+        aimed: { ...aimed, imagePermille: 200, installedPermille: 700 },
+        clients: { ...clients, count: 4, thinkMaxUs: Math.min(clients.thinkMaxUs, electionUs / 8), payloadMax: 2000 },
+      };
+    case 'joint':
+      return {
+        ...drawn,
+        membership: { ...membership, everyUs: 2 * electionUs, severalPermille: 700, oldReleasePermille: 0 },
+        aimed: { ...aimed, jointPermille: 700 },
+      };
+    case 'leases':
+      return {
+        ...drawn,
+        nemesis: leaderSuffers,
+        clients: { ...clients, count: 3, readers: 2, leasePermille: 1000, thinkMaxUs: Math.ceil(electionUs / 8) },
+      };
+    default:
+      return drawn;
+  }
+}
+
+function drawAll(seed: number, membersWanted: number | null, focus: Focus | null): SimOptions {
   const prng = new Prng(seed, 0);
   const size = prng.below(10);
   const drawn = size === 0 ? 1 : size < 7 ? 3 : 5;
   const members = (membersWanted ?? drawn) as SimOptions['members'];
-  const changes = prng.chance(350);
+  const changes = prng.chance(350) || focus === 'joint';
   // What takes seconds costs fewer events where ticks are long.
   const tickMs = prng.pick(changes ? [10, 20, 40] : [5, 10, 20]);
   const electionTicks = prng.pick(changes ? [5, 10] : [5, 10, 10, 20]);
@@ -185,6 +240,7 @@ export function drawOptions(seed: number, membersWanted: number | null): SimOpti
     },
     storage: drawStorage(prng, electionUs),
     nemesis: drawNemesis(prng, electionUs),
+    aimed: drawAimed(new Prng(seed, 7), electionUs),
     clients: {
       count: prng.between(1, 4),
       sessionPermille: prng.pick([1000, 700, 300]),
@@ -256,6 +312,15 @@ function drawNetwork(
     inOrder: prng.chance(500),
     noticedPermille: prng.pick([0, 500, 1000]),
     encodedPermille: prng.pick([0, 0, 50, 1000]),
+  };
+}
+
+function drawAimed(prng: Prng, electionUs: number): SimOptions['aimed'] {
+  return {
+    imagePermille: prng.pick([30, 200, 700]),
+    jointPermille: prng.pick([0, 300, 700]),
+    installedPermille: prng.pick([0, 300, 700]),
+    lastsMaxUs: prng.pick([1, 3, 6]) * electionUs,
   };
 }
 

@@ -2,13 +2,14 @@
 import { Cluster } from './cluster/cluster.ts';
 import { formatNote, type Note } from './kernel/journal.ts';
 import { describe, fullTurn, type Violation } from './kernel/world.ts';
-import { drawOptions, type SimOptions } from './options.ts';
+import { drawOptions, type Focus, type SimOptions } from './options.ts';
 import { checkLiveness } from './oracles/liveness.ts';
 
 export interface RunRequest {
   readonly seed: number;
   /** null: drawn. */
   readonly members: number | null;
+  readonly focus: Focus | null;
   /** Told of everything, as it happens. */
   readonly sink: ((note: Note) => void) | null;
 }
@@ -42,7 +43,7 @@ const EVENTS_MAX = 400_000;
 const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
-  const options = drawOptions(request.seed, request.members);
+  const options = drawOptions(request.seed, request.members, request.focus);
   const cluster = new Cluster(options, request.sink);
   const { world } = cluster;
   const onRejection = (error: unknown): void => cluster.violate('CR', `unhandled rejection: ${describe(error)}`);
@@ -93,7 +94,7 @@ function faultsOf(cluster: Cluster): Record<string, number> {
       faults[key] = (faults[key] ?? 0) + count;
     }
   }
-  for (const { counts } of [cluster.nemesis, cluster.storage, cluster.operator]) {
+  for (const { counts } of [cluster.nemesis, cluster.aimed, cluster.storage, cluster.operator]) {
     for (const [act, count] of counts) faults[act] = (faults[act] ?? 0) + count;
   }
   return faults;

@@ -26,6 +26,7 @@ import { Wire } from '../oracles/wire.ts';
 import { SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
 import type { StepKind } from '../ports/steps.ts';
+import { AimedNemesis } from './aimed-nemesis.ts';
 import { Board } from './board.ts';
 import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
@@ -54,6 +55,7 @@ export class Cluster implements Scene, MemberEvents {
   readonly operator: Operator;
   readonly watchers: readonly Watcher[];
   readonly nemesis: Nemesis;
+  readonly aimed: AimedNemesis;
   readonly ledger: CommittedLedger;
   readonly linearizable: LinearizableReads;
   readonly storage: StorageNemesis;
@@ -85,6 +87,14 @@ export class Cluster implements Scene, MemberEvents {
       prng: source(3),
       options: options.nemesis,
       electionUs: options.settings.electionTicks * options.settings.tickMs * 1000,
+      network: this.network,
+      members: this.members,
+    });
+    this.aimed = new AimedNemesis({
+      world: this.world,
+      prng: source(6),
+      options: options.aimed,
+      delayMaxUs: options.network.delayMaxUs,
       network: this.network,
       members: this.members,
     });
@@ -237,6 +247,7 @@ export class Cluster implements Scene, MemberEvents {
   heal(maxUs: number): void {
     this.world.note('', 'heal', 0, 0, 0);
     this.nemesis.stop();
+    this.aimed.stop();
     this.storage.stop();
     this.network.heal(maxUs);
     this.board.ending = true;
@@ -265,7 +276,7 @@ export class Cluster implements Scene, MemberEvents {
     }
   }
 
-  /** True when every watch has seen everything. */
+  /** Every watch has seen everything. */
   get watched(): boolean {
     return this.watchers.every((watcher) => this.#watchOrder.isComplete(watcher.name));
   }
@@ -327,6 +338,7 @@ export class Cluster implements Scene, MemberEvents {
     this.world.note(member.id, 'restored', mark.index, mark.term, 0);
     this.world.journal.mixText(hash);
     for (const oracle of this.#oracles) oracle.restored?.(member, mark, view, hash);
+    this.aimed.installed();
   }
 
   noticed(member: SimMember, notice: Notice): void {
@@ -361,15 +373,10 @@ export class Cluster implements Scene, MemberEvents {
   #send(fromId: MemberId, to: MemberId, envelope: Envelope): void {
     const from = this.member(fromId);
     const raft = envelope.kind === 'raft' ? envelope.message : null;
-    this.world.note(
-      fromId,
-      'sends',
-      this.member(to).position,
-      raft?.kind.length ?? 0,
-      raft?.term ?? 0,
-      raft ?? envelope,
-    );
+    const { position } = this.member(to);
+    this.world.note(fromId, 'sends', position, raft?.kind.length ?? 0, raft?.term ?? 0, raft ?? envelope);
     for (const oracle of this.#oracles) oracle.send?.(from, to, envelope);
+    this.aimed.leaves(from, this.member(to), envelope);
     if (raft?.kind !== 'appendRequest' || raft.entries.length === 0) return;
     const opensTerm = raft.entries.some((entry) => entry.kind === 'noop' && entry.term === raft.term);
     this.nemesis.appendLeaves(from, this.member(to), opensTerm);

@@ -40,6 +40,7 @@ export const SCRIPT_OPTIONS: SimOptions = {
   membership: { everyUs: 0, membersMax: 5, severalPermille: 0, oldReleasePermille: 0 },
   storage: { everyUs: 0, kinds: [] },
   nemesis: { everyUs: 0, lastsMaxUs: 1, acts: [] },
+  aimed: { imagePermille: 0, jointPermille: 0, installedPermille: 0, lastsMaxUs: 1 },
   clients: {
     count: 1,
     sessionPermille: 0,

@@ -126,5 +126,7 @@ function summary(cluster: Cluster): string {
     return `${member.id} ${role} of ${term} (leader ${leader}) last ${lastIndex} commit ${commitIndex} applied ${appliedIndex} of ${nameOf(member.log.group)}${status.recovering ? ' recovering' : ''}`;
   });
   const busy = cluster.clients.filter((client) => !client.idle).map((client) => client.name);
-  return `${states.join('; ')}; clients at work: ${busy.join(' ') || 'none'}`;
+  const rows = leaderOf(cluster)?.running?.local(DATA_STREAM).members() ?? [];
+  const wanted = rows.map((row) => `${row.member} ${row.wanted}${row.replaces === '' ? '' : ` for ${row.replaces}`}`);
+  return `${states.join('; ')}; wanted: ${wanted.join(', ')}; clients at work: ${busy.join(' ') || 'none'}`;
 }
