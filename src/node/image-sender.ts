@@ -86,7 +86,7 @@ export class ImageSender {
     const nowMs = clock.monotonicMs();
     const transfer: Transfer = {
       to,
-      id: 1 + random.below(2 ** 48),
+      id: 1 + random.below(2 ** 47),
       source: null,
       image: null,
       acked: 0,

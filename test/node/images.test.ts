@@ -6,6 +6,7 @@ import { ImageSender } from '../../src/node/image-sender.ts';
 import type { Envelope, SnapshotAck, SnapshotChunk } from '../../src/node/types.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { SnapshotMark } from '../../src/raft/types.ts';
+import { systemRandom } from '../../src/server/system-ports.ts';
 import { clusterTimeMs, logIndex, type MemberId, memberId, streamId, term } from '../../src/types/ids.ts';
 import type { Wal } from '../../src/wal/types.ts';
 import { MemoryStore, MemoryStoreData } from '../store/memory-store.ts';
@@ -76,14 +77,13 @@ class Pair {
   tamper: (chunk: SnapshotChunk) => SnapshotChunk = (chunk) => chunk;
   leader: MemberId = A;
   /** Makes the id of the next transfer. */
-  draw = 6;
 
   constructor(source: MemoryStore) {
     this.receiver = this.#receiver();
     this.sender = new ImageSender({
       stream: STREAM,
       clock: this.clock,
-      random: { below: () => this.draw },
+      random: systemRandom,
       chunkBytes: 4_096,
       chunksInFlight: 2,
       resendMs: 400,

@@ -2,7 +2,7 @@
  * Seeded randomness for simulations: sfc32, seeded through splitmix32. Integer arithmetic only, so that every
  * JavaScript engine draws the same numbers from the same seed.
  */
-import type { Random } from '../../../src/ports/random.ts';
+import { RANDOM_BOUND_MAX, type Random } from '../../../src/ports/random.ts';
 
 export class Prng implements Random {
   #a: number;
@@ -31,6 +31,7 @@ export class Prng implements Random {
   }
 
   below(bound: number): number {
+    if (bound >= RANDOM_BOUND_MAX) throw new Error(`cannot draw below ${bound}`);
     if (bound <= 1) return 0;
     // The bias of 2^-21 at most does not matter here; one draw per number keeps runs comparable.
     if (bound <= 2 ** 32) return Math.floor((this.next() / 2 ** 32) * bound);
