@@ -149,7 +149,7 @@ export class StorageNemesis {
     const { world, prng, members } = this.#deps;
     const other = prng.pick(members.filter(({ lost }) => !lost));
     if (members.some(({ swapped }) => swapped)) return;
-    if (other === member || this.#owed.size > 0 || member.starts === 0 || other.starts === 0) return;
+    if (other === member || this.#owed.size > 0 || !isLabelled(member) || !isLabelled(other)) return;
     this.#count('swappedFolders');
     world.note(member.id, 'swapped', other.position, 0, 0);
     const swap = (): void => {
@@ -199,6 +199,11 @@ export class StorageNemesis {
   #count(name: string): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
+}
+
+/** Its folder says whose it is. One in which nothing is yet is as good as any other. */
+function isLabelled({ disk }: SimMember): boolean {
+  return disk.durableFiles().some(([path]) => path === 'hard-state');
 }
 
 function says(error: unknown, code: string): boolean {

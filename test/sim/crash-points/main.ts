@@ -1,10 +1,10 @@
 /**
- * `npm run sim -- --crash-points [--part I/N] [--number K --moment before|after|torn] [--trace] [--json]`: cuts the power at every step
+ * `npm run sim -- --crash-points [--part I/N] [--moments after] [--number K --moment before|after|torn] [--trace] [--json]`: cuts the power at every step
  * of the script in which something is written, one run for each step and moment. Exit code 1 when a rule was broken.
  */
 import { parseArgs } from 'node:util';
 import { formatNote } from '../kernel/journal.ts';
-import { type Moment, momentsOf, type NumberedStep, runScript } from './run.ts';
+import { MOMENTS, type Moment, momentsOf, type NumberedStep, runScript } from './run.ts';
 
 export interface CrashPointsReport {
   readonly points: number;
@@ -34,7 +34,7 @@ async function one(number: number, moment: Moment): Promise<void> {
   process.exitCode = violation === null ? 0 : 1;
 }
 
-async function all(part: number, parts: number): Promise<CrashPointsReport> {
+async function all(part: number, parts: number, only: readonly string[]): Promise<CrashPointsReport> {
   const { steps, violation } = await runScript(null, null);
   if (violation !== null) throw new Error(`without any crash: ${violation.oracle}: ${violation.message}`);
   const violations: CrashPointsReport['violations'][number][] = [];
@@ -42,6 +42,7 @@ async function all(part: number, parts: number): Promise<CrashPointsReport> {
   for (const [at, step] of steps.entries()) {
     if (at % parts !== part) continue;
     for (const moment of momentsOf(step)) {
+      if (!only.includes(moment)) continue;
       const run = await runScript({ number: at + 1, moment }, null);
       runs += 1;
       if (run.violation !== null) violations.push({ number: at + 1, moment, step, ...run.violation });
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
       part: { type: 'string', default: '0/1' },
       number: { type: 'string' },
       moment: { type: 'string', default: 'before' },
+      moments: { type: 'string', default: MOMENTS.join(',') },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       again: { type: 'string' },
@@ -70,7 +72,7 @@ async function main(): Promise<void> {
   }
   const [part, parts] = values.part.split('/').map(Number) as [number, number];
   const startedMs = performance.now();
-  const report = await all(part, parts);
+  const report = await all(part, parts, values.moments.split(','));
   if (values.json) console.log(JSON.stringify(report));
   else {
     for (const { number, moment, step, oracle, message } of report.violations) {
