@@ -238,7 +238,6 @@ describe('R4: an image in pieces', () => {
     pair.sender.start(B);
     await pair.until(() => pair.ready.length === 1);
     // The sender gave up waiting, or another leader sends one: the core has decided already.
-    pair.draw = 7;
     const before = pair.chunks;
     pair.tamper = (chunk) => {
       pair.cut = true;
