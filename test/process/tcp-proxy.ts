@@ -5,6 +5,11 @@ export class TcpProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly port: number;
+  /** Bytes that went through to the target. */
+  bytes = 0;
+  /** Cut when so many bytes went through: ascending. */
+  cutAt: number[] = [];
+  cuts = 0;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -22,6 +27,12 @@ export class TcpProxy {
 
   #relay(incoming: Socket, targetPort: number): void {
     const outgoing = connect(targetPort, '127.0.0.1');
+    incoming.on('data', (data) => {
+      this.bytes += data.length;
+      if (this.bytes < (this.cutAt[0] ?? Number.POSITIVE_INFINITY)) return;
+      this.cutAt.shift();
+      this.cut();
+    });
     for (const [one, other] of [
       [incoming, outgoing],
       [outgoing, incoming],
@@ -39,10 +50,12 @@ export class TcpProxy {
 
   /** Ends every connection, as a broken cable would be noticed by both ends at once. */
   cut(): void {
+    this.cuts += 1;
     for (const socket of this.#sockets) socket.destroy();
   }
 
   async stop(): Promise<void> {
+    this.cutAt = [];
     this.cut();
     await new Promise((done) => this.#server.close(done));
   }
