@@ -4,6 +4,7 @@
  * B1  At most one piece is in memory: nothing is read from the image while the client's window is full.
  * B2  The stream ends with OK only after the whole file was handed over; the file's own trailer says the same once more.
  * B3  However it ends, the image is closed: it holds disk space. A client that takes nothing for BACKUP_STALL_MS is given up.
+ * B4  At most IMAGES_MAX backups run at a time: a client that reads slowly, on and on, holds an image as long as it likes.
  */
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { type BackupInfo, BackupResponseSchema, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
@@ -12,6 +13,7 @@ import { encodeMessage } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { backupBytes } from '../snapshot/backup.ts';
 import { DATA_STREAM } from '../types/ids.ts';
+import { IMAGES_MAX } from '../types/limits.ts';
 import type { ApiContext } from './context.ts';
 import { failure, memberRemoved } from './errors.ts';
 import { checkMetadata, decodeRequest } from './unary.ts';
@@ -25,25 +27,39 @@ type Image = NonNullable<Awaited<ReturnType<MemberPort['openImage']>>>;
 type Call = ServerWritableStream<Buffer, Buffer>;
 
 export function backupHandler(context: ApiContext): (call: Call) => void {
+  let running = 0;
   return (call) => {
-    const refusal = admit(call);
+    const refusal = admit(call) ?? (running < IMAGES_MAX ? null : tooMany(context));
     if (refusal !== null) {
       // How grpc-js ends a server stream with a status.
       call.emit('error', refusal);
       return;
     }
     const stream = new BackupStream(context, call);
-    stream.run().catch((error: unknown) => {
-      context.logger.error({ err: error, method: 'Backup' }, 'a backup failed');
-      const why = error instanceof Error ? error.message : String(error);
-      stream.fail(
-        failure(
-          'BACKUP_FAILED',
-          `member ${context.memberId} could not read its state (${why}); try again, or ask another member`,
-        ),
-      );
-    });
+    running += 1;
+    stream
+      .run()
+      .catch((error: unknown) => {
+        context.logger.error({ err: error, method: 'Backup' }, 'a backup failed');
+        const why = error instanceof Error ? error.message : String(error);
+        stream.fail(
+          failure(
+            'BACKUP_FAILED',
+            `member ${context.memberId} could not read its state (${why}); try again, or ask another member`,
+          ),
+        );
+      })
+      .finally(() => {
+        running -= 1;
+      });
   };
+}
+
+function tooMany({ memberId }: ApiContext): StatusError {
+  return failure(
+    'OVERLOADED',
+    `member ${memberId} has ${IMAGES_MAX} backups under way; use another member, or try later`,
+  );
 }
 
 function admit(call: Call): StatusError | null {

@@ -208,7 +208,7 @@ function mismatchOf(
   found: IdentifiedMember,
 ): string | null {
   if (found.clusterId !== clusterId) {
-    return `belongs to cluster ${found.clusterId}, this is ${clusterId}; correct cluster.id of the new member`;
+    return `belongs to cluster ${found.clusterId}, this is ${clusterId}; correct clusterId of the new member`;
   }
   if (found.memberId !== member) return `is member ${found.memberId}, not ${member}; check the address and the id`;
   if (!found.joining) {

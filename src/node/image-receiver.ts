@@ -98,6 +98,8 @@ export class ImageReceiver {
     const loader = startLoading();
     await loadImage((after, bytesMax) => staging.read(after, bytesMax), loader, yieldNow);
     if (this.#stopped) return;
+    // Taking it over writes to the log and to the tables; the sender tries again later (W5).
+    if (this.#options.wal.spaceLow) throw new Error('the disk is full');
     this.#ready = { from, transferId, next: chunk.sequence + 1, mark, machine: loader.finish(mark.index), staging };
     onReady(from, term, mark);
   }
