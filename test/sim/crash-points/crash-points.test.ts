@@ -6,10 +6,12 @@ import type { CrashPointsReport } from './main.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../scripts/sim.mjs', import.meta.url));
 const PARTS = 2;
+/** All moments take four minutes: `npm run sim -- --crash-points`. */
+const MOMENTS = 'after';
 const TIMEOUT_MS = 900_000;
 
 function runPart(part: number): Promise<CrashPointsReport> {
-  const args = [SCRIPT, '--crash-points', '--part', `${part}/${PARTS}`, '--json'];
+  const args = [SCRIPT, '--crash-points', '--part', `${part}/${PARTS}`, '--moments', MOMENTS, '--json'];
   return new Promise((resolve, reject) => {
     execFile(process.execPath, args, { maxBuffer: 2 ** 26 }, (_error, stdout, stderr) => {
       try {
