@@ -11,6 +11,7 @@ import { methodDefinition } from '../../src/rpc/service.ts';
 import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
 import { verifyBackup } from '../../src/snapshot/backup.ts';
 import { memberId } from '../../src/types/ids.ts';
+import { IMAGES_MAX } from '../../src/types/limits.ts';
 import { FakeImage } from './fake-image.ts';
 import { TestApi } from './support.ts';
 
@@ -105,6 +106,25 @@ describe('U5: Backup', () => {
     const { stream, status } = backup();
     stream.resume();
     expect((await status).reason).toBe('BACKUP_FAILED');
+  });
+
+  it('B4: only so many at a time; one that ends makes room', async () => {
+    const image = new FakeImage(2_000, 16_384);
+    api.member.image = image;
+    const slow = Array.from({ length: IMAGES_MAX }, backup);
+    await Promise.all(slow.map(({ stream }) => new Promise((begun) => stream.once('data', begun))));
+    for (const { stream } of slow) stream.pause();
+    const refused = backup();
+    refused.stream.resume();
+    expect(await refused.status).toMatchObject({ reason: 'OVERLOADED' });
+    slow[0]?.stream.cancel();
+    await vi.waitFor(() => expect(image.closed).toBe(1));
+    const last = new FakeImage(10, 64);
+    api.member.image = last;
+    const taken = backup();
+    taken.stream.resume();
+    expect((await taken.status).code).toBe(0);
+    expect(last.closed).toBe(1);
   });
 
   it('sends the client elsewhere when this member stops or was removed', async () => {
