@@ -1,6 +1,6 @@
 /** What is written where: results on stdout, everything else on stderr; colours only on a terminal. */
 import { styleText } from 'node:util';
-import { IndeterminateError, QuorateError } from '../client/client.ts';
+import { CompactedError, IndeterminateError, QuorateError } from '../client/client.ts';
 import { UsageError } from './exit-codes.ts';
 
 export type Style = Parameters<typeof styleText>[0];
@@ -66,7 +66,7 @@ export class Output {
     if (!this.json) return;
     const message = error instanceof Error ? error.message : String(error);
     const reason = reasonOf(error);
-    const details = error instanceof QuorateError ? error.details : {};
+    const details = detailsOf(error);
     const retryAfterMs = error instanceof QuorateError ? error.retryAfterMs : null;
     this.#stdout.write(`${JSON.stringify({ error: { reason, message, details, retryAfterMs } })}\n`);
   }
@@ -75,7 +75,13 @@ export class Output {
 function reasonOf(error: unknown): string | null {
   if (error instanceof QuorateError) return error.reason;
   if (error instanceof IndeterminateError) return 'INDETERMINATE';
-  return error instanceof Error && error.name === 'CompactedError' ? 'COMPACTED' : null;
+  return error instanceof CompactedError ? 'COMPACTED' : null;
+}
+
+/** As the API names them. */
+function detailsOf(error: unknown): QuorateError['details'] {
+  if (error instanceof CompactedError) return { first_revision: String(error.firstRevision) };
+  return error instanceof QuorateError ? error.details : {};
 }
 
 /** Columns padded to their widest cell; numbers to the right. */

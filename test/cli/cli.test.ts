@@ -143,6 +143,14 @@ describe('U1: results', () => {
     const ill = await ask('status');
     expect(ill.code).toBe(4);
     expect(ill.stdout).toContain('no leader');
+    expect(ill.stderr).toContain('a majority of the members must run');
+    member.script(
+      'getStatus',
+      message({ clusterId: 'c', memberId: 'm', streams: [{ streamId: 1, role: 'follower' }], waitsToJoin: true }),
+    );
+    const waiting = await ask('status');
+    expect(waiting.code).toBe(4);
+    expect(waiting.stderr).toContain('quorate member add');
   });
 
   test('watch: one event on a line, and an end after --count', async () => {
@@ -245,6 +253,10 @@ describe('U1: exit codes', () => {
     const { code, stderr } = await ask('watch', '--from', '1');
     expect(code).toBe(6);
     expect(stderr).toContain('17');
+    const json = await ask('watch', '--from', '1', '--json');
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      error: { reason: 'COMPACTED', details: { first_revision: '17' } },
+    });
   });
 
   test('130: interrupted', async () => {

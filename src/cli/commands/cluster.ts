@@ -45,8 +45,17 @@ async function status(context: Context, local: boolean): Promise<ExitCode> {
   context.out.result({ cluster, leader, endpoints }, `${title}\n${table(head, endpoints.map(statusRow))}`);
   if (local) return localVerdict(context, endpoints);
   if (leader !== null) return EXIT.ok;
-  context.out.note('quorate: no leader; a majority of the members must run and reach each other');
+  context.out.note(`quorate: ${whyNoLeader(endpoints)}`);
   return EXIT.unavailable;
+}
+
+function whyNoLeader(endpoints: readonly EndpointStatus[]): string {
+  const answers = endpoints.flatMap((one) => ('status' in one ? [one.status] : []));
+  if (answers.length > 0 && answers.every(({ waitsToJoin }) => waitsToJoin)) {
+    const ids = answers.map(({ memberId }) => memberId).join(', ');
+    return `${ids}: not added to a cluster yet; \`quorate member add\` does that, with the --endpoints of members of the cluster`;
+  }
+  return 'no leader; a majority of the members must run and reach each other';
 }
 
 /** A member is well when it answers and has no fault; whether somebody leads is not its doing. */
