@@ -11,7 +11,7 @@ import { unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, MemberId, StreamId } from '../types/ids.ts';
 import { compactTo } from './compaction.ts';
 import type { ImageSender } from './image-sender.ts';
-import { goneMembers, LearnerWatch, nextStep } from './membership.ts';
+import { LearnerWatch, nextStep, untoldRemoval } from './membership.ts';
 import type { Mutations } from './mutations.ts';
 import type { MemberDeps } from './options.ts';
 import { StateHashes } from './state-hashes.ts';
@@ -185,12 +185,8 @@ export class GroupDuties {
   #tidyReplaced(): void {
     const { raft, machine } = this.#options;
     if (this.#commandProposed || raft.configuration.index > raft.commitIndex) return;
-    const rows = machine().members();
-    const { voters, learners, votersOutgoing } = raft.configuration.configuration;
-    const inside = new Set([...voters, ...learners, ...votersOutgoing]);
-    const known = new Set(rows.filter((row) => row.wanted === 'removed').map((row) => row.member));
-    const member = [...goneMembers(rows, new Set(voters))].find((id) => !inside.has(id) && !known.has(id));
-    if (member === undefined) return;
+    const member = untoldRemoval(raft.status(), machine().members());
+    if (member === null) return;
     this.#proposeOwn({ kind: 'changeMembers', changes: [{ kind: 'remove', member }] });
   }
 

@@ -4,7 +4,8 @@
  *
  * MB1  A new member is a learner first, and becomes a voter when it was close behind for an election timeout without a break.
  * MB2  All that can be changed at once is changed at once, by one joint change; learners come first, alone.
- * MB3  No change is begun that the members heard of lately cannot carry through: it would stay joint.
+ * MB3  No change is begun that the members heard of lately cannot carry through: it would stay joint. One that recovers counts
+ *      for nothing there: it follows and acknowledges, but without its vote nobody might be elected again.
  */
 import type { MemberRow } from '../machine/rows.ts';
 import type { RaftStatus } from '../raft/types.ts';
@@ -62,18 +63,41 @@ function withNewLearners(status: RaftStatus, rows: readonly MemberRow[]): Config
 
 /** Members that are to go, or whose successor is a voter (or becomes one in this step). */
 export function goneMembers(rows: readonly MemberRow[], voters: ReadonlySet<MemberId>): ReadonlySet<MemberId> {
-  const gone = new Set<MemberId>();
-  for (const row of rows) {
-    if (row.wanted === 'removed') gone.add(row.member);
-    else if (row.replaces !== '' && row.wanted === 'voter' && voters.has(row.member)) gone.add(row.replaces);
+  const gone = new Set(rows.filter((row) => row.wanted === 'removed').map((row) => row.member));
+  const succeeded = new Set<MemberId>();
+  // The successor of one that was to be a successor itself, and so on: as many times as that can go on.
+  for (let before = -1; before !== succeeded.size; ) {
+    before = succeeded.size;
+    for (const { member, replaces, wanted } of rows) {
+      const there = voters.has(member) || succeeded.has(member);
+      if (replaces !== '' && wanted === 'voter' && there) succeeded.add(replaces);
+    }
   }
+  for (const member of succeeded) gone.add(member);
   return gone;
+}
+
+/**
+ * A member that was replaced and is out, and has no row yet that says so; null when there is none. Of a chain of successors the
+ * oldest comes first: a row that still names one that is not out yet cannot be taken back.
+ */
+export function untoldRemoval({ configuration }: RaftStatus, rows: readonly MemberRow[]): MemberId | null {
+  const { voters, learners, votersOutgoing } = configuration;
+  const inside = new Set([...voters, ...learners, ...votersOutgoing]);
+  const told = new Set(rows.filter((row) => row.wanted === 'removed').map((row) => row.member));
+  const done = (member: MemberId): boolean => !inside.has(member) && told.has(member);
+  for (const member of [...goneMembers(rows, new Set(voters))].sort()) {
+    if (inside.has(member) || told.has(member)) continue;
+    const row = rows.find((candidate) => candidate.member === member);
+    if (row === undefined || row.replaces === '' || done(row.replaces)) return member;
+  }
+  return null;
 }
 
 /** MB3. The old majority is active, else this member would not lead; the new one has to be as well. */
 function canComplete(status: RaftStatus, voters: readonly MemberId[]): boolean {
   const active = voters.filter(
-    (voter) => voter === status.id || status.peers.some((peer) => peer.id === voter && peer.active),
+    (voter) => voter === status.id || status.peers.some((peer) => peer.id === voter && peer.active && !peer.recovering),
   );
   return active.length >= Math.floor(voters.length / 2) + 1;
 }
@@ -91,6 +115,7 @@ export class LearnerWatch {
       (peer) =>
         status.configuration.learners.includes(peer.id) &&
         peer.active &&
+        !peer.recovering &&
         peer.state === 'replicate' &&
         status.lastIndex - peer.matchIndex <= lagEntries,
     );
@@ -113,7 +138,7 @@ export class LearnerWatch {
 export function successorOf({ id, peers, configuration }: RaftStatus): MemberId | null {
   let best: RaftStatus['peers'][number] | null = null;
   for (const peer of peers) {
-    if (!peer.active || !configuration.voters.includes(peer.id) || peer.id === id) continue;
+    if (!peer.active || peer.recovering || !configuration.voters.includes(peer.id) || peer.id === id) continue;
     if (best === null || peer.matchIndex > best.matchIndex) best = peer;
   }
   return best?.id ?? null;

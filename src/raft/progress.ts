@@ -33,6 +33,8 @@ export class Progress {
   #readSequence = 0;
   #echoedMs = Number.NEGATIVE_INFINITY;
   /** A member that lost a part of its log asked with this number; null: never in this term. */
+  /** Where the leader's log ended when the follower said that it had lost a part of its own. */
+  #recoversTo: LogIndex = logIndex(0);
   #recoveryNonce: number | null = null;
   /** Left the configuration with this entry, at this tick. */
   #departure: Departure | null = null;
@@ -52,6 +54,10 @@ export class Progress {
   /** Durable there, and equal to the leader's log, up to this index. */
   get matchIndex(): LogIndex {
     return this.#matchIndex;
+  }
+  /** It lost a part of its log and does not have all of it back: it does not vote. */
+  get recovering(): boolean {
+    return this.#matchIndex < this.#recoversTo;
   }
   get nextIndex(): LogIndex {
     return this.#nextIndex;
@@ -204,6 +210,7 @@ export class Progress {
   startAnew(nonce: number, nextIndex: LogIndex): boolean {
     if (this.#recoveryNonce === nonce) return false;
     this.#recoveryNonce = nonce;
+    this.#recoversTo = logIndex(nextIndex - 1);
     this.#matchIndex = logIndex(0);
     this.#commitSent = logIndex(0);
     if (this.#state !== 'snapshot') this.#becomeProbe(nextIndex, false);

@@ -219,5 +219,6 @@ function peerStatus(state: State, progress: Progress): PeerStatus {
     state: progress.state,
     inflightMessages: progress.inflightMessages,
     active: progress.isActive(state.tick, state.electionTicks),
+    recovering: progress.recovering,
   };
 }

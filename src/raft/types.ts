@@ -359,6 +359,7 @@ export interface PeerStatus {
   readonly inflightMessages: number;
   /** Heard from within the last election timeout. */
   readonly active: boolean;
+  readonly recovering: boolean;
 }
 
 export interface RaftStatus {

@@ -216,7 +216,8 @@ function refusal(problem: StorageProblem, reason: string): WalError {
     problem.file,
     problem.offset,
     `${problem.message} The member can not recover from its peers either: ${reason}, so that it can not tell what it voted. ` +
-      'Keep the data folder, and replace the member: `quorate member replace`.',
+      'Keep the data folder, and replace the member (`quorate member replace`); where it is the only one, restore a backup ' +
+      'into a new cluster (`quorate restore`).',
   );
 }
 

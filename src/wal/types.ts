@@ -76,7 +76,7 @@ export interface WalAppend {
   readonly entries: readonly Entry[];
 }
 
-/** What open found of one stream. */
+/** What the log holds of one stream. */
 export interface RecoveredStream {
   readonly stream: StreamId;
   readonly hardState: HardState;
@@ -91,7 +91,7 @@ export interface RecoveredStream {
 }
 
 export interface Wal {
-  /** Sorted by stream id; empty for a new folder. */
+  /** What is durable now, sorted by stream id; empty for a new folder. Not cheap. */
   readonly streams: readonly RecoveredStream[];
   /**
    * Starts a stream in a new log with the configuration that the operator gave. Resolves when it is durable.

@@ -62,7 +62,6 @@ interface QueuedView {
 }
 
 class SegmentedWal implements Wal {
-  #recovered: readonly RecoveredStream[] = [];
   readonly #options: WalOptions;
   /** What is durable. */
   readonly #states: Map<StreamId, StreamState>;
@@ -90,7 +89,7 @@ class SegmentedWal implements Wal {
   }
 
   get streams(): readonly RecoveredStream[] {
-    return this.#recovered;
+    return sortedStates(this.#states).map((state) => state.recovered());
   }
 
   /**
@@ -119,7 +118,6 @@ class SegmentedWal implements Wal {
         await this.append({ stream, hardState: newest, entries: [] });
       }
     }
-    this.#recovered = sortedStates(this.#states).map((state) => state.recovered());
   }
 
   async #refuse(error: WalError): Promise<WalError> {

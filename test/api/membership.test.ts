@@ -60,6 +60,7 @@ function voters(...ids: string[]): void {
       state: 'replicate' as const,
       inflightMessages: 0,
       active: !id.startsWith('dead'),
+      recovering: false,
     }));
   api.member.raftFields = { configuration, peers };
 }

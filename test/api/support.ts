@@ -222,6 +222,7 @@ export class FakeMember implements MemberPort {
             id: b as never,
             matchIndex: index(40),
             nextIndex: index(41),
+            recovering: false,
             state: 'replicate',
             inflightMessages: 0,
             active: true,

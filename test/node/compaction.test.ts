@@ -17,6 +17,7 @@ function peer(matchIndex: number, some: Partial<PeerStatus> = {}): PeerStatus {
     state: 'replicate',
     inflightMessages: 0,
     active: true,
+    recovering: false,
     ...some,
   };
 }

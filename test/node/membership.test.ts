@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { MemberRow } from '../../src/machine/rows.ts';
-import { LearnerWatch, nextStep, successorOf } from '../../src/node/membership.ts';
+import { LearnerWatch, nextStep, successorOf, untoldRemoval } from '../../src/node/membership.ts';
 import type { PeerStatus, RaftStatus } from '../../src/raft/types.ts';
 import { logIndex, type MemberId, memberId, revision, term } from '../../src/types/ids.ts';
 
@@ -14,7 +14,16 @@ const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((id) => memberId(id)) as [
 
 function peer(id: MemberId, some: Partial<PeerStatus> = {}): PeerStatus {
   const nextIndex = logIndex(101);
-  return { id, matchIndex: logIndex(100), nextIndex, state: 'replicate', inflightMessages: 0, active: true, ...some };
+  return {
+    id,
+    matchIndex: logIndex(100),
+    nextIndex,
+    state: 'replicate',
+    inflightMessages: 0,
+    active: true,
+    recovering: false,
+    ...some,
+  };
 }
 
 function status(some: Partial<RaftStatus> = {}): RaftStatus {
@@ -105,6 +114,26 @@ describe('R2: the next step towards the membership that is wanted', () => {
     const peers = [peer(b), peer(c, { active: false })];
     expect(nextStep(status({ peers }), [row(b, { wanted: 'removed' })], all)).toBeNull();
     expect(nextStep(status({ peers }), [row(c, { wanted: 'removed' })], all)).toEqual({ voters: [a, b], learners: [] });
+  });
+
+  it('does not count on a member that recovers: it has no vote', () => {
+    const peers = [peer(b), peer(c, { recovering: true })];
+    expect(nextStep(status({ peers }), [row(b, { wanted: 'removed' })], all)).toBeNull();
+    expect(successorOf(status({ peers: [peer(c, { recovering: true })] }))).toBeNull();
+  });
+
+  it('follows a chain of successors to its beginning', () => {
+    // d for c, and e for d before d was in; then e is the voter.
+    const configuration = { voters: [a, b, c], votersOutgoing: [], learners: [d, e] };
+    const peers = [peer(b), peer(c), peer(d), peer(e)];
+    const rows = [row(d, { replaces: c }), row(e, { replaces: d })];
+    const step = nextStep(status({ configuration, peers }), rows, (id) => id === e);
+    expect(step).toEqual({ voters: [a, b, e], learners: [] });
+    const after = status({ configuration: { voters: [a, b, e], votersOutgoing: [], learners: [] } });
+    expect(untoldRemoval(after, rows)).toBe(c);
+    expect(untoldRemoval(after, [...rows, row(c, { wanted: 'removed' })])).toBe(d);
+    const told = [row(c, { wanted: 'removed' }), row(d, { wanted: 'removed' }), row(e, { replaces: d })];
+    expect(untoldRemoval(after, told)).toBeNull();
   });
 
   it('never asks for a configuration without voters', () => {

@@ -40,11 +40,11 @@ describe('R9: format version 1', () => {
     const disk = golden();
     const wal = await open(disk, SMALL);
     const { lastIndex = 0 } = wal.streams[0] ?? {};
+    const upTo = new Map(wal.streams.map((s) => [s.stream, s.lastIndex] as const));
     await wal.append({ stream: STREAM, hardState: hardState(9), entries: [] });
     for (let index = lastIndex + 1; index <= lastIndex + 60; index += 1) {
       await wal.append({ stream: STREAM, hardState: null, entries: entries(index, index, 9, 'x'.repeat(90)) });
     }
-    const upTo = new Map(wal.streams.map((s) => [s.stream, s.lastIndex] as const));
     await wal.compact(upTo);
     expect(disk.paths().some((path) => path.endsWith('.free'))).toBe(true);
     for (let index = lastIndex + 61; index <= lastIndex + 160; index += 1) {
