@@ -26,18 +26,19 @@ import { Wire } from '../oracles/wire.ts';
 import { SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
 import type { StepKind } from '../ports/steps.ts';
-import { AimedNemesis } from './aimed-nemesis.ts';
+import type { AimedNemesis } from './aimed-nemesis.ts';
 import { Board } from './board.ts';
 import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
-import { Nemesis } from './nemesis.ts';
+import type { Nemesis } from './nemesis.ts';
 import { type Answer, type Operation, Operations } from './operations.ts';
 import { Operator } from './operator.ts';
 import type { Group } from './quorum.ts';
 import { makeRegisters, type Register, RegisterClient } from './register-client.ts';
 import { type MemberEvents, type Process, SimMember } from './sim-member.ts';
-import { StorageNemesis } from './storage-nemesis.ts';
+import type { StorageNemesis } from './storage-nemesis.ts';
 import type { Tag } from './tracked-log.ts';
+import { makeTroubles } from './troubles.ts';
 import { Watcher } from './watcher.ts';
 
 export class Cluster implements Scene, MemberEvents {
@@ -82,29 +83,10 @@ export class Cluster implements Scene, MemberEvents {
     for (const id of voters) {
       this.reachable.push(this.#member(id, voters, old.chance(options.membership.oldReleasePermille) ? 1 : 2));
     }
-    this.nemesis = new Nemesis({
-      world: this.world,
-      prng: source(3),
-      options: options.nemesis,
-      electionUs: options.settings.electionTicks * options.settings.tickMs * 1000,
-      network: this.network,
-      members: this.members,
-    });
-    this.aimed = new AimedNemesis({
-      world: this.world,
-      prng: source(6),
-      options: options.aimed,
-      delayMaxUs: options.network.delayMaxUs,
-      network: this.network,
-      members: this.members,
-    });
-    this.storage = new StorageNemesis({
-      world: this.world,
-      prng: source(5),
-      options: options.storage,
-      members: this.members,
-      ledger: () => this.ledger.lastIndex,
-    });
+    const troubles = makeTroubles(this, source);
+    this.nemesis = troubles.nemesis;
+    this.aimed = troubles.aimed;
+    this.storage = troubles.storage;
     const elections = new ElectionSafety(this);
     this.ledger = new CommittedLedger(this);
     this.linearizable = new LinearizableReads(this);
