@@ -41,7 +41,7 @@ export const SNAPSHOT_CHUNKS_IN_FLIGHT = 2;
 export const SNAPSHOT_CHUNK_BYTES_MAX = 4 * MiB;
 /** Longest time that an image is kept open for a follower that does not answer, milliseconds: it holds disk space. */
 export const SNAPSHOT_IDLE_MS_MAX = 60_000;
-/** Images open at a time in one member, for followers and backups. */
+/** Backups under way at a time in one member; each holds an image open. Images for followers are bounded by their number. */
 export const IMAGES_MAX = 8;
 /** A learner this far behind may become a voter, entries. */
 export const PROMOTE_LAG_ENTRIES = 1_000;
@@ -114,7 +114,7 @@ export const SESSION_TTL_MAX_MS = 24 * 60 * 60 * 1000;
 export const MEMBERS_MAX = 7;
 /** Changes in one `changeMembers`: all members replaced, each by an add and a remove. */
 export const MEMBER_CHANGES_MAX = 2 * MEMBERS_MAX;
-/** Rows about members in the replicated state; beyond it the longest removed ones are forgotten. */
+/** Rows about members in the replicated state; beyond it the longest removed ones are forgotten, and their ids are free again. */
 export const MEMBER_ROWS_MAX = 256;
 /** A network address: a name of 255 characters, a colon and a port; in UTF-16 code units. */
 export const ADDRESS_LENGTH_MAX = 261;

@@ -48,10 +48,11 @@ function waiting(command: Command): Command {
     );
 }
 
-function memberRow(one: MemberInfo): (string | number)[] {
+/** `present`: who is in a configuration. Whom a member replaces is shown until that one is out. */
+function memberRow(one: MemberInfo, present: ReadonlySet<string>): (string | number)[] {
   const role = `${one.role ?? '–'}${one.leader ? ' (leads)' : ''}`;
   const wish = one.wanted === null || one.wanted === one.role ? '' : one.wanted;
-  const replaces = one.replaces === null ? '' : `replaces ${one.replaces}`;
+  const replaces = one.replaces === null || !present.has(one.replaces) ? '' : `replaces ${one.replaces}`;
   const transfer = one.transfer === null ? '' : `image ${formatBytes(one.transfer.bytesSent)} sent`;
   const notes = [one.recovering ? 'recovering' : '', replaces, transfer].filter((note) => note !== '').join(', ');
   const { memberId, active, lagEntries, featureLevel, peerAddress, clientAddress } = one;
@@ -75,7 +76,9 @@ function listText({ members, joint, settled }: MemberList): string {
     : settled
       ? ''
       : 'a change is under way';
-  return `${table(head, members.map(memberRow))}${state === '' ? '' : `\n${state}`}`;
+  const present = new Set(members.filter(({ role }) => role !== null).map(({ memberId }) => memberId));
+  const rows = members.map((one) => memberRow(one, present));
+  return `${table(head, rows)}${state === '' ? '' : `\n${state}`}`;
 }
 
 /** Puts the change on record, then waits until the members are what was wanted. */

@@ -4,7 +4,8 @@
  * and that a voter is left, is checked before the command is proposed.
  *
  * MB1. All changes of a command are carried out, or none.
- * MB2. An id is given once. A new data folder under the id of a member that is gone would find itself in the configurations of the
+ * MB2. An id is given once, as far back as removed members are remembered (MB3): the last MEMBER_ROWS_MAX of them, less those that
+ *      are wanted. A new data folder under the id of a member that is gone would find itself in the configurations of the
  *      log that it is sent, as a voter, before it comes to the entry that added it, and could elect itself there.
  * MB3. Rows are bounded: the longest removed ones are forgotten, never one that is wanted.
  */
