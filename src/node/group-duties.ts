@@ -10,6 +10,7 @@ import type { Configuration, Effect, Input, PlacedConfiguration, RefusalReason }
 import { unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, MemberId, StreamId } from '../types/ids.ts';
 import { compactTo } from './compaction.ts';
+import { DivergedError } from './diverged.ts';
 import type { ImageSender } from './image-sender.ts';
 import { LearnerWatch, nextStep, untoldRemoval } from './membership.ts';
 import type { Mutations } from './mutations.ts';
@@ -45,7 +46,6 @@ export class GroupDuties {
   #commandProposed = false;
   #levelsSinceMs: number | null = null;
   #periodMs = 0;
-  #hashAskedIndex = 0;
   #compacting = false;
   #probing = false;
   #full = false;
@@ -98,7 +98,6 @@ export class GroupDuties {
   roleChanged(): void {
     this.#learners.clear();
     this.#levelsSinceMs = null;
-    this.#hashAskedIndex = 0;
   }
 
   /** True: the proposal was one of these duties. `reason` null: it was appended. */
@@ -229,9 +228,8 @@ export class GroupDuties {
 
   #askForHashes(): void {
     const { deps, stream, raft } = this.#options;
+    // Also when nothing was appended since: a member that was started meanwhile is compared although the cluster is idle.
     const index = raft.lastIndex;
-    if (index === this.#hashAskedIndex) return;
-    this.#hashAskedIndex = index;
     for (const peer of this.#others()) deps.network.send(peer, { kind: 'stateHash', stream, index, hash: null });
     this.#wantHash(index);
   }
@@ -257,8 +255,8 @@ export class GroupDuties {
   #judge(index: LogIndex, member: MemberId, hash: string): void {
     const { deps, raft, onFatal } = this.#options;
     const verdict = this.#hashes.report(index, member, hash, raft.configuration.configuration);
-    if (verdict.kind === 'odd') onFatal(diverged(index));
-    else if (verdict.kind === 'other') deps.onNotice?.({ kind: 'diverged', member: verdict.member, index });
+    if (verdict.kind === 'odd') onFatal(new DivergedError(index, verdict.hash, verdict.majorityHash));
+    else if (verdict.kind === 'other') deps.onNotice?.({ ...verdict, kind: 'diverged' });
   }
 
   #others(): readonly MemberId[] {
@@ -357,13 +355,6 @@ export class GroupDuties {
 
 function isIn({ voters, votersOutgoing, learners }: Configuration, member: MemberId): boolean {
   return voters.includes(member) || votersOutgoing.includes(member) || learners.includes(member);
-}
-
-function diverged(index: LogIndex): Error {
-  return new Error(
-    `the state of this member differs from that of a majority after entry ${index}: it stops, and keeps its data for study. ` +
-      'Keep a copy of the data folder, then replace the member (quorate member replace)',
-  );
 }
 
 function majorityDamaged(members: readonly MemberId[]): Error {

@@ -87,7 +87,13 @@ export type Notice =
   | { readonly kind: 'spaceBack' }
   | { readonly kind: 'recovered'; readonly index: LogIndex }
   | { readonly kind: 'configuration'; readonly placed: PlacedConfiguration; readonly committed: boolean }
-  | { readonly kind: 'diverged'; readonly member: MemberId; readonly index: LogIndex }
+  | {
+      readonly kind: 'diverged';
+      readonly member: MemberId;
+      readonly index: LogIndex;
+      readonly hash: string;
+      readonly majorityHash: string;
+    }
   | { readonly kind: 'featureLevel'; readonly level: number };
 
 export interface MemberDeps {

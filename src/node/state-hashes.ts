@@ -12,14 +12,28 @@ const INDEXES_MAX = 16;
 export type Verdict =
   | { readonly kind: 'equal' }
   /** This member differs from a majority. */
-  | { readonly kind: 'odd'; readonly index: LogIndex }
-  | { readonly kind: 'other'; readonly index: LogIndex; readonly member: MemberId };
+  | { readonly kind: 'odd'; readonly index: LogIndex; readonly hash: string; readonly majorityHash: string }
+  /** `member` differs from a majority, which this one belongs to. Said once for each report of it. */
+  | {
+      readonly kind: 'other';
+      readonly index: LogIndex;
+      readonly member: MemberId;
+      readonly hash: string;
+      readonly majorityHash: string;
+    };
+
+/** What members said of one index. */
+interface Reports {
+  readonly byMember: Map<MemberId, string>;
+  /** Those of them that differ, and of whom that was said. */
+  readonly told: Set<MemberId>;
+}
 
 export class StateHashes {
   readonly #self: MemberId;
   /** Asked for and not reached yet. */
   readonly #wanted = new Set<LogIndex>();
-  readonly #reports = new Map<LogIndex, Map<MemberId, string>>();
+  readonly #reports = new Map<LogIndex, Reports>();
 
   constructor(self: MemberId) {
     this.#self = self;
@@ -43,26 +57,32 @@ export class StateHashes {
     return due;
   }
 
+  /** The same index may be reported again and again: in an idle cluster there is no other. What a member said last counts. */
   report(index: LogIndex, member: MemberId, hash: string, configuration: Configuration): Verdict {
-    let byMember = this.#reports.get(index);
-    if (byMember === undefined) {
-      byMember = new Map();
-      this.#reports.set(index, byMember);
+    let reports = this.#reports.get(index);
+    if (reports === undefined) {
+      reports = { byMember: new Map(), told: new Set() };
+      this.#reports.set(index, reports);
       for (const oldest of this.#reports.keys()) {
         if (this.#reports.size <= INDEXES_MAX) break;
         this.#reports.delete(oldest);
       }
     }
-    byMember.set(member, hash);
-    return this.#judge(index, byMember, configuration);
+    reports.byMember.set(member, hash);
+    reports.told.delete(member);
+    return this.#judge(index, reports, configuration);
   }
 
-  #judge(index: LogIndex, byMember: ReadonlyMap<MemberId, string>, configuration: Configuration): Verdict {
+  #judge(index: LogIndex, { byMember, told }: Reports, configuration: Configuration): Verdict {
     const own = byMember.get(this.#self);
     const agreed = agreedHash(configuration, byMember);
     if (own === undefined || agreed === null) return { kind: 'equal' };
-    if (own !== agreed) return { kind: 'odd', index };
-    for (const [member, hash] of byMember) if (hash !== agreed) return { kind: 'other', index, member };
+    if (own !== agreed) return { kind: 'odd', index, hash: own, majorityHash: agreed };
+    for (const [member, hash] of byMember) {
+      if (hash === agreed || told.has(member)) continue;
+      told.add(member);
+      return { kind: 'other', index, member, hash, majorityHash: agreed };
+    }
     return { kind: 'equal' };
   }
 }

@@ -15,6 +15,7 @@ import { DATA_STREAM } from '../types/ids.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
 import type { ServerConfig } from './config.ts';
 import { takeDataFolder } from './data-folder.ts';
+import { refuseDiverged, writeDiverged } from './diverged.ts';
 import { Ending } from './ending.ts';
 import { MemberIdentity } from './identity.ts';
 import { strangersListed } from './members.ts';
@@ -87,7 +88,10 @@ async function start(
   const lock = await takeDataFolder(config.dataDir);
   resources.add(() => lock.release());
   const { clusterId, memberId, dataDir } = config;
-  const identity = await MemberIdentity.open(new NodeDisk(dataDir), { clusterId, memberId });
+  const root = new NodeDisk(dataDir);
+  // Before anything else: also a folder of which a part was taken away is told what became of it.
+  await refuseDiverged(root, { clusterId, memberId });
+  const identity = await MemberIdentity.open(root, { clusterId, memberId });
   resources.add(() => identity.close());
   const data = await openData(config, logger, identity, storeProblem);
   resources.add(() => data.close());
@@ -98,7 +102,7 @@ async function start(
     if (data.digest !== null) void ending.orFail(identity.keepMembersDigest(data.digest));
   };
   let member: Member | null = null;
-  const ending = new Ending(identity, logger);
+  const ending = new Ending(identity, logger, (error) => writeDiverged(root, error, Date.now()));
   const handler: NetworkHandler<Envelope> = {
     receive: (from, envelope) => member?.receive(from, envelope),
     unreachable: (peer) => member?.unreachable(peer),

@@ -29,7 +29,8 @@ function fieldsOf(notice: Notice): object {
   if (notice.kind === 'featureLevel') return { featureLevel: notice.level };
   const { kind: _, ...fields } = notice;
   if (notice.kind !== 'diverged') return fields;
-  return { diverged: notice.member, index: notice.index };
+  const { member, index, hash, majorityHash } = notice;
+  return { diverged: member, index, hash, majorityHash };
 }
 
 export function logWalEvent(logger: Logger, event: WalEvent): void {

@@ -1,5 +1,6 @@
 /** R2: a member ends when it was removed, and only then. */
 import { describe, expect, it } from 'vitest';
+import { DivergedError } from '../../src/node/diverged.ts';
 import { type DutiesOptions, GroupDuties } from '../../src/node/group-duties.ts';
 import { DEFAULT_MEMBER_SETTINGS } from '../../src/node/options.ts';
 import type { PlacedConfiguration } from '../../src/raft/types.ts';
@@ -78,5 +79,60 @@ describe('R2: a configuration without this member', () => {
     core.catchingUp = false;
     duties.tick(0);
     expect(removals()).toBe(1);
+  });
+});
+
+describe('R7: the leader asks for state hashes', () => {
+  it('each period, also while the log stands still, and the odd one fails with both hashes', () => {
+    const sent: unknown[] = [];
+    const fatal: Error[] = [];
+    const [own, theirs] = ['1'.repeat(32), '2'.repeat(32)];
+    const at = logIndex(7);
+    const parts = {
+      deps: {
+        settings: DEFAULT_MEMBER_SETTINGS,
+        memberId: A,
+        recovering: false,
+        wal: { spaceLow: false, bytesAfter: () => 0 },
+        network: { send: (to: string, envelope: object) => sent.push({ to, ...envelope }) },
+        peerFeatureLevels: () => new Map(),
+        featureLevelMax: 1,
+      },
+      stream: 1,
+      raft: {
+        role: 'leader',
+        configuration: placed(1, [A, B, C]),
+        catchingUp: false,
+        lastIndex: at,
+        commitIndex: at,
+        status: () => ({ peers: [], configuration: placed(1, [A, B, C]).configuration }),
+        firstIndex: logIndex(1),
+      },
+      machine: () => ({
+        members: () => [],
+        nextTimerMs: () => null,
+        appliedIndex: at,
+        stateHash: () => own,
+        featureLevel: () => ({ level: 1, pinned: false }),
+      }),
+      writer: { noSpace: false, storedIndex: at },
+      sender: { opening: true, marks: [] },
+      onFatal: (error: Error) => fatal.push(error),
+    };
+    const duties = new GroupDuties(parts as unknown as DutiesOptions);
+    const { dutyPeriodMs } = DEFAULT_MEMBER_SETTINGS;
+    for (const period of [1, 2]) {
+      sent.length = 0;
+      duties.tick(period * dutyPeriodMs);
+      duties.tick(period * dutyPeriodMs + 20);
+      const ask = { kind: 'stateHash', stream: 1, index: at, hash: null };
+      const say = { ...ask, hash: own };
+      expect(sent).toEqual([ask, say].flatMap((one) => [B, C].map((to) => ({ to, ...one }))));
+    }
+    duties.stateHash(B, at, theirs);
+    expect(fatal).toEqual([]);
+    duties.stateHash(C, at, theirs);
+    expect(fatal).toEqual([new DivergedError(at, own, theirs)]);
+    expect(fatal[0]?.message).toContain(`after entry 7: its hash is ${own}, theirs is ${theirs}`);
   });
 });

@@ -26,13 +26,13 @@ describe('R7: replicas compare hashes at the same index while running', () => {
         [b, 'y'],
         [c, 'y'],
       ]),
-    ).toEqual({ kind: 'odd', index: at });
+    ).toEqual({ kind: 'odd', index: at, hash: 'x', majorityHash: 'y' });
     expect(
       reports('x', [
         [b, 'x'],
         [c, 'y'],
       ]),
-    ).toEqual({ kind: 'other', index: at, member: c });
+    ).toEqual({ kind: 'other', index: at, member: c, hash: 'y', majorityHash: 'x' });
   });
 
   it('a learner does not make a majority, but is found out', () => {
@@ -43,7 +43,7 @@ describe('R7: replicas compare hashes at the same index while running', () => {
         [b, 'x'],
         [d, 'y'],
       ]),
-    ).toEqual({ kind: 'other', index: at, member: d });
+    ).toEqual({ kind: 'other', index: at, member: d, hash: 'y', majorityHash: 'x' });
   });
 
   it('while the voters change, a majority of the new ones alone does not stop the old ones', () => {
@@ -52,8 +52,25 @@ describe('R7: replicas compare hashes at the same index while running', () => {
     const says = (hash: string, ...members: (typeof a)[]) => members.map((member) => [member, hash] as const);
     expect(reports('x', says('y', d), joint)).toEqual({ kind: 'equal' });
     expect(reports('x', [...says('x', b, c), ...says('y', d)], joint)).toEqual({ kind: 'equal' });
-    expect(reports('x', says('y', b, c, d), joint)).toEqual({ kind: 'odd', index: at });
-    expect(reports('x', [...says('x', b, d), ...says('y', e)], joint)).toEqual({ kind: 'other', index: at, member: e });
+    expect(reports('x', says('y', b, c, d), joint)).toEqual({ kind: 'odd', index: at, hash: 'x', majorityHash: 'y' });
+    expect(reports('x', [...says('x', b, d), ...says('y', e)], joint)).toEqual({
+      kind: 'other',
+      index: at,
+      member: e,
+      hash: 'y',
+      majorityHash: 'x',
+    });
+  });
+
+  it('the same index is compared again: a member that was started meanwhile is found out, and said to be once for each report', () => {
+    const hashes = new StateHashes(a);
+    const say = (member: typeof a, hash: string) => hashes.report(at, member, hash, CONFIGURATION).kind;
+    expect([say(a, 'x'), say(b, 'x'), say(c, 'x')]).toEqual(['equal', 'equal', 'equal']);
+    expect([say(a, 'x'), say(b, 'x'), say(c, 'y')]).toEqual(['equal', 'equal', 'other']);
+    // It has stopped; the others go on comparing.
+    expect([say(a, 'x'), say(b, 'x')]).toEqual(['equal', 'equal']);
+    expect(say(c, 'y')).toBe('other');
+    expect([say(c, 'x'), say(b, 'y')]).toEqual(['equal', 'other']);
   });
 
   it('without a majority that agrees nobody is the odd one', () => {

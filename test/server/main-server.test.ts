@@ -4,12 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { hashRow, StateHash } from '../../src/machine/hash.ts';
+import { TOTAL_HASH_KEY, TOTAL_TABLE } from '../../src/machine/loader.ts';
 import type { CommandBody } from '../../src/machine/types.ts';
+import { DivergedError } from '../../src/node/diverged.ts';
 import { loadConfig } from '../../src/server/config.ts';
 import { type RunningServer, startServer } from '../../src/server/main-server.ts';
 import { MemberRemovedError } from '../../src/server/removed.ts';
 import { restoreDataFolder } from '../../src/server/restore.ts';
 import { backupBytes } from '../../src/snapshot/backup.ts';
+import { openLevelStore } from '../../src/store/level-store.ts';
 import { identifyPeer } from '../../src/transport/identify.ts';
 import { must } from '../../src/types/assert.ts';
 import { clusterId, DATA_STREAM, memberId } from '../../src/types/ids.ts';
@@ -259,6 +263,69 @@ describe('W4: what is damaged', () => {
     await apply(next, createLoop('after'));
   });
 });
+
+describe('R7: a member whose state differs', () => {
+  it('stops by itself although the cluster is idle, stays out from then on, and the other two go on', async () => {
+    const abc = await places('abc');
+    const servers = await Promise.all([...'abc'].map((id) => start(id, abc)));
+    const leader = await leaderOf(servers);
+    await vi.waitFor(() => expect(status(leader).featureLevel).toBe(2), WAIT);
+    await apply(leader, createLoop('first'));
+    const odd = must(
+      servers.find((server) => server !== leader),
+      'a follower',
+    );
+    const id = status(odd).memberId;
+    await vi.waitFor(() => expect(loops(odd)).toEqual(['first']), WAIT);
+    await stop(odd);
+    const hash = await changeOneRow(id);
+    const { stateHash, appliedIndex } = status(leader);
+    expect(hash).not.toBe(stateHash);
+
+    const back = await start(id, abc);
+    const why = await back.failed;
+    expect(why).toBeInstanceOf(DivergedError);
+    expect(why).toMatchObject({ hash, majorityHash: stateHash });
+    expect(status(leader).appliedIndex).toBe(appliedIndex);
+    await stop(back);
+    const written: unknown = JSON.parse(await readFile(join(dataDirOf(id), 'diverged.json'), 'utf8'));
+    expect(written).toMatchObject({ index: appliedIndex, hash, majorityHash: stateHash });
+    expect(lines).toContainEqual(expect.objectContaining({ diverged: id, hash, majorityHash: stateHash }));
+    for (let i = 0; i < 2; i += 1) {
+      const again = start(id, abc);
+      await expect(again).rejects.toThrow(/keep the folder for study, and replace member .* `quorate member replace`/);
+    }
+    await apply(leader, createLoop('without-it'));
+    expect(status(leader).fault).toBeNull();
+  });
+});
+
+/** In the tables of a member that is stopped: one row, and the total so that it fits. Returns the state hash that it has now. */
+async function changeOneRow(id: string): Promise<string> {
+  const store = await openLevelStore(join(dataDirOf(id), 'store'), {
+    clusterId: clusterId('test'),
+    memberId: memberId(id),
+  });
+  const image = must(await store.image(DATA_STREAM), 'an image');
+  const { rows, next } = await image.read(null, 1024 * 1024);
+  expect(next).toBeNull();
+  await image.close();
+  const loop = must(
+    rows.find(({ table, value }) => table === 'loop' && value.includes('first')),
+    'the row of the loop',
+  );
+  // When it was made, in milliseconds.
+  const value = loop.value.replace(/\d{13}/, '1000000000001');
+  const sum = new StateHash();
+  for (const row of rows) {
+    if (row.table === TOTAL_TABLE) continue;
+    sum.add(hashRow(row.table, row.key, row === loop ? value : row.value));
+  }
+  const total = { table: TOTAL_TABLE, key: TOTAL_HASH_KEY, value: sum.toHex() };
+  await store.write(DATA_STREAM, image.mark, [{ ...loop, value }, total]);
+  await store.close();
+  return sum.toHex();
+}
 
 async function leaderOf(servers: readonly RunningServer[]): Promise<RunningServer> {
   const leader = () => servers.find((server) => status(server).raft.role === 'leader');

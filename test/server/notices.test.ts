@@ -17,7 +17,7 @@ const NOTICES: readonly (readonly [level: number, notice: Notice])[] = [
   [30, { kind: 'spaceBack' }],
   [30, { kind: 'recovered', index: logIndex(7) }],
   [30, { kind: 'configuration', placed: { index: logIndex(7), configuration }, committed: true }],
-  [50, { kind: 'diverged', member: b, index: logIndex(7) }],
+  [50, { kind: 'diverged', member: b, index: logIndex(7), hash: 'x', majorityHash: 'y' }],
   [30, { kind: 'featureLevel', level: 2 }],
 ];
 
@@ -35,8 +35,8 @@ describe('notices in the log', () => {
   it('name the member that differs, and the feature level', () => {
     const lines: unknown[] = [];
     const logger = pino({ base: null }, { write: (line) => lines.push(JSON.parse(line)) });
-    logNotice(logger, { kind: 'diverged', member: b, index: logIndex(7) });
+    logNotice(logger, { kind: 'diverged', member: b, index: logIndex(7), hash: 'x', majorityHash: 'y' });
     logNotice(logger, { kind: 'featureLevel', level: 2 });
-    expect(lines).toMatchObject([{ diverged: 'b', index: 7 }, { featureLevel: 2 }]);
+    expect(lines).toMatchObject([{ diverged: 'b', index: 7, hash: 'x', majorityHash: 'y' }, { featureLevel: 2 }]);
   });
 });
