@@ -1,10 +1,10 @@
 /** ClusterService: what the asked member knows of itself and of the others. */
-import { ClusterService, type StreamStatus } from '../gen/quorate/v1/cluster_pb.ts';
+import { ClusterService, type IoStatus, type StreamStatus } from '../gen/quorate/v1/cluster_pb.ts';
 import type { MemberStatus } from '../node/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import { ok } from '../types/result.ts';
-import type { ApiContext } from './context.ts';
+import type { ApiContext, IoUsage } from './context.ts';
 import { memberMessages } from './members.ts';
 import { type RawUnaryHandler, unary } from './unary.ts';
 
@@ -13,6 +13,7 @@ type Handlers = { readonly [Name in keyof RawDefinition<ServiceShape<typeof Clus
 export function clusterHandlers(context: ApiContext): Handlers {
   return {
     getStatus: unary(context, ClusterService.method.getStatus, 'INTERNAL', () => {
+      const io = context.io?.();
       const status = context.member.status(DATA_STREAM);
       return ok({
         $typeName: 'quorate.v1.GetStatusResponse',
@@ -26,8 +27,28 @@ export function clusterHandlers(context: ApiContext): Handlers {
         alarms: [...status.alarms],
         removed: status.removed,
         waitsToJoin: !status.removed && status.raft.configuration.voters.length === 0,
+        ...(io === undefined ? {} : { io: ioMessage(io) }),
       });
     }),
+  };
+}
+
+function ioMessage({
+  bytesProposed,
+  bytesWritten,
+  maxIoOverheadRatio,
+  fsyncP50Ms,
+  fsyncP99Ms,
+  fsyncs,
+}: IoUsage): IoStatus {
+  return {
+    $typeName: 'quorate.v1.IoStatus',
+    bytesProposed: BigInt(bytesProposed),
+    bytesWritten: BigInt(bytesWritten),
+    maxIoOverheadRatio,
+    fsyncP50Ms,
+    fsyncP99Ms,
+    fsyncs: BigInt(fsyncs),
   };
 }
 

@@ -28,6 +28,16 @@ export interface IdentifiedMember {
 /** Asks the peer port at `peerAddress`, for at most `deadlineMs` milliseconds. The error is a sentence. Never rejects. */
 export type Identify = (peerAddress: string, deadlineMs: number) => Promise<Result<IdentifiedMember, string>>;
 
+/** What the process writes, since it was started. The fields are those of `IoStatus` in cluster.proto. */
+export interface IoUsage {
+  readonly bytesProposed: number;
+  readonly bytesWritten: number;
+  readonly maxIoOverheadRatio: number;
+  readonly fsyncP50Ms: number;
+  readonly fsyncP99Ms: number;
+  readonly fsyncs: number;
+}
+
 export interface ApiContext {
   readonly member: MemberPort;
   readonly clusterId: ClusterId;
@@ -38,6 +48,8 @@ export interface ApiContext {
   /** Client address of a member, '' when it is not known. */
   readonly addressOf: (member: MemberId) => string;
   readonly version: string;
+  /** null: nobody measures it. */
+  readonly io: (() => IoUsage) | null;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds. */
   readonly watchProgressMs: number;

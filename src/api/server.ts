@@ -14,7 +14,7 @@ import { rawDefinition } from '../rpc/service.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WATCH_PROGRESS_MS } from '../types/limits.ts';
 import { clusterHandlers } from './cluster-service.ts';
-import { type ApiContext, type ApiMember, clientAddressOf, type Identify } from './context.ts';
+import { type ApiContext, type ApiMember, clientAddressOf, type Identify, type IoUsage } from './context.ts';
 import { Health } from './health.ts';
 import { maintenanceHandlers } from './maintenance-service.ts';
 import { membershipHandlers } from './membership-service.ts';
@@ -32,6 +32,8 @@ export interface ApiOptions {
   /** Asks a new member who it is, on its peer port. */
   readonly identify: Identify;
   readonly version: string;
+  /** For the status; left out where nobody measures it. */
+  readonly io?: () => IoUsage;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
   readonly watchProgressMs?: number;
@@ -76,6 +78,7 @@ export function createApi(options: ApiOptions): Api {
     identify: options.identify,
     addressOf: (id) => clientAddressOf({ member, members }, id),
     version,
+    io: options.io ?? null,
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
   };

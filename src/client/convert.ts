@@ -1,6 +1,6 @@
 /** Generated messages to plain objects and back. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import type { GetStatusResponse, Member, TransferProgress } from '../gen/quorate/v1/cluster_pb.ts';
+import type { GetStatusResponse, IoStatus, Member, TransferProgress } from '../gen/quorate/v1/cluster_pb.ts';
 import {
   type VectorClock as ProtoVectorClock,
   ReadConsistency,
@@ -208,6 +208,20 @@ export function toMemberStatus(response: GetStatusResponse): plain.MemberStatus 
     alarms: response.alarms,
     removed: response.removed,
     waitsToJoin: response.waitsToJoin,
+    io: response.io === undefined ? null : toIoStatus(response.io),
+  };
+}
+
+function toIoStatus(io: IoStatus): plain.IoStatus {
+  const { maxIoOverheadRatio, fsyncP50Ms, fsyncP99Ms } = io;
+  const bytesProposed = toNumber(io.bytesProposed);
+  return {
+    bytesProposed,
+    bytesWritten: toNumber(io.bytesWritten),
+    maxIoOverheadRatio: bytesProposed === 0 ? null : maxIoOverheadRatio,
+    fsyncP50Ms,
+    fsyncP99Ms,
+    fsyncs: toNumber(io.fsyncs),
   };
 }
 

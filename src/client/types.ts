@@ -319,6 +319,20 @@ export interface TransferProgress {
   readonly resumed: number;
 }
 
+/** What the process of a member has written to its disk, since it was started. */
+export interface IoStatus {
+  /** Payload of the commands that were applied, bytes. */
+  readonly bytesProposed: number;
+  /** Everything that the process wrote, bytes, as the kernel counts it; meaningful on Linux only. */
+  readonly bytesWritten: number;
+  /** bytesWritten / bytesProposed; null: nothing was proposed yet. */
+  readonly maxIoOverheadRatio: number | null;
+  /** Of the newest 1,024 fsyncs of the log, milliseconds; 0: there was none. */
+  readonly fsyncP50Ms: number;
+  readonly fsyncP99Ms: number;
+  readonly fsyncs: number;
+}
+
 /** What one member says about itself and the others. */
 export interface MemberStatus {
   readonly clusterId: string;
@@ -336,6 +350,8 @@ export interface MemberStatus {
   readonly removed: boolean;
   /** The member waits to be added to a cluster. */
   readonly waitsToJoin: boolean;
+  /** null: a member of an older release. */
+  readonly io: IoStatus | null;
 }
 
 /** What asking one endpoint gave. */

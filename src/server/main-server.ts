@@ -2,6 +2,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import type { IoUsage } from '../api/context.ts';
 import { serverOptions } from '../api/options.ts';
 import { createApi } from '../api/server.ts';
 import { StateError } from '../machine/loader.ts';
@@ -18,6 +19,7 @@ import { takeDataFolder } from './data-folder.ts';
 import { refuseDiverged, writeDiverged } from './diverged.ts';
 import { Ending } from './ending.ts';
 import { MemberIdentity } from './identity.ts';
+import { IoMeter } from './io-meter.ts';
 import { strangersListed } from './members.ts';
 import { logNotice } from './notices.ts';
 import { type OpenedData, openData } from './open-data.ts';
@@ -93,7 +95,8 @@ async function start(
   await refuseDiverged(root, { clusterId, memberId });
   const identity = await MemberIdentity.open(root, { clusterId, memberId });
   resources.add(() => identity.close());
-  const data = await openData(config, logger, identity, storeProblem);
+  const meter = new IoMeter();
+  const data = await openData(config, logger, identity, storeProblem, meter);
   resources.add(() => data.close());
   const directory = openDirectory(config, identity, data);
   resources.add(async () => directory.close());
@@ -113,13 +116,14 @@ async function start(
   const opened = await openMember(dataDir, {
     ...memberParts(config, data, transport),
     ...memberEvents(logger, { directory, ending, data, keepDigest }),
+    onApplied: (_stream, entry) => meter.applied(entry),
   });
   // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
   if (!identity.bootstrapped || opened.status(DATA_STREAM).featureLevel >= 2) keepDigest();
   await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());
-  await serve(config, logger, opened, transport, resources);
+  await serve(config, logger, { member: opened, transport, meter }, resources);
   // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
   transport.start();
@@ -244,11 +248,16 @@ async function openMember(dataDir: string, deps: MemberDeps): Promise<Member> {
   }
 }
 
+interface ServedParts {
+  readonly member: Member;
+  readonly transport: PeerTransport;
+  readonly meter: IoMeter;
+}
+
 async function serve(
   config: ServerConfig,
   logger: Logger,
-  member: Member,
-  transport: PeerTransport,
+  { member, transport, meter }: ServedParts,
   resources: Resources,
 ): Promise<void> {
   const peerServer = new Server(serverOptions('peer'));
@@ -257,7 +266,8 @@ async function serve(
   resources.add(async () => peerServer.forceShutdown());
 
   const { clusterId, memberId, members } = config;
-  const api = createApi({ member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, logger });
+  const io = (): IoUsage => meter.usage();
+  const api = createApi({ member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger });
   const clientServer = new Server(serverOptions('client'));
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');

@@ -8,11 +8,12 @@ import { openStorage } from '../storage/open-storage.ts';
 import type { StorageOptions, StorageReport } from '../storage/types.ts';
 import { openLevelStore } from '../store/level-store.ts';
 import type { Store } from '../store/types.ts';
-import { DATA_STREAM } from '../types/ids.ts';
+import { DATA_STREAM, logIndex } from '../types/ids.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
 import type { Wal, WalEvent } from '../wal/types.ts';
 import type { ServerConfig } from './config.ts';
 import type { MemberIdentity } from './identity.ts';
+import type { IoMeter } from './io-meter.ts';
 import { firstConfiguration, firstDigest, knownConfiguration, membersDigest } from './members.ts';
 import { logWalEvent } from './notices.ts';
 import { systemClock } from './system-ports.ts';
@@ -44,9 +45,14 @@ export async function openData(
   logger: Logger,
   identity: MemberIdentity,
   storeProblem: Error | null,
+  meter: IoMeter,
 ): Promise<OpenedData> {
   const { dataDir } = config;
-  const storage = await openStorage(storageOptions(config, logger, identity, storeProblem));
+  const observe = (event: WalEvent): void => {
+    meter.observe(event);
+    logWalEvent(logger, event);
+  };
+  const storage = await openStorage(storageOptions(config, identity, storeProblem, observe));
   const { wal, store, recovering } = storage;
   const close = async (): Promise<void> => {
     await store.close();
@@ -56,6 +62,7 @@ export async function openData(
     identity.checkLog(wal.streams.length > 0);
     logReport(logger, storage.report);
     const recovered = wal.streams.find(({ stream }) => stream === DATA_STREAM);
+    meter.begin(recovered?.lastIndex ?? logIndex(0));
     const listed = config.members.map(({ id }) => id);
     const first = firstConfiguration(listed, config.join);
     const known = knownConfiguration(recovered, first, dataDir, identity.unknownToPeers);
@@ -78,12 +85,11 @@ function foundingOf(config: ServerConfig, identity: MemberIdentity): Configurati
 
 function storageOptions(
   config: ServerConfig,
-  logger: Logger,
   identity: MemberIdentity,
   storeProblem: Error | null,
+  observe: (event: WalEvent) => void,
 ): StorageOptions {
   const { clusterId, memberId, dataDir } = config;
-  const observe = (event: WalEvent): void => logWalEvent(logger, event);
   return {
     root: new NodeDisk(dataDir),
     logFolder: 'wal',

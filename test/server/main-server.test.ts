@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { QuorateClient } from '../../src/client/client.ts';
 import { hashRow, StateHash } from '../../src/machine/hash.ts';
 import { TOTAL_HASH_KEY, TOTAL_TABLE } from '../../src/machine/loader.ts';
 import type { CommandBody } from '../../src/machine/types.ts';
@@ -261,6 +262,25 @@ describe('W4: what is damaged', () => {
     await stop(leader);
     const next = await leaderOf(servers.filter((server) => running.has(server)).concat(back));
     await apply(next, createLoop('after'));
+  });
+});
+
+describe('W6: what a member writes', () => {
+  it('is in its status', async () => {
+    const members = await places('a');
+    const server = await start('a', members);
+    await leads(server);
+    await apply(server, createLoop('x'.repeat(64)));
+    const client = await QuorateClient.connect({ endpoints: [must(members[0], 'a').clientAddress], caller: 'c' });
+    const [answer] = await client.status();
+    await client.close();
+    if (answer === undefined || !('status' in answer)) throw new Error('no answer');
+    const io = must(answer.status.io, 'the I/O');
+    expect(io.bytesProposed).toBeGreaterThan(64);
+    expect(io.bytesProposed).toBeLessThan(1024);
+    expect(io.fsyncs).toBeGreaterThan(0);
+    expect(io.fsyncP99Ms).toBeGreaterThanOrEqual(io.fsyncP50Ms);
+    expect(io.maxIoOverheadRatio).toBeCloseTo(io.bytesWritten / io.bytesProposed, 6);
   });
 });
 

@@ -18,6 +18,19 @@ function statusRow(one: EndpointStatus): (string | number)[] {
   return [one.endpoint, memberId, role, term, commitIndex, appliedIndex, stateHash.slice(0, 12), fault];
 }
 
+/** W6: what the members write, in one line; '' when none says. */
+function ioLine(endpoints: readonly EndpointStatus[]): string {
+  const parts = endpoints.flatMap((one) => {
+    if (!('status' in one) || one.status.io === null) return [];
+    const { maxIoOverheadRatio: ratio, fsyncP50Ms, fsyncP99Ms } = one.status.io;
+    const written = ratio === null ? 'nothing proposed yet' : `${ratio.toFixed(2)} bytes written per byte proposed`;
+    return [
+      `${one.status.memberId} ${written}, fsync p50 ${fsyncP50Ms.toFixed(1)} ms, p99 ${fsyncP99Ms.toFixed(1)} ms`,
+    ];
+  });
+  return parts.length === 0 ? '' : `\ndisk: ${parts.join('; ')}`;
+}
+
 /** What is wrong, or special, about a member; '' when it is well. */
 function troubleOf({ fault, alarms, removed, waitsToJoin }: MemberStatus): string {
   const notes = [fault ?? '', ...alarms, removed ? 'removed' : '', waitsToJoin ? 'waits to be added' : ''];
@@ -42,7 +55,10 @@ async function status(context: Context, local: boolean): Promise<ExitCode> {
   const cluster = endpoints.flatMap((one) => ('status' in one ? [one.status.clusterId] : []))[0] ?? null;
   const head = ['ENDPOINT', 'MEMBER', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'STATE HASH', 'FAULT'];
   const title = `cluster ${cluster}, ${leader === null ? 'no leader' : `leader ${leader}`}`;
-  context.out.result({ cluster, leader, endpoints }, `${title}\n${table(head, endpoints.map(statusRow))}`);
+  context.out.result(
+    { cluster, leader, endpoints },
+    `${title}\n${table(head, endpoints.map(statusRow))}${ioLine(endpoints)}`,
+  );
   if (local) return localVerdict(context, endpoints);
   if (leader !== null) return EXIT.ok;
   context.out.note(`quorate: ${whyNoLeader(endpoints)}`);
