@@ -1,5 +1,5 @@
 /** Who answers at a peer address: asked before a member is added to a cluster (R2). */
-import { Client, credentials, type sendUnaryData } from '@grpc/grpc-js';
+import { Client, status as Code, credentials, type sendUnaryData } from '@grpc/grpc-js';
 import { type IdentifyResponse, IdentifyResponseSchema, PeerService } from '../gen/quorate/internal/v1/peer_pb.ts';
 import { encodeMessage, methodDefinition } from '../rpc/service.ts';
 import { parseStatus } from '../rpc/status.ts';
@@ -20,6 +20,8 @@ export interface PeerIdentification {
 }
 
 const INCARNATION = /^[0-9a-f]{32}$/;
+/** As Node names what the system says of a connection or a name. */
+const SYSTEM_ERROR = /\b(?:ECONN[A-Z]+|EHOST[A-Z]+|ENET[A-Z]+|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE)\b/;
 const identify = methodDefinition(PeerService.method.identify);
 
 /**
@@ -43,10 +45,18 @@ export async function identifyPeer(address: string, timeoutMs: number): Promise<
       joining,
     });
   } catch (error) {
-    return err(`no member answers at ${address} within ${timeoutMs} ms: ${parseStatus(error).message}`);
+    return err(`no member answers at ${address} within ${Math.round(timeoutMs)} ms: ${causeOf(error)}`);
   } finally {
     client.close();
   }
+}
+
+/** grpc-js tells the whole story of a connection; what somebody can act on is its end. */
+function causeOf(error: unknown): string {
+  const { code, message } = parseStatus(error);
+  const cause = SYSTEM_ERROR.exec(message)?.[0];
+  if (cause !== undefined) return cause;
+  return code === Code.DEADLINE_EXCEEDED ? 'no answer in time' : message;
 }
 
 function ask(client: Client, timeoutMs: number): Promise<IdentifyResponse> {

@@ -1,6 +1,8 @@
 /** R2, A4: peers that come, go, move and die while a member runs. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { Client, status as Code, credentials } from '@grpc/grpc-js';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import type { Greeting } from '../../src/transport/hello.ts';
@@ -230,8 +232,17 @@ describe('R2: asking an address who is there', () => {
 
   it('says so, in time, when nobody is there', async () => {
     const port = await freePort();
-    const answer = await identifyPeer(at(port), 200);
-    expect(answer).toEqual(err(expect.stringContaining(`no member answers at 127.0.0.1:${port} within 200 ms`)));
+    const answer = await identifyPeer(at(port), 200.4321);
+    expect(answer).toEqual(err(`no member answers at 127.0.0.1:${port} within 200 ms: ECONNREFUSED`));
+  });
+
+  it('says only that there was no answer when somebody is there who does not speak', async () => {
+    const mute = createServer(() => undefined);
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+    const { port } = mute.address() as AddressInfo;
+    const answer = await identifyPeer(at(port), 100);
+    mute.close();
+    expect(answer).toEqual(err(`no member answers at 127.0.0.1:${port} within 100 ms: no answer in time`));
   });
 });
 
