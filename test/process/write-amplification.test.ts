@@ -4,7 +4,11 @@
  * that its segments are written again instead of anew.
  *
  * Two kinds of work: checkpoints that replace each other (the same rows again and again), and sub-steps whose results stay
- * for good (each command leaves a new row). The guard is on both; text is random, so that compression does not help.
+ * for good (each command leaves a new row). Text is random, so that compression does not help.
+ *
+ * What is guarded: checkpoints of 1 KiB and more, which stay below a ratio. Checkpoints of 128 bytes and sub-steps are measured
+ * and printed, and only checked to have been counted: with the former the pages of the disk weigh more than the bytes in them,
+ * with the latter the tables grow as long as the test runs, and are written beside the log.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -38,7 +42,7 @@ interface Row {
   readonly bytes: number;
   /** Proposed while it is measured. */
   readonly totalBytes: number;
-  /** null: measured and printed only; small commands share a page of the disk with whatever was written before. */
+  /** Guard on every member; null: measured and printed only. */
   readonly ratioMax: number | null;
 }
 
