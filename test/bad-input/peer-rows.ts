@@ -98,7 +98,7 @@ export const PEER_ROWS: readonly PeerRow[] = [
   greeting(
     'another list of members',
     { membersDigest: '0'.repeat(64) },
-    /^FAILED_PRECONDITION WRONG_MEMBERS: .*: make the setting members equal on all of them$/,
+    /^FAILED_PRECONDITION WRONG_MEMBERS: .*: make the setting members equal on all of them, and restore the same backup/,
   ),
   greeting('no incarnation', { incarnation: '' }, /^FAILED_PRECONDITION WRONG_INCARNATION: .*: upgrade that member$/),
   greeting(
