@@ -11,7 +11,7 @@ import type { RaftOptions, SnapshotMark } from '../raft/types.ts';
 import { loadImage } from '../snapshot/load.ts';
 import type { StoreImage } from '../store/types.ts';
 import { assert, must } from '../types/assert.ts';
-import { logIndex, type MemberId, type Revision, type StreamId, term } from '../types/ids.ts';
+import { logIndex, type MemberId, type Revision, type StreamId } from '../types/ids.ts';
 import * as limits from '../types/limits.ts';
 import type { RecoveredStream } from '../wal/types.ts';
 import { Group } from './group.ts';
@@ -219,7 +219,10 @@ async function openGroup(deps: MemberDeps, stream: StreamId): Promise<Group> {
     assert(state.mark === null, 'a state without a log was dealt with before (storage/open-storage.ts)');
     await deps.wal.bootstrap(stream, deps.initialConfiguration);
   }
-  const log = deps.wal.streams.find((candidate) => candidate.stream === stream) ?? emptyStream(stream, deps);
+  const log = must(
+    deps.wal.streams.find((candidate) => candidate.stream === stream),
+    'the log has the stream from here on',
+  );
   const { machine, stored } = await loadMachine(deps, stream);
   const base = log.firstIndex - 1;
   if (machine.appliedIndex < base && !deps.recovering) {
@@ -272,18 +275,6 @@ async function loadMachine(
   } finally {
     await image.close();
   }
-}
-
-function emptyStream(stream: StreamId, deps: MemberDeps): RecoveredStream {
-  return {
-    stream,
-    hardState: { term: term(0), votedFor: null },
-    configurations: [{ index: logIndex(0), configuration: deps.initialConfiguration }],
-    baseTerm: term(0),
-    firstIndex: logIndex(1),
-    lastIndex: logIndex(0),
-    spans: [],
-  };
 }
 
 function raftOptions(deps: MemberDeps, log: RecoveredStream, applied: RaftOptions['appliedIndex']): RaftOptions {

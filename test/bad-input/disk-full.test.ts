@@ -14,7 +14,7 @@ import { startDevCluster } from '../../src/server/dev.ts';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
 import { type Answer, RawCaller } from './caller.ts';
-import { configText, freePorts, MemberProcess, type Ports } from './member-process.ts';
+import { configText, freeAddresses, MemberProcess, type Ports } from './member-process.ts';
 import { methodNamed, requestWith } from './wire.ts';
 
 const MiB = 1024 * 1024;
@@ -27,7 +27,7 @@ const refusal = mount(join(folder, 'probe'), MiB);
 let ports: Ports;
 
 beforeAll(async () => {
-  ports = await freePorts();
+  ports = await freeAddresses();
 });
 
 function unmountAll(): void {

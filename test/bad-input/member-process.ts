@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, chown, readdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join, relative } from 'node:path';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
+import { freePorts } from '../support/ports.ts';
 
 const START_MS = 30_000;
 const NOBODY = 65_534;
@@ -15,20 +15,9 @@ export interface Ports {
   readonly peerAddress: string;
 }
 
-export async function freePorts(): Promise<Ports> {
-  const servers = await Promise.all(
-    [0, 1].map(async () => {
-      const server = createServer();
-      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-      return server;
-    }),
-  );
-  const [client, peer] = servers.map((server) => {
-    const address = server.address();
-    return `127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
-  });
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return { clientAddress: client ?? '', peerAddress: peer ?? '' };
+export async function freeAddresses(): Promise<Ports> {
+  const [client, peer] = await freePorts(2);
+  return { clientAddress: `127.0.0.1:${client}`, peerAddress: `127.0.0.1:${peer}` };
 }
 
 export interface ConfigInit {

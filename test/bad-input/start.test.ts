@@ -16,7 +16,7 @@ import { DATA_ROWS, REBUILT_ROWS } from './data-rows.ts';
 import {
   configText,
   contentOf,
-  freePorts,
+  freeAddresses,
   MemberProcess,
   type Ports,
   type Unprivileged,
@@ -32,7 +32,7 @@ let counter = 0;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'quorate-bad-start-'));
-  ports = await freePorts();
+  ports = await freeAddresses();
   template = join(folder, 'template');
   // Written often, so that the tables' own log holds more than one write.
   const member = await start(`${configText({ dataDir: template, ports })}storeFlushMs: 20\n`);
@@ -203,10 +203,10 @@ describe('W4: data folders', () => {
 
   test('of a member that runs', async () => {
     const dataDir = await dataFolder();
-    const own = await freePorts();
+    const own = await freeAddresses();
     const running = await start(configText({ dataDir, ports: own }));
     await running.serving();
-    const other = await start(configText({ dataDir, ports: await freePorts() }));
+    const other = await start(configText({ dataDir, ports: await freeAddresses() }));
     await refused(
       other,
       new RegExp(`the data folder ${dataDir} is in use by process ${running.pid} on .*\\. Stop that member first`),

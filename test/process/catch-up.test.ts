@@ -18,7 +18,7 @@ import { ReportProgressRequestSchema } from '../../src/gen/quorate/v1/phase_pb.t
 import { DevMember } from '../../src/server/dev-member.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
-import { freePorts } from './joiner.ts';
+import { freePorts } from '../support/ports.ts';
 import { unaryCall } from './load.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import { settled, waitFor } from './wait.ts';

@@ -11,7 +11,8 @@ import { QuorateClient, type Session } from '../../src/client/client.ts';
 import { DevMember } from '../../src/server/dev-member.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
-import { type Address, freePorts, startJoiner } from './joiner.ts';
+import { freePorts } from '../support/ports.ts';
+import { type Address, startJoiner } from './joiner.ts';
 import { SteadyLoad } from './steady-load.ts';
 import { settled, waitFor } from './wait.ts';
 

@@ -11,7 +11,7 @@ import type { MemberAddress } from '../../src/server/config.ts';
 import { type DevCluster, memberOf, startDevCluster } from '../../src/server/dev.ts';
 import { DevMember } from '../../src/server/dev-member.ts';
 import { memberId } from '../../src/types/ids.ts';
-import { freePorts } from '../bad-input/member-process.ts';
+import { freeAddresses } from '../bad-input/member-process.ts';
 import { cliPath } from '../support/build.ts';
 import { waitFor } from './wait.ts';
 
@@ -178,7 +178,7 @@ describe('a data folder of which a part is missing', () => {
 async function membersWith(dataDir: string, lists: Readonly<Record<string, readonly string[]>>): Promise<DevMember[]> {
   const ids = [...new Set(Object.values(lists).flat())];
   const addresses = new Map<string, MemberAddress>();
-  for (const id of ids) addresses.set(id, { id: memberId(id), ...(await freePorts()) });
+  for (const id of ids) addresses.set(id, { id: memberId(id), ...(await freeAddresses()) });
   return Object.entries(lists).map(([id, list]) => {
     const members = JSON.stringify(list.map((other) => addresses.get(other)));
     const own = ['--cluster-id', 'lists', '--member-id', id, '--data-dir', join(dataDir, id), '--members', members];

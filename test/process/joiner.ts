@@ -1,32 +1,14 @@
 /** A member that is started to be added to a running cluster. */
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { DevMember } from '../../src/server/dev-member.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
+import { freePorts } from '../support/ports.ts';
 
 export interface Address {
   readonly id: string;
   readonly peerAddress: string;
   readonly clientAddress: string;
-}
-
-/** Ports that nobody uses: all are held at once, so that they differ. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-      return server;
-    }),
-  );
-  return Promise.all(
-    servers.map(async (server) => {
-      const address = server.address();
-      await new Promise((done) => server.close(done));
-      return typeof address === 'object' && address !== null ? address.port : 0;
-    }),
-  );
 }
 
 export interface Joiner {

@@ -201,7 +201,7 @@ describe('U5: a backup of a running member', () => {
     }
     const next = await places('nop');
     const servers = await Promise.all(voterIds.map((id) => start(id, next, { clusterId: 'next' })));
-    await vi.waitFor(() => expect(servers.some((server) => status(server).raft.role === 'leader')).toBe(true), WAIT);
+    await vi.waitFor(() => expect(servers.every((server) => status(server).raft.leader !== null)).toBe(true), WAIT);
     const one = must(servers[0], 'a member');
     expect(loops(one)).toEqual(['x', 'y', 'z']);
     await apply(one, createLoop('more'));
