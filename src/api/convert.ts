@@ -19,6 +19,7 @@ const PHASE_STATES: Readonly<Record<PhaseState, PhaseStateMessage>> = {
   PENDING: PhaseStateMessage.PENDING,
   RUNNING: PhaseStateMessage.RUNNING,
   ABORTED: PhaseStateMessage.ABORTED,
+  FAILED_PARTIAL: PhaseStateMessage.FAILED_PARTIAL,
   CLEAN_EXIT: PhaseStateMessage.CLEAN_EXIT,
   HARD_FAILED: PhaseStateMessage.HARD_FAILED,
 };
@@ -27,6 +28,7 @@ const ATTEMPT_STATES: Readonly<Record<AttemptState, AttemptStateMessage>> = {
   RUNNING: AttemptStateMessage.RUNNING,
   SUPERSEDED: AttemptStateMessage.SUPERSEDED,
   ABORTED: AttemptStateMessage.ABORTED,
+  FAILED_PARTIAL: AttemptStateMessage.FAILED_PARTIAL,
   CLEAN_EXIT: AttemptStateMessage.CLEAN_EXIT,
   HARD_FAILED: AttemptStateMessage.HARD_FAILED,
 };

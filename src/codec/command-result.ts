@@ -21,7 +21,7 @@ export function decodeCommandResult(text: string): Result<CommandResult, string>
   return fault === null ? ok(parsed as CommandResult) : err(`result: ${fault}`);
 }
 
-type FieldType = 'count' | 'text' | 'texts' | 'clock';
+type FieldType = 'count' | 'text' | 'texts' | 'clock' | 'flag';
 type FieldsOf<Value> = { readonly [Field in Exclude<keyof Value, 'kind'>]: FieldType };
 type ValueOf<Kind extends CommandValue['kind']> = Extract<CommandValue, { kind: Kind }>;
 
@@ -39,6 +39,29 @@ const VALUE_FIELDS: { readonly [Kind in CommandValue['kind']]: FieldsOf<ValueOf<
   progressReported: { subStepsRecorded: 'count', subStepsKnown: 'texts' },
   phaseCommitted: { g: 'count', nextG: 'count', vectorClock: 'clock' },
   phaseAborted: { nextG: 'count', vectorClock: 'clock' },
+  documentPut: { version: 'count' },
+  documentDeleted: { version: 'count' },
+  nodeDecommissioned: { dropAtMs: 'count' },
+  phaseInterrupted: { waiting: 'flag' },
+  agentMarked: {},
+  finishedReported: { finished: 'count', participants: 'count' },
+  policySet: {},
+  recoveryAdvanced: { state: 'text', step: 'text', token: 'count' },
+  intentRecorded: {
+    seq: 'count',
+    fresh: 'flag',
+    state: 'text',
+    result: 'text',
+    refusal: 'text',
+    refusalDetail: 'text',
+  },
+  effectConfirmed: { seq: 'count' },
+  effectWithdrawn: { seq: 'count' },
+  overridden: { recoveries: 'count' },
+  supervisorsChanged: { supervisors: 'count', threshold: 'count' },
+  issueAcknowledged: {},
+  alertSettled: {},
+  availabilityChanged: { eviction: 'text' },
 };
 
 const REJECT_REASONS: Readonly<Record<RejectReason, true>> = {
@@ -63,6 +86,25 @@ const REJECT_REASONS: Readonly<Record<RejectReason, true>> = {
   MEMBER_NOT_FOUND: true,
   FEATURE_LEVEL_TOO_LOW: true,
   FEATURE_LEVEL_IN_USE: true,
+  DOCUMENT_NOT_FOUND: true,
+  VERSION_MISMATCH: true,
+  FORENSIC_MISMATCH: true,
+  PHASE_INTERRUPTED: true,
+  PARTICIPANT_UNKNOWN: true,
+  RECOVERY_NOT_FOUND: true,
+  RECOVERY_STATE: true,
+  EFFECT_NOT_FOUND: true,
+  EFFECT_EXISTS: true,
+  EFFECT_SETTLED: true,
+  COST_CAP_EXCEEDED: true,
+  SUPERVISOR_UNKNOWN: true,
+  SIGNATURE_INVALID: true,
+  SIGNATURES_TOO_FEW: true,
+  OVERRIDE_EXPIRED: true,
+  OVERRIDE_REPLAYED: true,
+  OVERRIDE_NO_TARGET: true,
+  ISSUE_NOT_FOUND: true,
+  AVAILABILITY_LIMIT: true,
 };
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -90,6 +132,7 @@ function isClock(value: unknown): boolean {
 
 const FIELD_CHECKS: Readonly<Record<FieldType, (value: unknown) => boolean>> = {
   count: isCount,
+  flag: (value) => typeof value === 'boolean',
   text: isText,
   texts: (value) => Array.isArray(value) && value.every(isText),
   clock: isClock,

@@ -16,9 +16,10 @@ import type {
 } from '../gen/quorate/internal/v1/log_pb.ts';
 import { CommandSchema } from '../gen/quorate/internal/v1/log_pb.ts';
 import type { Command, CommandBody, MemberChange, PhaseRef, SessionRef, VectorClock } from '../machine/types.ts';
-import { unreachable } from '../types/assert.ts';
+import { assert, unreachable } from '../types/assert.ts';
 import { type ClusterTimeMs, type FencingToken, isName, type MemberId, type SessionId } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
+import { clockFrom, domainFromMessage, domainToMessage, isDomainCase, isDomainCommand } from './domain.ts';
 import { DecodeFaults, toUint64 } from './number.ts';
 
 /** Version of the command format that this release writes, and the highest that it reads. */
@@ -122,7 +123,8 @@ function bodyToMessage(body: CommandBody): MessageBody {
       return { case: 'setFeatureLevel', value: { $typeName: `${NS}.SetFeatureLevel`, level, pinned } };
     }
     default:
-      return unreachable(body, 'command body');
+      assert(isDomainCommand(body), 'command body');
+      return domainToMessage(body);
   }
 }
 
@@ -153,6 +155,7 @@ function bodyFromMessage(body: MessageBody, faults: DecodeFaults): CommandBody |
         ref: refFrom(body.value, faults),
         supersedeAttempt: faults.number('supersede_attempt', body.value.supersedeAttempt),
         vectorClock: clockFromMessage(body.value.vectorClock, faults),
+        ...(body.value.participants.length === 0 ? {} : { participants: body.value.participants }),
       };
     case 'reportProgress':
       return progressFromMessage(body.value, faults);
@@ -180,7 +183,8 @@ function bodyFromMessage(body: MessageBody, faults: DecodeFaults): CommandBody |
     case undefined:
       return null;
     default:
-      return unreachable(body, 'command message body');
+      assert(isDomainCase(body), 'command message body');
+      return domainFromMessage(body, faults);
   }
 }
 
@@ -208,6 +212,7 @@ function beginToMessage(body: BodyOf<'beginPhase'>): BeginPhase {
     phase: body.ref.phase,
     supersedeAttempt: toUint64(body.supersedeAttempt),
     vectorClock: clockToMessage(body.vectorClock),
+    participants: [...(body.participants ?? [])],
   };
 }
 
@@ -222,8 +227,11 @@ function progressToMessage(body: BodyOf<'reportProgress'>): ReportProgress {
     total: toUint64(body.total),
     note: body.note,
     subSteps: body.subSteps.map((step) => ({ $typeName: `${NS}.SubStep`, id: step.id, result: step.result })),
+    vectorClock: clockToMessage(body.vectorClock ?? []),
+    participant: body.participant ?? '',
   };
   if (body.checkpoint !== null) message.checkpoint = body.checkpoint;
+  if (body.checkpointCrc !== undefined) message.checkpointCrc = body.checkpointCrc;
   return message;
 }
 
@@ -237,6 +245,9 @@ function progressFromMessage(message: ReportProgress, faults: DecodeFaults): Bod
     note: message.note,
     subSteps: message.subSteps.map((step) => ({ id: step.id, result: step.result })),
     checkpoint: message.checkpoint ?? null,
+    ...(message.checkpointCrc === undefined ? {} : { checkpointCrc: message.checkpointCrc }),
+    ...(message.vectorClock.length === 0 ? {} : { vectorClock: clockFromMessage(message.vectorClock, faults) }),
+    ...(message.participant === '' ? {} : { participant: message.participant }),
   };
 }
 
@@ -328,12 +339,6 @@ function clockToMessage(clock: VectorClock): ClockEntry[] {
   return clock.map(([node, counter]) => ({ $typeName: `${NS}.ClockEntry`, node, counter: toUint64(counter) }));
 }
 
-/** A vector clock is sorted by node, without duplicates, with counters from 1 (P8); anything else is a fault. */
 function clockFromMessage(entries: readonly ClockEntry[], faults: DecodeFaults): VectorClock {
-  let previous: string | null = null;
-  return entries.map((entry) => {
-    if (previous !== null && entry.node <= previous) faults.report('vector_clock is not sorted by node');
-    previous = entry.node;
-    return [entry.node, faults.number('vector_clock.counter', entry.counter, 1)] as const;
-  });
+  return clockFrom(entries, faults);
 }

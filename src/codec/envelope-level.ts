@@ -1,5 +1,7 @@
 /** What a peer must support to take an envelope: an older member ends the stream of one that it cannot read (R9). */
+
 import type { Envelope } from '../node/types.ts';
+import { isDomainCommand } from './domain.ts';
 
 /** The lowest feature level whose releases can read the envelope. */
 export function envelopeLevel(envelope: Envelope): number {
@@ -9,7 +11,9 @@ export function envelopeLevel(envelope: Envelope): number {
     case 'stateHash':
       return 2;
     case 'forwardRequest': {
-      const { kind } = envelope.request.body;
+      const { body } = envelope.request;
+      if (isDomainCommand(body)) return 3;
+      const { kind } = body;
       return kind === 'changeMembers' || kind === 'setFeatureLevel' ? 2 : 1;
     }
     case 'raft': {

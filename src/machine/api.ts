@@ -1,6 +1,8 @@
 /** What the rest of the member sees of the state machine. Implemented by `machine.ts`. */
 import type { ClusterTimeMs, LogIndex, Revision, SessionId } from '../types/ids.ts';
+import type { DomainTables } from './domain-tables.ts';
 import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
+import type { Table } from './table.ts';
 import type { AppliedEntry, CommandResult, MachineEvent, RowChange, StoredRow } from './types.ts';
 
 /** A page of a listing: rows after `after` in key order, and the key to go on from, or null at the end. */
@@ -8,6 +10,17 @@ export interface Page<Row> {
   readonly rows: readonly Row[];
   readonly next: string | null;
 }
+
+/** A table as readers see it. `range`: rows with `from` ≤ key < `to`, in key order, at most `limit`. */
+export interface ReadableTable<Row> {
+  readonly size: number;
+  get(key: string): Row | null;
+  range(from: string, to: string, limit: number): readonly (readonly [key: string, row: Row])[];
+}
+
+export type DomainRows = {
+  readonly [Name in keyof DomainTables]: DomainTables[Name] extends Table<infer Row> ? ReadableTable<Row> : never;
+};
 
 /** Reads. All of them see the state after `appliedIndex`, nothing newer. */
 export interface MachineView {
@@ -28,6 +41,8 @@ export interface MachineView {
   members(): readonly MemberRow[];
   /** Level 1, and not pinned, as long as nothing was set. */
   featureLevel(): FeatureRow;
+  /** Tables of feature level 3, to be read only; each domain has functions over them in its `view.ts`. */
+  readonly rows: DomainRows;
   session(id: SessionId): SessionRow | null;
   sessionCount(): number;
   /** First revision that a watch can still start from; earlier ones are compacted (P4). */

@@ -1,15 +1,22 @@
 /** Which handler carries out which command. One file for each; nothing but this table knows them all. */
 import { assert, must } from '../types/assert.ts';
 import { ok } from '../types/result.ts';
+import { availabilityHandlers } from './availability/handlers.ts';
 import type { ApplyContext, Handler, Outcome } from './context.ts';
+import { detectionHandlers } from './detection/handlers.ts';
+import { documentHandlers } from './document/handlers.ts';
+import { issueHandlers } from './issue/handlers.ts';
+import { ledgerHandlers } from './ledger/handlers.ts';
 import { changeMembers } from './member/change.ts';
 import { setFeatureLevel } from './member/feature.ts';
+import { overrideHandlers } from './override/handlers.ts';
 import { abortPhase } from './phase/abort.ts';
 import { beginPhase } from './phase/begin.ts';
 import { commitPhase } from './phase/commit.ts';
 import { createLoop } from './phase/loop.ts';
 import { registerPlan } from './phase/plan.ts';
 import { reportProgress } from './phase/progress.ts';
+import { recoveryHandlers } from './recovery/handlers.ts';
 import { closeSession, keepAliveSession, openSession } from './session.ts';
 import type { CommandBody, CommandKind } from './types.ts';
 
@@ -27,6 +34,13 @@ const HANDLERS: { readonly [K in CommandKind]: Handler<K> } = {
   reportProgress,
   commitPhase,
   abortPhase,
+  ...availabilityHandlers,
+  ...detectionHandlers,
+  ...documentHandlers,
+  ...issueHandlers,
+  ...ledgerHandlers,
+  ...overrideHandlers,
+  ...recoveryHandlers,
 };
 
 /** Carries a command out, or rejects it without any change. A kind that this version does not know stops the member. */

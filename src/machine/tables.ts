@@ -1,5 +1,6 @@
 /** The tables of the state, what a row of each holds, and how it is stored. */
 import type { ClusterTimeMs, Revision, SessionId } from '../types/ids.ts';
+import { type DomainTables, domainTables, domainValues } from './domain-tables.ts';
 import { StateHash } from './hash.ts';
 import { asArray, type Codec, dictionary, list, plain, record, variants } from './row-codec.ts';
 import type { AttemptRow, FeatureRow, LoopRow, MemberRow, PlanRow, RunRow, SessionRow, SubStepRow } from './rows.ts';
@@ -37,7 +38,15 @@ export interface CheckpointRow {
 /** What is due at a time. `round`: the rows of a round that is no longer kept are to be dropped. */
 export type TimerRow =
   | { readonly kind: 'session'; readonly dueMs: ClusterTimeMs; readonly session: SessionId }
-  | { readonly kind: 'round'; readonly dueMs: ClusterTimeMs; readonly loop: string; readonly g: number };
+  | { readonly kind: 'round'; readonly dueMs: ClusterTimeMs; readonly loop: string; readonly g: number }
+  /** Feature level 3. T_blocked of a recovery is over (V6). `run` is the key of the run. */
+  | { readonly kind: 'blocked'; readonly dueMs: ClusterTimeMs; readonly run: string }
+  /** Clock entries of a decommissioned node are to be dropped (P8). */
+  | { readonly kind: 'tombstone'; readonly dueMs: ClusterTimeMs; readonly node: string }
+  /** permit-async ends (A2). */
+  | { readonly kind: 'async'; readonly dueMs: ClusterTimeMs; readonly member: string }
+  /** A nonce has expired and may be forgotten (O2). */
+  | { readonly kind: 'nonce'; readonly dueMs: ClusterTimeMs; readonly nonce: string };
 
 const text = plain<string>();
 const count = plain<number>();
@@ -135,6 +144,10 @@ const eventRow = record<MachineEvent>({
 const timerRow = variants<TimerRow>({
   session: record({ dueMs: branded(), session: branded() }),
   round: record({ dueMs: branded(), loop: text, g: count }),
+  blocked: record({ dueMs: branded(), run: text }),
+  tombstone: record({ dueMs: branded(), node: text }),
+  async: record({ dueMs: branded(), member: text }),
+  nonce: record({ dueMs: branded(), nonce: text }),
 });
 
 const memberRow = record<MemberRow>({
@@ -150,6 +163,7 @@ const memberRow = record<MemberRow>({
 const featureRow = record<FeatureRow>({ level: count, used: count, pinned: plain<boolean>() });
 
 const commandValue = variants<CommandValue>({
+  ...domainValues,
   membersChanged: record({}),
   featureLevelSet: record({ level: count }),
   timeAdvanced: record({}),
@@ -207,6 +221,8 @@ export class Tables {
   readonly session: Table<StoredSessionRow>;
   readonly subStep: Table<SubStepRow>;
   readonly timer: Table<TimerRow>;
+  /** Those of feature level 3. */
+  readonly domain: DomainTables;
   /** In the order of their names. */
   readonly all: readonly Table<never>[];
 
@@ -230,6 +246,7 @@ export class Tables {
     this.session = table('session', sessionRow);
     this.subStep = table('substep', subStepRow);
     this.timer = table('timer', timerRow);
-    this.all = all;
+    this.domain = domainTables(table);
+    this.all = all.sort((x, y) => (x.name < y.name ? -1 : 1));
   }
 }

@@ -5,8 +5,12 @@
  */
 import { must, unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs } from '../types/ids.ts';
+import { asyncDue } from './availability/timer.ts';
+import { tombstoneDue } from './document/timer.ts';
 import { KEY_END, padded } from './keys.ts';
+import { nonceDue } from './override/timer.ts';
 import { dropRound } from './phase/round.ts';
+import { blockedDue } from './recovery/timer.ts';
 import { sessionDue } from './session.ts';
 import type { MachineState } from './state.ts';
 
@@ -25,6 +29,18 @@ export function runDueTimers(state: MachineState): void {
         break;
       case 'round':
         budget -= dropRound(state, key, due.loop, due.g, budget);
+        break;
+      case 'blocked':
+        budget -= blockedDue(state, key, due);
+        break;
+      case 'tombstone':
+        budget -= tombstoneDue(state, key, due);
+        break;
+      case 'async':
+        budget -= asyncDue(state, key, due);
+        break;
+      case 'nonce':
+        budget -= nonceDue(state, key, due);
         break;
       default:
         unreachable(due, 'timer');

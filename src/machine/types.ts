@@ -2,7 +2,15 @@
  * The vocabulary of the replicated state machine: commands, answers, rejections and events. Pure data; everything
  * that an apply needs is here or in the tables. Text is UTF-8 text, never bytes.
  */
+
 import type { ClusterTimeMs, FencingToken, LogIndex, MemberId, Revision, SessionId, Term } from '../types/ids.ts';
+import type { AvailabilityCommand, AvailabilityValue } from './availability/types.ts';
+import type { DetectionCommand, DetectionValue } from './detection/types.ts';
+import type { DocumentCommand, DocumentValue } from './document/types.ts';
+import type { IssueCommand, IssueValue } from './issue/types.ts';
+import type { LedgerCommand, LedgerValue } from './ledger/types.ts';
+import type { OverrideCommand, OverrideValue } from './override/types.ts';
+import type { RecoveryCommand, RecoveryValue } from './recovery/types.ts';
 
 /** Sparse vector clock: sorted by node, counters ≥ 1 (P8). */
 export type VectorClock = readonly (readonly [node: string, counter: number])[];
@@ -47,7 +55,18 @@ export type MemberChange =
   | { readonly kind: 'promote'; readonly member: MemberId }
   | { readonly kind: 'remove'; readonly member: MemberId };
 
+/** Commands of feature level 3, a file for each domain. */
+export type DomainCommand =
+  | DocumentCommand
+  | DetectionCommand
+  | RecoveryCommand
+  | LedgerCommand
+  | OverrideCommand
+  | IssueCommand
+  | AvailabilityCommand;
+
 export type CommandBody =
+  | DomainCommand
   /** Feature level 2. All or none. */
   | { readonly kind: 'changeMembers'; readonly changes: readonly MemberChange[] }
   /**
@@ -69,6 +88,8 @@ export type CommandBody =
       /** 0: begin a run that nobody holds. N: take the run over from attempt N, which loses its token. */
       readonly supersedeAttempt: number;
       readonly vectorClock: VectorClock;
+      /** Feature level 3: who has to report `finished` besides the commit (D4); sorted, empty for the agent alone. */
+      readonly participants?: readonly string[];
     }
   | {
       readonly kind: 'reportProgress';
@@ -82,6 +103,12 @@ export type CommandBody =
       readonly subSteps: readonly SubStepReport[];
       /** null leaves the checkpoint as it was. */
       readonly checkpoint: string | null;
+      /** Feature level 3: CRC-32 over the checkpoint's UTF-8 bytes as the agent worked it out. */
+      readonly checkpointCrc?: number;
+      /** Feature level 3: of the history that is told. Decides between reports that contradict each other (V2). */
+      readonly vectorClock?: VectorClock;
+      /** Feature level 3: who of the participants tells it; left out for the caller. */
+      readonly participant?: string;
     }
   | {
       readonly kind: 'commitPhase';
@@ -153,7 +180,30 @@ export type RejectReason =
   | 'MEMBER_EXISTS'
   | 'MEMBER_NOT_FOUND'
   | 'FEATURE_LEVEL_TOO_LOW'
-  | 'FEATURE_LEVEL_IN_USE';
+  | 'FEATURE_LEVEL_IN_USE'
+  | DomainReason;
+
+/** Feature level 3. */
+export type DomainReason =
+  | 'DOCUMENT_NOT_FOUND'
+  | 'VERSION_MISMATCH'
+  | 'FORENSIC_MISMATCH'
+  | 'PHASE_INTERRUPTED'
+  | 'PARTICIPANT_UNKNOWN'
+  | 'RECOVERY_NOT_FOUND'
+  | 'RECOVERY_STATE'
+  | 'EFFECT_NOT_FOUND'
+  | 'EFFECT_EXISTS'
+  | 'EFFECT_SETTLED'
+  | 'COST_CAP_EXCEEDED'
+  | 'SUPERVISOR_UNKNOWN'
+  | 'SIGNATURE_INVALID'
+  | 'SIGNATURES_TOO_FEW'
+  | 'OVERRIDE_EXPIRED'
+  | 'OVERRIDE_REPLAYED'
+  | 'OVERRIDE_NO_TARGET'
+  | 'ISSUE_NOT_FOUND'
+  | 'AVAILABILITY_LIMIT';
 
 export interface Rejection {
   readonly reason: RejectReason;
@@ -163,7 +213,17 @@ export interface Rejection {
   readonly details: Readonly<Record<string, string>>;
 }
 
+export type DomainValue =
+  | DocumentValue
+  | DetectionValue
+  | RecoveryValue
+  | LedgerValue
+  | OverrideValue
+  | IssueValue
+  | AvailabilityValue;
+
 export type CommandValue =
+  | DomainValue
   | { readonly kind: 'membersChanged' }
   | { readonly kind: 'featureLevelSet'; readonly level: number }
   | { readonly kind: 'timeAdvanced' }
@@ -209,7 +269,28 @@ export type EventKind =
   | 'phase_transition.started'
   | 'phase_transition.progress'
   | 'phase_transition.finished'
-  | 'phase_ready';
+  | 'phase_ready'
+  | DomainEventKind;
+
+/** Feature level 3. `outcome` of a `phase_recovery` event is the arc, as in `INTERRUPTED>RECONCILE`, and the cause or step behind a space. */
+export type DomainEventKind =
+  | 'phase_recovery.interrupted'
+  | 'phase_recovery.reconcile'
+  | 'phase_recovery.rollback'
+  | 'phase_recovery.step'
+  | 'phase_recovery.blocked'
+  | 'phase_recovery.finished'
+  | 'phase_recovery.waiting'
+  | 'agent.down'
+  | 'agent.up'
+  | 'document.changed'
+  | 'effect.intent'
+  | 'effect.confirmed'
+  | 'effect.compensated'
+  | 'override.accepted'
+  | 'issue.opened'
+  | 'alert.raised'
+  | 'member.availability';
 
 /** One event of the history (P4). Events of one entry share the revision and are delivered together. */
 export interface MachineEvent {
@@ -231,8 +312,9 @@ export interface MachineEvent {
   readonly vectorClock: VectorClock;
 }
 
-export type PhaseState = 'PENDING' | 'RUNNING' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED';
-export type AttemptState = 'RUNNING' | 'SUPERSEDED' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED';
+/** FAILED_PARTIAL: interrupted; a recovery decides what becomes of it (D6). Not final. */
+export type PhaseState = 'PENDING' | 'RUNNING' | 'ABORTED' | 'FAILED_PARTIAL' | 'CLEAN_EXIT' | 'HARD_FAILED';
+export type AttemptState = 'RUNNING' | 'SUPERSEDED' | 'ABORTED' | 'FAILED_PARTIAL' | 'CLEAN_EXIT' | 'HARD_FAILED';
 
 // ---------------------------------------------------------------------------------------------- rows
 

@@ -1,7 +1,7 @@
 /** Reads over the state; see `api.ts` for what each promises. */
 import { assert } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, Revision, SessionId } from '../types/ids.ts';
-import type { MachineView, Page } from './api.ts';
+import type { DomainRows, MachineView, Page } from './api.ts';
 import { readEvents } from './history.ts';
 import { after, KEY_END, next, padded, runKey, subStepKey, under } from './keys.ts';
 import { runsOf } from './phase/round.ts';
@@ -82,6 +82,10 @@ export abstract class View implements MachineView {
 
   featureLevel(): FeatureRow {
     return this.#state.feature;
+  }
+
+  get rows(): DomainRows {
+    return this.#state.tables.domain;
   }
 
   session(id: SessionId): SessionRow | null {

@@ -14,6 +14,7 @@ import { GroupDuties } from './group-duties.ts';
 import { createReceiver, createSender } from './group-images.ts';
 import type { ImageReceiver } from './image-receiver.ts';
 import type { ImageSender } from './image-sender.ts';
+import { LeaderWorks } from './leader-work.ts';
 import { successorOf } from './membership.ts';
 import { Mutations } from './mutations.ts';
 import type { MemberDeps } from './options.ts';
@@ -54,6 +55,7 @@ export class Group {
   readonly #sender: ImageSender;
   readonly #receiver: ImageReceiver;
   readonly #duties: GroupDuties;
+  readonly #works: LeaderWorks;
   #nextProposalId = 1;
   /** Members that nothing was heard of since their connection broke: forwarding to them would only wait in vain. */
   readonly #silent = new Set<MemberId>();
@@ -97,6 +99,16 @@ export class Group {
       nextProposalId: () => this.#nextProposalId++,
       input: (input) => this.#driver.input(input),
       onFatal: (error) => this.#fail(error),
+    });
+    this.#works = new LeaderWorks({
+      works: deps.leaderWorks?.(stream) ?? [],
+      memberId: deps.memberId,
+      clock: deps.clock,
+      random: deps.random,
+      view: () => this.#machine,
+      raftStatus: () => this.#raft.status(),
+      now: () => this.#time.now(),
+      propose: (body, traceId, done) => this.#mutations.proposeOwn(body, done, traceId),
     });
   }
 
@@ -174,6 +186,8 @@ export class Group {
     this.#queries.expire(nowMs);
     this.#sender.tick();
     this.#duties.tick(nowMs);
+    const leading = !this.#stopped && this.#raft.role === 'leader';
+    this.#works.tick(nowMs, leading && this.#mark.term === this.#raft.term, this.#raft.term);
   }
 
   receive(from: MemberId, envelope: Exclude<Envelope, { kind: 'forwardRequest' }>): void {
@@ -277,6 +291,7 @@ export class Group {
       case 'roleChanged':
         if (effect.role === 'leader') this.#time.take(this.#machine.timeMs);
         else this.#sender.stopAll();
+        this.#works.depose();
         this.#duties.roleChanged();
         this.#deps.onRole?.(this.stream, effect);
         return;
@@ -322,6 +337,7 @@ export class Group {
     this.#queries.publish(applied.events);
     this.#deps.onApplied?.(this.stream, entry, this.#machine);
     this.#duties.applied(index, command);
+    this.#works.applied(applied.events);
     this.#mutations.applied(entry, applied);
   }
 
@@ -364,6 +380,7 @@ export class Group {
   #end(): void {
     if (this.#stopped) return;
     this.#stopped = true;
+    this.#works.depose();
     this.#mutations.end();
     this.#queries.end();
     this.#transferEnded('refused');

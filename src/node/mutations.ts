@@ -86,8 +86,8 @@ export class Mutations {
   }
 
   /** What the leader proposes on its own account; not admitted, because there is little of it. `done`: applied, or not. */
-  proposeOwn(body: CommandBody, done: (outcome: MutationOutcome) => void): void {
-    const payload = encodeCommand({ timeMs: this.#options.now(), session: null, caller: '', traceId: '', body });
+  proposeOwn(body: CommandBody, done: (outcome: MutationOutcome) => void, traceId = ''): void {
+    const payload = encodeCommand({ timeMs: this.#options.now(), session: null, caller: '', traceId, body });
     this.#enqueue(payload, { settle: done, deadlineMs: Number.POSITIVE_INFINITY });
   }
 

@@ -20,6 +20,7 @@ import {
   UNCOMMITTED_BYTES_MAX,
 } from '../types/limits.ts';
 import type { Wal } from '../wal/types.ts';
+import type { LeaderWork } from './leader-work.ts';
 import type { Envelope } from './types.ts';
 
 export interface MemberSettings {
@@ -115,6 +116,8 @@ export interface MemberDeps {
   readonly store: Store;
   readonly network: Network<Envelope>;
   readonly settings: MemberSettings;
+  /** What this member does for a stream while it leads it; made anew for each start of the member. */
+  readonly leaderWorks?: (stream: StreamId) => readonly LeaderWork[];
   /** The member can not go on (failed fsync, broken invariant). Called once; nothing is acknowledged after it. */
   readonly onFatal: (error: Error) => void;
   /** Everything that was lost is back: the marker of the recovery may go. Resolves when it is durable. */

@@ -5,7 +5,7 @@ import { type CallOptions, Client, credentials, Metadata, Server } from '@grpc/g
 import type { IdentifiedMember } from '../../src/api/context.ts';
 import { serverOptions } from '../../src/api/options.ts';
 import { type Api, createApi } from '../../src/api/server.ts';
-import type { MachineView, Page } from '../../src/machine/api.ts';
+import type { DomainRows, MachineView, Page } from '../../src/machine/api.ts';
 import type {
   AttemptRow,
   FeatureRow,
@@ -15,6 +15,7 @@ import type {
   RunRow,
   SubStepRow,
 } from '../../src/machine/rows.ts';
+import { DEFAULT_MACHINE_LIMITS, MachineState } from '../../src/machine/state.ts';
 import type { CommandValue, MachineEvent } from '../../src/machine/types.ts';
 import type {
   MemberPort,
@@ -135,6 +136,11 @@ export class FakeView implements MachineView {
   }
   subSteps(_loop: string, _g: number, _phase: string, after: string | null, limit: number): Page<SubStepRow> {
     return pageOf(this.subStepRows, (row) => row.id, after, limit);
+  }
+  /** Real tables, for tests to put rows into. */
+  readonly state = new MachineState(DEFAULT_MACHINE_LIMITS);
+  get rows(): DomainRows {
+    return this.state.tables.domain;
   }
   members(): readonly MemberRow[] {
     return this.memberRows;

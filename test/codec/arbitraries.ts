@@ -24,6 +24,7 @@ import {
   type StreamId,
   type Term,
 } from '../../src/types/ids.ts';
+import { domainBodies, domainValues } from './domain-arbitraries.ts';
 
 type Bodies = { readonly [Kind in CommandBody['kind']]: fc.Arbitrary<Extract<CommandBody, { kind: Kind }>> };
 type Values = { readonly [Kind in CommandValue['kind']]: fc.Arbitrary<Extract<CommandValue, { kind: Kind }>> };
@@ -65,7 +66,10 @@ const memberChange: fc.Arbitrary<MemberChange> = fc.oneof(
   fc.record({ kind: of('remove'), member }),
 );
 
+const parts = { count, text, clock, ref };
+
 const BODIES: Bodies = {
+  ...domainBodies(parts),
   advanceTime: fc.record({ kind: of('advanceTime') }),
   openSession: fc.record({ kind: of('openSession'), ttlMs: count }),
   keepAliveSession: fc.record({ kind: of('keepAliveSession') }),
@@ -113,6 +117,7 @@ const request = { session: fc.option(session), caller: text, traceId: text, body
 export const command: fc.Arbitrary<Command> = fc.record({ timeMs: count as fc.Arbitrary<ClusterTimeMs>, ...request });
 
 const VALUES: Values = {
+  ...domainValues(parts),
   membersChanged: fc.record({ kind: of('membersChanged') }),
   featureLevelSet: fc.record({ kind: of('featureLevelSet'), level: count }),
   timeAdvanced: fc.record({ kind: of('timeAdvanced') }),

@@ -1,6 +1,6 @@
 /**
  * The cluster's feature level (R9): what a command may use. Level 1 is release 0.1, level 2 adds `changeMembers` and
- * configuration entries. The leader raises it when all members support the next one.
+ * configuration entries, level 3 what `DomainCommand` lists and all that comes with it. The leader raises it when all members support the next one.
  */
 import { assert } from '../../types/assert.ts';
 import { err, ok } from '../../types/result.ts';
@@ -10,7 +10,7 @@ import type { Rejection } from '../types.ts';
 import { checkInteger } from '../validate.ts';
 
 /** Highest level that this version carries out. */
-export const FEATURE_LEVEL_MAX = 2;
+export const FEATURE_LEVEL_MAX = 3;
 /** No level is ever higher; the same in all versions, so that they refuse the same. */
 const LEVEL_BOUND = 1_000;
 

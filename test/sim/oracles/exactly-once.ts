@@ -115,7 +115,7 @@ function classOf(event: MachineEvent): EffectClass {
     case 'phase_transition.finished':
       if (event.outcome === 'CLEAN_EXIT') return 'commit';
       return event.outcome === 'ABORTED' || event.outcome === 'HARD_FAILED' ? 'abort' : 'none';
-    case 'phase_ready':
+    default:
       return 'none';
   }
 }

@@ -6,13 +6,15 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { AcknowledgeIssue, ChangeSupervisors, CompleteStep, ConfirmEffect, DecommissionNode, DeleteDocument, EvictMember, InterruptPhase, MarkAgent, MarkIsolated, MarkLagging, Override, PermitAsync, PutDocument, RecordIntent, ReportFinished, SetPolicy, SettleAlert, SettleCompensation, StartRecovery, TakeOverRecovery, WithdrawEffect } from "./domain_pb.ts";
+import { file_quorate_internal_v1_domain } from "./domain_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file quorate/internal/v1/log.proto.
  */
 export const file_quorate_internal_v1_log: GenFile = /*@__PURE__*/
-  fileDesc("Ch1xdW9yYXRlL2ludGVybmFsL3YxL2xvZy5wcm90bxITcXVvcmF0ZS5pbnRlcm5hbC52MSLmBgoHQ29tbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg8KB3RpbWVfbXMYAiABKAQSEgoKc2Vzc2lvbl9pZBgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIVCg1hY2tlZF90aHJvdWdoGAUgASgEEg4KBmNhbGxlchgGIAEoCRIQCgh0cmFjZV9pZBgHIAEoCRI4CgxhZHZhbmNlX3RpbWUYECABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLkFkdmFuY2VUaW1lSAASOAoMb3Blbl9zZXNzaW9uGBEgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5PcGVuU2Vzc2lvbkgAEkMKEmtlZXBfYWxpdmVfc2Vzc2lvbhgSIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuS2VlcEFsaXZlU2Vzc2lvbkgAEjoKDWNsb3NlX3Nlc3Npb24YEyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLkNsb3NlU2Vzc2lvbkgAEjoKDXJlZ2lzdGVyX3BsYW4YFCABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlJlZ2lzdGVyUGxhbkgAEjYKC2NyZWF0ZV9sb29wGBUgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DcmVhdGVMb29wSAASNgoLYmVnaW5fcGhhc2UYFiABKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkJlZ2luUGhhc2VIABI+Cg9yZXBvcnRfcHJvZ3Jlc3MYFyABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLlJlcG9ydFByb2dyZXNzSAASOAoMY29tbWl0X3BoYXNlGBggASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5Db21taXRQaGFzZUgAEjYKC2Fib3J0X3BoYXNlGBkgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5BYm9ydFBoYXNlSAASPAoOY2hhbmdlX21lbWJlcnMYGiABKAsyIi5xdW9yYXRlLmludGVybmFsLnYxLkNoYW5nZU1lbWJlcnNIABJBChFzZXRfZmVhdHVyZV9sZXZlbBgbIAEoCzIkLnF1b3JhdGUuaW50ZXJuYWwudjEuU2V0RmVhdHVyZUxldmVsSABCBgoEYm9keSIrCgpDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCJbCg1Db25maWd1cmF0aW9uEg8KB3ZlcnNpb24YASABKA0SDgoGdm90ZXJzGAIgAygJEhcKD3ZvdGVyc19vdXRnb2luZxgDIAMoCRIQCghsZWFybmVycxgEIAMoCSJ/CglBZGRNZW1iZXISDgoGbWVtYmVyGAEgASgJEhQKDHBlZXJfYWRkcmVzcxgCIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgDIAEoCRITCgtpbmNhcm5hdGlvbhgEIAEoCRINCgV2b3RlchgFIAEoCBIQCghyZXBsYWNlcxgGIAEoCSJsCgxNZW1iZXJDaGFuZ2USLQoDYWRkGAEgASgLMh4ucXVvcmF0ZS5pbnRlcm5hbC52MS5BZGRNZW1iZXJIABIRCgdwcm9tb3RlGAIgASgJSAASEAoGcmVtb3ZlGAMgASgJSABCCAoGY2hhbmdlIkMKDUNoYW5nZU1lbWJlcnMSMgoHY2hhbmdlcxgBIAMoCzIhLnF1b3JhdGUuaW50ZXJuYWwudjEuTWVtYmVyQ2hhbmdlIjAKD1NldEZlYXR1cmVMZXZlbBINCgVsZXZlbBgBIAEoDRIOCgZwaW5uZWQYAiABKAgiDQoLQWR2YW5jZVRpbWUiHQoLT3BlblNlc3Npb24SDgoGdHRsX21zGAEgASgEIhIKEEtlZXBBbGl2ZVNlc3Npb24iDgoMQ2xvc2VTZXNzaW9uIjsKCVBsYW5QaGFzZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yX21zGAIgASgEEg4KBnNsYV9tcxgDIAEoBCJMCgxSZWdpc3RlclBsYW4SDAoEcGxhbhgBIAEoCRIuCgZwaGFzZXMYAiADKAsyHi5xdW9yYXRlLmludGVybmFsLnYxLlBsYW5QaGFzZSIoCgpDcmVhdGVMb29wEgwKBGxvb3AYASABKAkSDAoEcGxhbhgCIAEoCSKGAQoKQmVnaW5QaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSGQoRc3VwZXJzZWRlX2F0dGVtcHQYBCABKAQSNQoMdmVjdG9yX2Nsb2NrGAUgAygLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DbG9ja0VudHJ5IiUKB1N1YlN0ZXASCgoCaWQYASABKAkSDgoGcmVzdWx0GAIgASgJItABCg5SZXBvcnRQcm9ncmVzcxIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSEQoJY29tcGxldGVkGAUgASgEEg0KBXRvdGFsGAYgASgEEgwKBG5vdGUYByABKAkSLwoJc3ViX3N0ZXBzGAggAygLMhwucXVvcmF0ZS5pbnRlcm5hbC52MS5TdWJTdGVwEhcKCmNoZWNrcG9pbnQYCSABKAlIAIgBAUINCgtfY2hlY2twb2ludCKLAQoLQ29tbWl0UGhhc2USDAoEbG9vcBgBIAEoCRIJCgFnGAIgASgEEg0KBXBoYXNlGAMgASgJEg0KBXRva2VuGAQgASgEEg4KBnJlc3VsdBgFIAEoCRI1Cgx2ZWN0b3JfY2xvY2sYBiADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnkinQEKCkFib3J0UGhhc2USDAoEbG9vcBgBIAEoCRIJCgFnGAIgASgEEg0KBXBoYXNlGAMgASgJEg0KBXRva2VuGAQgASgEEg4KBnJlYXNvbhgFIAEoCRIRCgloYXJkX2ZhaWwYBiABKAgSNQoMdmVjdG9yX2Nsb2NrGAcgAygLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DbG9ja0VudHJ5YgZwcm90bzM");
+  fileDesc("Ch1xdW9yYXRlL2ludGVybmFsL3YxL2xvZy5wcm90bxITcXVvcmF0ZS5pbnRlcm5hbC52MSKyEQoHQ29tbWFuZBIPCgd2ZXJzaW9uGAEgASgNEg8KB3RpbWVfbXMYAiABKAQSEgoKc2Vzc2lvbl9pZBgDIAEoBBIQCghzZXF1ZW5jZRgEIAEoBBIVCg1hY2tlZF90aHJvdWdoGAUgASgEEg4KBmNhbGxlchgGIAEoCRIQCgh0cmFjZV9pZBgHIAEoCRI4CgxhZHZhbmNlX3RpbWUYECABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLkFkdmFuY2VUaW1lSAASOAoMb3Blbl9zZXNzaW9uGBEgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5PcGVuU2Vzc2lvbkgAEkMKEmtlZXBfYWxpdmVfc2Vzc2lvbhgSIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuS2VlcEFsaXZlU2Vzc2lvbkgAEjoKDWNsb3NlX3Nlc3Npb24YEyABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLkNsb3NlU2Vzc2lvbkgAEjoKDXJlZ2lzdGVyX3BsYW4YFCABKAsyIS5xdW9yYXRlLmludGVybmFsLnYxLlJlZ2lzdGVyUGxhbkgAEjYKC2NyZWF0ZV9sb29wGBUgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DcmVhdGVMb29wSAASNgoLYmVnaW5fcGhhc2UYFiABKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkJlZ2luUGhhc2VIABI+Cg9yZXBvcnRfcHJvZ3Jlc3MYFyABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLlJlcG9ydFByb2dyZXNzSAASOAoMY29tbWl0X3BoYXNlGBggASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5Db21taXRQaGFzZUgAEjYKC2Fib3J0X3BoYXNlGBkgASgLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5BYm9ydFBoYXNlSAASPAoOY2hhbmdlX21lbWJlcnMYGiABKAsyIi5xdW9yYXRlLmludGVybmFsLnYxLkNoYW5nZU1lbWJlcnNIABJBChFzZXRfZmVhdHVyZV9sZXZlbBgbIAEoCzIkLnF1b3JhdGUuaW50ZXJuYWwudjEuU2V0RmVhdHVyZUxldmVsSAASOAoMcHV0X2RvY3VtZW50GBwgASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5QdXREb2N1bWVudEgAEj4KD2RlbGV0ZV9kb2N1bWVudBgdIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuRGVsZXRlRG9jdW1lbnRIABJCChFkZWNvbW1pc3Npb25fbm9kZRgeIAEoCzIlLnF1b3JhdGUuaW50ZXJuYWwudjEuRGVjb21taXNzaW9uTm9kZUgAEj4KD2ludGVycnVwdF9waGFzZRgfIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuSW50ZXJydXB0UGhhc2VIABI0CgptYXJrX2FnZW50GCAgASgLMh4ucXVvcmF0ZS5pbnRlcm5hbC52MS5NYXJrQWdlbnRIABI+Cg9yZXBvcnRfZmluaXNoZWQYISABKAsyIy5xdW9yYXRlLmludGVybmFsLnYxLlJlcG9ydEZpbmlzaGVkSAASNAoKc2V0X3BvbGljeRgiIAEoCzIeLnF1b3JhdGUuaW50ZXJuYWwudjEuU2V0UG9saWN5SAASPAoOc3RhcnRfcmVjb3ZlcnkYIyABKAsyIi5xdW9yYXRlLmludGVybmFsLnYxLlN0YXJ0UmVjb3ZlcnlIABJDChJ0YWtlX292ZXJfcmVjb3ZlcnkYJCABKAsyJS5xdW9yYXRlLmludGVybmFsLnYxLlRha2VPdmVyUmVjb3ZlcnlIABI6Cg1jb21wbGV0ZV9zdGVwGCUgASgLMiEucXVvcmF0ZS5pbnRlcm5hbC52MS5Db21wbGV0ZVN0ZXBIABJGChNzZXR0bGVfY29tcGVuc2F0aW9uGCYgASgLMicucXVvcmF0ZS5pbnRlcm5hbC52MS5TZXR0bGVDb21wZW5zYXRpb25IABI6Cg1yZWNvcmRfaW50ZW50GCcgASgLMiEucXVvcmF0ZS5pbnRlcm5hbC52MS5SZWNvcmRJbnRlbnRIABI8Cg5jb25maXJtX2VmZmVjdBgoIAEoCzIiLnF1b3JhdGUuaW50ZXJuYWwudjEuQ29uZmlybUVmZmVjdEgAEj4KD3dpdGhkcmF3X2VmZmVjdBgpIAEoCzIjLnF1b3JhdGUuaW50ZXJuYWwudjEuV2l0aGRyYXdFZmZlY3RIABIxCghvdmVycmlkZRgqIAEoCzIdLnF1b3JhdGUuaW50ZXJuYWwudjEuT3ZlcnJpZGVIABJEChJjaGFuZ2Vfc3VwZXJ2aXNvcnMYKyABKAsyJi5xdW9yYXRlLmludGVybmFsLnYxLkNoYW5nZVN1cGVydmlzb3JzSAASQgoRYWNrbm93bGVkZ2VfaXNzdWUYLCABKAsyJS5xdW9yYXRlLmludGVybmFsLnYxLkFja25vd2xlZGdlSXNzdWVIABI4CgxzZXR0bGVfYWxlcnQYLSABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLlNldHRsZUFsZXJ0SAASOAoMbWFya19sYWdnaW5nGC4gASgLMiAucXVvcmF0ZS5pbnRlcm5hbC52MS5NYXJrTGFnZ2luZ0gAEjgKDHBlcm1pdF9hc3luYxgvIAEoCzIgLnF1b3JhdGUuaW50ZXJuYWwudjEuUGVybWl0QXN5bmNIABI6Cg1tYXJrX2lzb2xhdGVkGDAgASgLMiEucXVvcmF0ZS5pbnRlcm5hbC52MS5NYXJrSXNvbGF0ZWRIABI4CgxldmljdF9tZW1iZXIYMSABKAsyIC5xdW9yYXRlLmludGVybmFsLnYxLkV2aWN0TWVtYmVySABCBgoEYm9keSIrCgpDbG9ja0VudHJ5EgwKBG5vZGUYASABKAkSDwoHY291bnRlchgCIAEoBCJbCg1Db25maWd1cmF0aW9uEg8KB3ZlcnNpb24YASABKA0SDgoGdm90ZXJzGAIgAygJEhcKD3ZvdGVyc19vdXRnb2luZxgDIAMoCRIQCghsZWFybmVycxgEIAMoCSJ/CglBZGRNZW1iZXISDgoGbWVtYmVyGAEgASgJEhQKDHBlZXJfYWRkcmVzcxgCIAEoCRIWCg5jbGllbnRfYWRkcmVzcxgDIAEoCRITCgtpbmNhcm5hdGlvbhgEIAEoCRINCgV2b3RlchgFIAEoCBIQCghyZXBsYWNlcxgGIAEoCSJsCgxNZW1iZXJDaGFuZ2USLQoDYWRkGAEgASgLMh4ucXVvcmF0ZS5pbnRlcm5hbC52MS5BZGRNZW1iZXJIABIRCgdwcm9tb3RlGAIgASgJSAASEAoGcmVtb3ZlGAMgASgJSABCCAoGY2hhbmdlIkMKDUNoYW5nZU1lbWJlcnMSMgoHY2hhbmdlcxgBIAMoCzIhLnF1b3JhdGUuaW50ZXJuYWwudjEuTWVtYmVyQ2hhbmdlIjAKD1NldEZlYXR1cmVMZXZlbBINCgVsZXZlbBgBIAEoDRIOCgZwaW5uZWQYAiABKAgiDQoLQWR2YW5jZVRpbWUiHQoLT3BlblNlc3Npb24SDgoGdHRsX21zGAEgASgEIhIKEEtlZXBBbGl2ZVNlc3Npb24iDgoMQ2xvc2VTZXNzaW9uIjsKCVBsYW5QaGFzZRIMCgRuYW1lGAEgASgJEhAKCHByaW9yX21zGAIgASgEEg4KBnNsYV9tcxgDIAEoBCJMCgxSZWdpc3RlclBsYW4SDAoEcGxhbhgBIAEoCRIuCgZwaGFzZXMYAiADKAsyHi5xdW9yYXRlLmludGVybmFsLnYxLlBsYW5QaGFzZSIoCgpDcmVhdGVMb29wEgwKBGxvb3AYASABKAkSDAoEcGxhbhgCIAEoCSKcAQoKQmVnaW5QaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSGQoRc3VwZXJzZWRlX2F0dGVtcHQYBCABKAQSNQoMdmVjdG9yX2Nsb2NrGAUgAygLMh8ucXVvcmF0ZS5pbnRlcm5hbC52MS5DbG9ja0VudHJ5EhQKDHBhcnRpY2lwYW50cxgGIAMoCSIlCgdTdWJTdGVwEgoKAmlkGAEgASgJEg4KBnJlc3VsdBgCIAEoCSLMAgoOUmVwb3J0UHJvZ3Jlc3MSDAoEbG9vcBgBIAEoCRIJCgFnGAIgASgEEg0KBXBoYXNlGAMgASgJEg0KBXRva2VuGAQgASgEEhEKCWNvbXBsZXRlZBgFIAEoBBINCgV0b3RhbBgGIAEoBBIMCgRub3RlGAcgASgJEi8KCXN1Yl9zdGVwcxgIIAMoCzIcLnF1b3JhdGUuaW50ZXJuYWwudjEuU3ViU3RlcBIXCgpjaGVja3BvaW50GAkgASgJSACIAQESGwoOY2hlY2twb2ludF9jcmMYCiABKA1IAYgBARI1Cgx2ZWN0b3JfY2xvY2sYCyADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnkSEwoLcGFydGljaXBhbnQYDCABKAlCDQoLX2NoZWNrcG9pbnRCEQoPX2NoZWNrcG9pbnRfY3JjIosBCgtDb21taXRQaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSDgoGcmVzdWx0GAUgASgJEjUKDHZlY3Rvcl9jbG9jaxgGIAMoCzIfLnF1b3JhdGUuaW50ZXJuYWwudjEuQ2xvY2tFbnRyeSKdAQoKQWJvcnRQaGFzZRIMCgRsb29wGAEgASgJEgkKAWcYAiABKAQSDQoFcGhhc2UYAyABKAkSDQoFdG9rZW4YBCABKAQSDgoGcmVhc29uGAUgASgJEhEKCWhhcmRfZmFpbBgGIAEoCBI1Cgx2ZWN0b3JfY2xvY2sYByADKAsyHy5xdW9yYXRlLmludGVybmFsLnYxLkNsb2NrRW50cnliBnByb3RvMw", [file_quorate_internal_v1_domain]);
 
 /**
  * @generated from message quorate.internal.v1.Command
@@ -132,6 +134,140 @@ export type Command = Message<"quorate.internal.v1.Command"> & {
      */
     value: SetFeatureLevel;
     case: "setFeatureLevel";
+  } | {
+    /**
+     * Feature level 3; messages in domain.proto.
+     *
+     * @generated from field: quorate.internal.v1.PutDocument put_document = 28;
+     */
+    value: PutDocument;
+    case: "putDocument";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.DeleteDocument delete_document = 29;
+     */
+    value: DeleteDocument;
+    case: "deleteDocument";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.DecommissionNode decommission_node = 30;
+     */
+    value: DecommissionNode;
+    case: "decommissionNode";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.InterruptPhase interrupt_phase = 31;
+     */
+    value: InterruptPhase;
+    case: "interruptPhase";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.MarkAgent mark_agent = 32;
+     */
+    value: MarkAgent;
+    case: "markAgent";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.ReportFinished report_finished = 33;
+     */
+    value: ReportFinished;
+    case: "reportFinished";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SetPolicy set_policy = 34;
+     */
+    value: SetPolicy;
+    case: "setPolicy";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.StartRecovery start_recovery = 35;
+     */
+    value: StartRecovery;
+    case: "startRecovery";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.TakeOverRecovery take_over_recovery = 36;
+     */
+    value: TakeOverRecovery;
+    case: "takeOverRecovery";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.CompleteStep complete_step = 37;
+     */
+    value: CompleteStep;
+    case: "completeStep";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SettleCompensation settle_compensation = 38;
+     */
+    value: SettleCompensation;
+    case: "settleCompensation";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.RecordIntent record_intent = 39;
+     */
+    value: RecordIntent;
+    case: "recordIntent";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.ConfirmEffect confirm_effect = 40;
+     */
+    value: ConfirmEffect;
+    case: "confirmEffect";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.WithdrawEffect withdraw_effect = 41;
+     */
+    value: WithdrawEffect;
+    case: "withdrawEffect";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.Override override = 42;
+     */
+    value: Override;
+    case: "override";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.ChangeSupervisors change_supervisors = 43;
+     */
+    value: ChangeSupervisors;
+    case: "changeSupervisors";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.AcknowledgeIssue acknowledge_issue = 44;
+     */
+    value: AcknowledgeIssue;
+    case: "acknowledgeIssue";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.SettleAlert settle_alert = 45;
+     */
+    value: SettleAlert;
+    case: "settleAlert";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.MarkLagging mark_lagging = 46;
+     */
+    value: MarkLagging;
+    case: "markLagging";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.PermitAsync permit_async = 47;
+     */
+    value: PermitAsync;
+    case: "permitAsync";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.MarkIsolated mark_isolated = 48;
+     */
+    value: MarkIsolated;
+    case: "markIsolated";
+  } | {
+    /**
+     * @generated from field: quorate.internal.v1.EvictMember evict_member = 49;
+     */
+    value: EvictMember;
+    case: "evictMember";
   } | { case: undefined; value?: undefined };
 };
 
@@ -483,6 +619,13 @@ export type BeginPhase = Message<"quorate.internal.v1.BeginPhase"> & {
    * @generated from field: repeated quorate.internal.v1.ClockEntry vector_clock = 5;
    */
   vectorClock: ClockEntry[];
+
+  /**
+   * Feature level 3; sorted.
+   *
+   * @generated from field: repeated string participants = 6;
+   */
+  participants: string[];
 };
 
 /**
@@ -562,6 +705,27 @@ export type ReportProgress = Message<"quorate.internal.v1.ReportProgress"> & {
    * @generated from field: optional string checkpoint = 9;
    */
   checkpoint?: string | undefined;
+
+  /**
+   * Feature level 3: CRC-32 over the UTF-8 bytes of the checkpoint, as the agent worked it out.
+   *
+   * @generated from field: optional uint32 checkpoint_crc = 10;
+   */
+  checkpointCrc?: number | undefined;
+
+  /**
+   * Feature level 3: of the history that the report tells, for reports whose sub-steps others have told differently.
+   *
+   * @generated from field: repeated quorate.internal.v1.ClockEntry vector_clock = 11;
+   */
+  vectorClock: ClockEntry[];
+
+  /**
+   * Feature level 3: who of the participants tells it; empty for the caller.
+   *
+   * @generated from field: string participant = 12;
+   */
+  participant: string;
 };
 
 /**

@@ -1,0 +1,8 @@
+/** The timer of override. Returns how much of the budget it used, at least 1 (timers.ts). */
+import { unreachable } from '../../types/assert.ts';
+import type { MachineState } from '../state.ts';
+import type { TimerRow } from '../tables.ts';
+
+export function nonceDue(_state: MachineState, _key: string, _due: Extract<TimerRow, { kind: 'nonce' }>): number {
+  return unreachable(undefined as never, 'not built yet');
+}
