@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QuorateClient, type Session } from '../../src/client/client.ts';
 import { DevMember } from '../../src/server/dev-member.ts';
+import { FEATURE_LEVEL } from '../../src/types/feature-level.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
 import { freePorts } from '../support/ports.ts';
@@ -60,7 +61,7 @@ describe('R9: feature levels of a running cluster', () => {
   async function restart(address: Address, level: number | null): Promise<void> {
     await processes.get(address.id)?.stop(10_000);
     start(address, level);
-    await waitFor(() => follows(address.id, level ?? 2), WAIT_MS_MAX, `${address.id} is back`);
+    await waitFor(() => follows(address.id, level ?? FEATURE_LEVEL), WAIT_MS_MAX, `${address.id} is back`);
     await writesGoOn();
   }
 
@@ -133,7 +134,7 @@ describe('R9: feature levels of a running cluster', () => {
   it('rises by itself when the last member is upgraded, and not before', async () => {
     for (const [i, address] of list.entries()) {
       if (i === list.length - 1) expect(await levelsSeen()).toEqual([1]);
-      await restart(address, null);
+      await restart(address, 2);
     }
     await waitFor(async () => (await client.featureLevel()).level === 2, WAIT_MS_MAX, 'the level rises');
     expect(await client.featureLevel()).toEqual({ level: 2, used: 1, pinned: false, supported: 2 });
@@ -145,13 +146,13 @@ describe('R9: feature levels of a running cluster', () => {
     for (const address of list.slice(0, 2)) await restart(address, 1);
     expect(await client.featureLevel()).toEqual({ level: 1, used: 1, pinned: true, supported: 1 });
     // And forward again.
-    for (const address of list.slice(0, 2)) await restart(address, null);
+    for (const address of list.slice(0, 2)) await restart(address, 2);
     await session.setFeatureLevel(1, { pinned: false });
     await waitFor(async () => (await client.featureLevel()).level === 2, WAIT_MS_MAX, 'the level rises');
   });
 
   it('does not go back once members were changed', async () => {
-    const { address, process: joiner } = await startJoiner(list, 'm4', folder);
+    const { address, process: joiner } = await startJoiner(list, 'm4', folder, ['--feature-level-max', '2']);
     processes.set('m4', joiner);
     const { peerAddress, clientAddress } = address;
     const add = async (): Promise<boolean> => {
@@ -167,6 +168,23 @@ describe('R9: feature levels of a running cluster', () => {
       return complete && members.some(({ memberId: id, role }) => id === 'm4' && role === 'voter');
     };
     await waitFor(done, WAIT_MS_MAX, 'm4 is a voter');
+    await writesGoOn();
+  });
+
+  it('rises again when all members are of this release, and work goes on in the ways of the new level', async () => {
+    for (const [id, member] of processes) {
+      if (id === 'm4') {
+        await member.stop(10_000);
+        processes.delete(id);
+      }
+    }
+    await session.changeMembers([{ remove: 'm4' }]);
+    for (const address of list) await restart(address, null);
+    await waitFor(async () => (await client.featureLevel()).level === FEATURE_LEVEL, WAIT_MS_MAX, 'the level rises');
+    await session.createLoop('new-ways');
+    await session.beginPhase({ loop: 'new-ways', g: 1, phase: 'ANALYZE' });
+    expect(await client.featureLevel()).toMatchObject({ level: FEATURE_LEVEL, used: FEATURE_LEVEL });
+    // Phases that were begun at level 1 go on as well.
     await writesGoOn();
     await load.stop();
     expect(load.failures).toEqual([]);

@@ -17,6 +17,7 @@ import { backupBytes } from '../../src/snapshot/backup.ts';
 import { openLevelStore } from '../../src/store/level-store.ts';
 import { identifyPeer } from '../../src/transport/identify.ts';
 import { must } from '../../src/types/assert.ts';
+import { FEATURE_LEVEL } from '../../src/types/feature-level.ts';
 import { clusterId, DATA_STREAM, memberId } from '../../src/types/ids.ts';
 import { freePort } from '../transport/support.ts';
 
@@ -121,8 +122,13 @@ describe('R2: members that come and go', () => {
     const second = await start('b', [must(a, 'a'), must(b, 'b')], { join: 'true' });
     const answer = await identifyPeer(must(b, 'b').peerAddress, 5_000);
     if (!answer.ok) throw new Error(answer.error);
-    expect(answer.value).toMatchObject({ clusterId: 'test', memberId: 'b', joining: true, featureLevel: 2 });
-    await vi.waitFor(() => expect(status(first).featureLevel).toBe(2), WAIT);
+    expect(answer.value).toMatchObject({
+      clusterId: 'test',
+      memberId: 'b',
+      joining: true,
+      featureLevel: FEATURE_LEVEL,
+    });
+    await vi.waitFor(() => expect(status(first).featureLevel).toBe(FEATURE_LEVEL), WAIT);
 
     const { incarnation } = answer.value;
     const { peerAddress, clientAddress } = must(b, 'b');
@@ -148,7 +154,10 @@ describe('R2: members that come and go', () => {
     const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((id) => start(id, abc)));
     const all = [a, b, c].map((server) => must(server, 'a member'));
     await vi.waitFor(() => expect(all.some((server) => status(server).raft.role === 'leader')).toBe(true), WAIT);
-    await vi.waitFor(() => expect(all.every((server) => status(server).featureLevel === 2)).toBe(true), WAIT);
+    await vi.waitFor(
+      () => expect(all.every((server) => status(server).featureLevel === FEATURE_LEVEL)).toBe(true),
+      WAIT,
+    );
     const leader = must(
       all.find((server) => status(server).raft.role === 'leader'),
       'a leader',
@@ -289,7 +298,7 @@ describe('R7: a member whose state differs', () => {
     const abc = await places('abc');
     const servers = await Promise.all([...'abc'].map((id) => start(id, abc)));
     const leader = await leaderOf(servers);
-    await vi.waitFor(() => expect(status(leader).featureLevel).toBe(2), WAIT);
+    await vi.waitFor(() => expect(status(leader).featureLevel).toBe(FEATURE_LEVEL), WAIT);
     await apply(leader, createLoop('first'));
     const odd = must(
       servers.find((server) => server !== leader),
