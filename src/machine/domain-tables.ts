@@ -29,7 +29,6 @@ const auditRecord = record<AuditRecord>({
   subject: text,
   outcome: text,
   detail: text,
-  hash: text,
 });
 const where = { loop: text, g: count, phase: text };
 
@@ -85,9 +84,12 @@ export function domainTables(table: MakeTable) {
     deadlineOf: table<{ readonly dueMs: number }>('deadline.of', record({ dueMs: count })),
     decommissioned: table<DecommissionedRow>(
       'decommissioned',
-      record({ node: text, decommissionedAtMs: branded(), dropAtMs: branded(), dropped: flag }),
+      record({ node: text, decommissionedAtMs: branded(), dropAtMs: branded(), dropped: flag, droppedThrough: text }),
     ),
     document: table<DocumentRow>('document', documentRow),
+    /** Key of a loop: how many documents it has, deleted ones included. Key of a run: how many it has touched. */
+    documentCount: table<{ readonly documents: number }>('document.count', record({ documents: count })),
+    /** Those that are not the newest any more. */
     documentVersion: table<DocumentRow>('document.version', documentRow),
     durations: table<DurationsRow>(
       'durations',
@@ -110,7 +112,14 @@ export function domainTables(table: MakeTable) {
     ),
     spending: table<SpendingRow>(
       'spending',
-      record({ traceId: text, spentMicros: text, effects: count, capped: plain(), changedAtMs: branded() }),
+      record({
+        traceId: text,
+        spentMicros: text,
+        effects: count,
+        capped: plain(),
+        cappedLimitMicros: text,
+        changedAtMs: branded(),
+      }),
     ),
     supervisor: table<SupervisorRow>('supervisor', record({ name: text, publicKey: text, addedRevision: branded() })),
     tombstone: table<TombstoneRow>(

@@ -8,11 +8,12 @@
  * M3. Due timers run (timers.ts).
  * M4. The session answers from memory, refuses, or lets the command in (session.ts).
  * M5. The handler rejects without a change, or carries out.
- * M6. The answer is remembered, the events are recorded under the entry's index.
+ * M6. The answer is remembered, the events are recorded under the entry's index, the command goes to the audit log.
  */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex, type Revision, revision } from '../types/ids.ts';
 import type { Applied, MachineLoader, ReplicatedMachine } from './api.ts';
+import { recordAudit } from './audit/audit.ts';
 import type { ApplyContext } from './context.ts';
 import { dispatch } from './dispatch.ts';
 import { recordEvents } from './history.ts';
@@ -126,5 +127,6 @@ function carryOut(state: MachineState, at: Revision, command: Command): Applied 
     : { ok: false, revision: at, rejection: outcome.error };
   if (remember && session !== null) rememberAnswer(state, session, result);
   recordEvents(state, events);
+  recordAudit(state, at, command, result);
   return { result, replayed: false, events };
 }

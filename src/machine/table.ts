@@ -107,6 +107,10 @@ export class Table<Row> {
     return this.#order.minKey();
   }
 
+  lastKey(): string | undefined {
+    return this.#order.maxKey();
+  }
+
   /** Rows with `from` ≤ key < `to`, in key order, at most `limit`. */
   range(from: string, to: string, limit: number): readonly (readonly [key: string, row: Row])[] {
     const found: (readonly [string, Row])[] = [];

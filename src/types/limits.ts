@@ -150,6 +150,49 @@ export const CLUSTER_TIME_MAX_MS = 8_640_000_000_000_000;
 export const WATCH_PAGE_EVENTS = 512;
 /** Entries of one vector clock. */
 export const VECTOR_CLOCK_ENTRIES_MAX = 64;
+/** Documents of one loop, deleted ones included: their version numbers go on. Documents that one phase run may write. */
+export const DOCUMENTS_MAX = 100_000;
+export const DOCUMENTS_TOUCHED_MAX = 10_000;
+/** In UTF-16 code units. */
+export const DOCUMENT_LENGTH_MAX = 256 * KiB;
+export const DOCUMENT_SCHEMA_LENGTH_MAX = 64 * KiB;
+/** Versions of a document that stay readable, the newest included; a snapshot that is held keeps those it needs besides. */
+export const DOCUMENT_VERSIONS_KEPT = 16;
+/** Fields of a document with a vector clock of their own, and the length of the JSON pointer to one. */
+export const CAUSAL_FIELDS_MAX = 64;
+export const CAUSAL_FIELD_LENGTH_MAX = 256;
+/** Effects of one phase run, over all its attempts. */
+export const EFFECTS_PER_RUN_MAX = 10_000;
+/** Lengths of what is told of an effect, in UTF-16 code units. */
+export const EFFECT_KEY_LENGTH_MAX = 256;
+export const EFFECT_DESCRIPTION_LENGTH_MAX = 1_024;
+export const EFFECT_RESULT_LENGTH_MAX = 16 * KiB;
+export const COMPENSATOR_TARGET_LENGTH_MAX = 2_048;
+export const COMPENSATOR_PAYLOAD_LENGTH_MAX = 16 * KiB;
+export const RESOURCE_LENGTH_MAX = 256;
+/** Digits of an amount of money in millionths. */
+export const COST_DIGITS_MAX = 30;
+/** Resources whose creations and deletions are remembered; those that were quiet for the whole window give way. */
+export const RESOURCES_MAX = 100_000;
+/** Records of one block of the audit log, and blocks that are kept (O3); what is older is gone unless it was exported. */
+export const AUDIT_BLOCK_RECORDS = 64;
+export const AUDIT_BLOCKS_MAX = 1_000;
+/** What an audit record says that the command was about, UTF-16 code units. */
+export const AUDIT_SUBJECT_LENGTH_MAX = 256;
+/** Supervisors on the roster, and so signatures of one override (O2). */
+export const SUPERVISORS_MAX = 64;
+/** Signatures that count for the threshold: more are never asked for (O2). */
+export const SUPERVISORS_NEEDED_MAX = 3;
+/** An override may expire at most this far ahead, milliseconds. */
+export const OVERRIDE_EXPIRY_MAX_MS = 24 * 60 * 60 * 1000;
+/** Used nonces in the replicated state; each is kept until its override has expired, and this much longer, milliseconds. */
+export const NONCES_MAX = 10_000;
+export const NONCE_MARGIN_MS = 60_000;
+/** Recoveries of a trace that one override moves; what is left takes another. */
+export const OVERRIDE_RECOVERIES_MAX = 1_000;
+/** Participants of one attempt (D4), and agents of one heartbeat (D3). */
+export const PARTICIPANTS_MAX = 64;
+export const HEARTBEAT_AGENTS_MAX = 1_000;
 /** Rows of one page of a listing. */
 export const PAGE_SIZE_DEFAULT = 100;
 export const PAGE_SIZE_MAX = 1_000;
@@ -174,6 +217,7 @@ export const WAL_RECYCLED_SEGMENTS_MAX = 4;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
 
+assert(SUPERVISORS_NEEDED_MAX <= SUPERVISORS_MAX, 'enough supervisors for an override fit the roster');
 assert(LOG_KEEP_BYTES <= LOG_KEEP_SLOW_BYTES, 'slow followers are kept more than others');
 assert(
   SNAPSHOT_CHUNK_BYTES * SNAPSHOT_CHUNKS_IN_FLIGHT < PEER_MESSAGE_BYTES_MAX,
@@ -204,6 +248,12 @@ assert(SUB_STEP_ID_LENGTH_MAX <= SUB_STEPS_KNOWN_LENGTH_MAX, 'an answer names a 
 assert(PAGE_BYTES_MAX * 2 < CLIENT_ANSWER_BYTES_MAX, 'a page fits an answer');
 assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');
 assert(CHECKPOINT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a checkpoint in UTF-8 fits a command');
+assert(DOCUMENT_LENGTH_MAX < COMMAND_BYTES_MAX, 'a document of ASCII fits a command');
+assert(
+  (DOCUMENT_LENGTH_MAX + DOCUMENT_SCHEMA_LENGTH_MAX) * 8 < SNAPSHOT_CHUNK_BYTES_MAX,
+  'a document and its schema, escaped, fit a chunk',
+);
+assert(EFFECT_RESULT_LENGTH_MAX * 8 < SNAPSHOT_CHUNK_BYTES_MAX, 'an effect fits a chunk');
 assert(Number.isSafeInteger(CLUSTER_TIME_MAX_MS + PHASE_DURATION_MAX_MS), 'a deadline is a safe integer');
 assert(SESSION_TTL_MAX_MS <= PHASE_DURATION_MAX_MS, 'a session deadline is a safe integer');
 assert(WATCH_PAGE_EVENTS <= EVENT_HISTORY_MAX, 'a page of events fits the history');
