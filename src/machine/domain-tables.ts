@@ -35,7 +35,10 @@ const where = { loop: text, g: count, phase: text };
 /** What `domainTables` makes its tables with. */
 export type MakeTable = <Row>(name: string, codec: Codec<Row>) => Table<Row>;
 
-/** A sub-step that was told again with another result: RECONCILE decides between them (V2). Key: run, id, number. */
+/**
+ * A sub-step that was told again with another result: RECONCILE decides between them (V2). Key: run, number, id. Number 0 is the
+ * clock of the report that stands (its result is in the sub-step), 1 and more are those that contradict it.
+ */
 export interface RivalRow {
   readonly id: string;
   readonly result: string;
@@ -53,7 +56,7 @@ export function domainTables(table: MakeTable) {
   return {
     agent: table<AgentRow>(
       'agent',
-      record({ agent: text, healthy: flag, seenAtMs: branded(), changedAtMs: branded() }),
+      record({ agent: text, healthy: flag, seenAtMs: branded(), changedAtMs: branded(), issue: count }),
     ),
     alert: table<AlertRow>(
       'alert',
@@ -67,6 +70,10 @@ export function domainTables(table: MakeTable) {
         lastError: text,
       }),
     ),
+    /** Alerts that the webhook has not taken and that were not given up. Key: that of the alert. */
+    alertPending: table<{ readonly alert: number }>('alert.pending', record({ alert: count })),
+    /** Attempts that run. Key: length of the caller's name, the name, and the run (detection/watch.ts). */
+    attemptRunning: table<{ readonly run: string }>('attempt.running', record({ run: text })),
     audit: table<AuditBlockRow>('audit', record({ first: count, previousHash: text, records: list(auditRecord) })),
     availability: table<AvailabilityRow>(
       'availability',
@@ -77,6 +84,7 @@ export function domainTables(table: MakeTable) {
         isolatedAtMs: branded(),
         evictAtMs: branded(),
         evictionBlocked: flag,
+        issue: count,
       }),
     ),
     deadline: table<DeadlineRow>('deadline', record({ kind: plain(), dueMs: branded(), ...where, attempt: count })),
@@ -103,7 +111,9 @@ export function domainTables(table: MakeTable) {
     policy: table<PolicyRow>('policy', record({ name: plain(), value: count, changedRevision: branded() })),
     recovery: table<RecoveryRow>('recovery', recoveryRow),
     recoveryLock: table<RecoveryLockRow>('recovery.lock', record({ token: count })),
-    /** Key: trace id and run, for overrides and for people. */
+    /** Recoveries that somebody is to work on: those that may start, and the active ones. Key: that of the run. */
+    recoveryOpen: table<{ readonly active: boolean }>('recovery.open', record({ active: flag })),
+    /** Key: length of the trace id, the trace id, and the run; for overrides and for people. */
     recoveryTrace: table<{ readonly run: string }>('recovery.trace', record({ run: text })),
     resource: table<ResourceRow>('resource', record({ resource: text, changes: plain() })),
     rival: table<RivalRow>(
@@ -208,6 +218,7 @@ const recoveryRow = record<RecoveryRow>({
   stepStartedAtMs: branded(),
   finishedAtMs: branded(),
   blockedAtMs: branded(),
+  blockedUntilMs: branded(),
   steps: list(step),
   result: plain(),
   issue: count,

@@ -2,8 +2,11 @@
 import { must } from '../types/assert.ts';
 import type { ClusterTimeMs, Revision } from '../types/ids.ts';
 import {
+  AGENTS_MAX,
+  ALERTS_MAX,
   ATTEMPTS_KEPT,
   EVENT_HISTORY_MAX,
+  ISSUES_MAX,
   LOOPS_MAX,
   MEMBER_ROWS_MAX,
   PLANS_MAX,
@@ -28,6 +31,9 @@ export interface MachineLimits {
   readonly roundsKept: number;
   readonly attemptsKept: number;
   readonly timerRowsPerApplyMax: number;
+  readonly agentsMax: number;
+  readonly issuesMax: number;
+  readonly alertsMax: number;
 }
 
 export const DEFAULT_MACHINE_LIMITS: MachineLimits = {
@@ -41,6 +47,9 @@ export const DEFAULT_MACHINE_LIMITS: MachineLimits = {
   roundsKept: ROUNDS_KEPT,
   attemptsKept: ATTEMPTS_KEPT,
   timerRowsPerApplyMax: TIMER_ROWS_PER_APPLY_MAX,
+  agentsMax: AGENTS_MAX,
+  issuesMax: ISSUES_MAX,
+  alertsMax: ALERTS_MAX,
 };
 
 export const META_KEY = 'meta';

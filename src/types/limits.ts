@@ -193,6 +193,29 @@ export const OVERRIDE_RECOVERIES_MAX = 1_000;
 /** Participants of one attempt (D4), and agents of one heartbeat (D3). */
 export const PARTICIPANTS_MAX = 64;
 export const HEARTBEAT_AGENTS_MAX = 1_000;
+/** Participants of one attempt (D4). */
+export const PARTICIPANTS_MAX = 64;
+/** Reports of one sub-step that contradict the one that stands (V2). */
+export const RIVALS_MAX = 4;
+/** Durations of a phase type that are remembered (D2). */
+export const DURATIONS_KEPT = 100;
+/** Agents that are known by their heartbeats. */
+export const AGENTS_MAX = 20_000;
+/** Issues and alerts that are kept: the newest. */
+export const ISSUES_MAX = 10_000;
+export const ALERTS_MAX = 10_000;
+/** Lines of an issue under each of its heads, and code units of a line. */
+export const ISSUE_LINES_MAX = 64;
+export const ISSUE_LINE_LENGTH_MAX = 1_024;
+/** What is told of a step, a fault or a compensator's error, in UTF-16 code units. */
+export const DETAIL_LENGTH_MAX = 4 * KiB;
+/** Steps of a recovery that its row tells of: the newest. */
+export const RECOVERY_STEPS_MAX = 64;
+/** What one completeStep works on: sub-steps, rivals and documents, and UTF-16 code units of these documents. */
+export const STEP_ROWS_MAX = 256;
+export const STEP_DOCUMENTS_LENGTH_MAX = 1 * MiB;
+/** A round with an active recovery is kept; then it is looked at again, milliseconds. */
+export const ROUND_RETRY_MS = 60_000;
 /** Rows of one page of a listing. */
 export const PAGE_SIZE_DEFAULT = 100;
 export const PAGE_SIZE_MAX = 1_000;
@@ -217,6 +240,7 @@ export const WAL_RECYCLED_SEGMENTS_MAX = 4;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
 
+assert(DOCUMENT_LENGTH_MAX <= STEP_DOCUMENTS_LENGTH_MAX, 'a step gets through the largest document');
 assert(SUPERVISORS_NEEDED_MAX <= SUPERVISORS_MAX, 'enough supervisors for an override fit the roster');
 assert(LOG_KEEP_BYTES <= LOG_KEEP_SLOW_BYTES, 'slow followers are kept more than others');
 assert(

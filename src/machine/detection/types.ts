@@ -131,4 +131,6 @@ export interface AgentRow {
   readonly healthy: boolean;
   readonly seenAtMs: ClusterTimeMs;
   readonly changedAtMs: ClusterTimeMs;
+  /** Opened when it went down; 0 while it is up. */
+  readonly issue: number;
 }

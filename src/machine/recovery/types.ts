@@ -69,7 +69,7 @@ export interface RecoveryRow {
   readonly tries: number;
   readonly nextTryAtMs: ClusterTimeMs | 0;
   readonly lastError: string;
-  /** Last document that was restored; '' before the first. */
+  /** Last document that was restored, in RECONCILE the last that was found good; '' before the first. */
   readonly restoredThrough: string;
   /** CRC-32 over the fields that say where the recovery stands; see `checkpoint.ts`. */
   readonly crc: number;
@@ -79,6 +79,8 @@ export interface RecoveryRow {
   readonly stepStartedAtMs: ClusterTimeMs;
   readonly finishedAtMs: ClusterTimeMs | 0;
   readonly blockedAtMs: ClusterTimeMs | 0;
+  /** Then it is HARD_FAILED (V6); 0 while it is not blocked. */
+  readonly blockedUntilMs: ClusterTimeMs | 0;
   readonly steps: readonly StepRecord[];
   /** '' while it is open, else ROLLED_FORWARD, ROLLED_BACK or HARD_FAILED. */
   readonly result: '' | 'ROLLED_FORWARD' | 'ROLLED_BACK' | 'HARD_FAILED';
