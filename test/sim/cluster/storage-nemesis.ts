@@ -179,6 +179,8 @@ export class StorageNemesis {
   /** Whoever decides in any configuration that a log holds can do so without the damaged ones. */
   #mayDamage(member: SimMember): boolean {
     const { members } = this.#deps;
+    // The disk in it is another member's: that one would be hurt, and nobody would know of it.
+    if (member.swapped) return false;
     const bad = new Set([...this.#owed.keys(), ...members.filter(({ lost }) => lost), member].map(({ id }) => `${id}`));
     return members.every((other) => {
       const { group } = other.log;

@@ -81,13 +81,31 @@ export class ConfigurationQuorums implements Oracle {
   }
 
   end(): void {
+    const last = this.#lastCommitted();
     for (const member of this.#scene.members) {
       const { group } = member.log;
+      // One that was removed while it could not be reached is never sent the log again: nothing tells it the end of a change.
+      if (member.running === null || last === null || !isIn(last, member.id)) continue;
       // One that is on its way out hears of the end only if it can be reached in time.
-      if (member.running === null || !group.voters.includes(member.id)) continue;
+      if (!group.voters.includes(member.id)) continue;
       if (group.votersOutgoing.length > 0) {
         this.#scene.violate('CQ', `${member.id} is left in ${nameOf(group)}`);
       }
     }
   }
+
+  /** The configuration that is committed by the word of whoever has committed most. */
+  #lastCommitted(): Group | null {
+    let last: { readonly commitIndex: number; readonly group: Group } | null = null;
+    for (const member of this.#scene.members) {
+      const commitIndex = member.status()?.commitIndex ?? -1;
+      if (commitIndex < 0 || (last !== null && commitIndex <= last.commitIndex)) continue;
+      last = { commitIndex, group: member.log.groupAt(commitIndex).group };
+    }
+    return last?.group ?? null;
+  }
+}
+
+function isIn({ voters, votersOutgoing, learners }: Group, id: string): boolean {
+  return voters.includes(id) || votersOutgoing.includes(id) || learners.includes(id);
 }
