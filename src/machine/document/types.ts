@@ -88,4 +88,6 @@ export interface DecommissionedRow {
   readonly decommissionedAtMs: ClusterTimeMs;
   readonly dropAtMs: ClusterTimeMs;
   readonly dropped: boolean;
+  /** Last loop that was looked at, in the order of names: the work is done in pieces. */
+  readonly droppedThrough: string;
 }

@@ -84,13 +84,15 @@ export interface EffectRow {
   readonly changedRevision: Revision;
 }
 
-/** Spending of one trace. */
+/** Spending of one trace, or of one run that has no trace id. Kept as long as an effect of it, or a cap, is. */
 export interface SpendingRow {
   readonly traceId: string;
   readonly spentMicros: string;
   readonly effects: number;
-  /** '' or why automation of the trace has stopped. */
+  /** '' or why automation of the trace has stopped; SWINGS ends by itself, a window after `changedAtMs`. */
   readonly capped: '' | 'COST' | 'SWINGS';
+  /** The limit that was exceeded: a higher one lifts the cap. '' unless capped for COST. */
+  readonly cappedLimitMicros: string;
   readonly changedAtMs: ClusterTimeMs;
 }
 
