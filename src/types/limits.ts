@@ -190,8 +190,7 @@ export const NONCES_MAX = 10_000;
 export const NONCE_MARGIN_MS = 60_000;
 /** Recoveries of a trace that one override moves; what is left takes another. */
 export const OVERRIDE_RECOVERIES_MAX = 1_000;
-/** Participants of one attempt (D4), and agents of one heartbeat (D3). */
-export const PARTICIPANTS_MAX = 64;
+/** Agents of one heartbeat (D3). */
 export const HEARTBEAT_AGENTS_MAX = 1_000;
 /** Participants of one attempt (D4). */
 export const PARTICIPANTS_MAX = 64;
@@ -239,6 +238,11 @@ export const WAL_TORN_COPY_BYTES_MAX = 32 * MiB;
 export const WAL_RECYCLED_SEGMENTS_MAX = 4;
 /** Segments kept open for reading. */
 export const WAL_OPEN_SEGMENTS_MAX = 16;
+/** Entries that a member with permit-async has acknowledged, or is about to, and not fsync'd, payload bytes (A2). */
+export const EARLY_ACK_BYTES_MAX = 8 * MiB;
+/** Newest waits for the log that a member reports to its leader at a time, and that are kept of one member, in count (A1). */
+export const ACK_TIMES_PER_REPORT_MAX = 256;
+export const ACK_TIMES_KEPT = 2_048;
 
 assert(DOCUMENT_LENGTH_MAX <= STEP_DOCUMENTS_LENGTH_MAX, 'a step gets through the largest document');
 assert(SUPERVISORS_NEEDED_MAX <= SUPERVISORS_MAX, 'enough supervisors for an override fit the roster');
@@ -286,4 +290,5 @@ assert(COMMAND_BYTES_MAX <= WAL_RECORD_BYTES_SPLIT, 'a command fits a log record
 assert(WAL_RECORD_BYTES_SPLIT < WAL_RECORD_BYTES_MAX, 'a split record is within the hard limit');
 assert(PEER_MESSAGE_BYTES_MAX < WAL_RECORD_BYTES_MAX, 'whatever a peer can send fits a log record');
 assert(WAL_GROUP_BYTES_MAX <= WAL_UNSYNCED_BYTES_MAX, 'a group may be written');
+assert(ACK_TIMES_PER_REPORT_MAX <= ACK_TIMES_KEPT, 'a report of times fits what is kept');
 assert(WAL_UNSYNCED_BYTES_MAX < WAL_TORN_COPY_BYTES_MAX, 'what a power loss may tear fits a copy');
