@@ -1,10 +1,9 @@
 /** Handlers of the override commands. */
 import { unreachable } from '../../types/assert.ts';
 import type { Handler } from '../context.ts';
-
-const notBuilt = (): never => unreachable(undefined as never, 'not built yet');
+import { changeSupervisors } from './supervisors.ts';
 
 export const overrideHandlers: { readonly [K in 'override' | 'changeSupervisors']: Handler<K> } = {
-  override: notBuilt,
-  changeSupervisors: notBuilt,
+  override: () => unreachable(undefined as never, 'not built yet'),
+  changeSupervisors,
 };

@@ -1,8 +1,11 @@
 /** The timer of override. Returns how much of the budget it used, at least 1 (timers.ts). */
-import { unreachable } from '../../types/assert.ts';
+import { assert } from '../../types/assert.ts';
 import type { MachineState } from '../state.ts';
 import type { TimerRow } from '../tables.ts';
 
-export function nonceDue(_state: MachineState, _key: string, _due: Extract<TimerRow, { kind: 'nonce' }>): number {
-  return unreachable(undefined as never, 'not built yet');
+/** The override has expired: it is refused for that from now on, and its nonce may be forgotten. */
+export function nonceDue(state: MachineState, key: string, due: Extract<TimerRow, { kind: 'nonce' }>): number {
+  state.tables.timer.delete(key);
+  assert(state.tables.domain.nonce.delete(due.nonce), 'a nonce timer without a nonce');
+  return 1;
 }
