@@ -61,10 +61,20 @@ export class Check {
     return this.text(field, value, lengthMax);
   }
 
+  /** What `label` accepts. */
+  isLabel(value: string): boolean {
+    return value.length <= NAME_LENGTH_MAX && !CONTROL.test(value);
+  }
+
   /** One line of text about the caller. */
   label(field: string, value: string): string {
     if (CONTROL.test(value)) this.report(field, 'holds a control character; send one line of plain text');
     return this.text(field, value, NAME_LENGTH_MAX);
+  }
+
+  labelNotEmpty(field: string, value: string): string {
+    if (value === '') this.report(field, `is empty; send 1 to ${NAME_LENGTH_MAX} characters`);
+    return this.label(field, value);
   }
 
   number<B extends string>(
@@ -107,10 +117,9 @@ export class Check {
     if (entries.length > VECTOR_CLOCK_ENTRIES_MAX) return [];
     const pairs = entries.map(({ node, counter }, i): readonly [string, number] => {
       const field = `vector_clock.entries[${i}]`;
-      if (node === '') this.report(`${field}.node`, `is empty; send 1 to ${NAME_LENGTH_MAX} characters`);
       // One below the largest number, so that the state machine can count on.
       return [
-        this.label(`${field}.node`, node),
+        this.labelNotEmpty(`${field}.node`, node),
         this.number(`${field}.counter`, counter, 1, Number.MAX_SAFE_INTEGER - 1),
       ];
     });

@@ -1,5 +1,6 @@
 /** What every handler needs to know. */
 import type { Logger } from 'pino';
+import type { AgentHeartbeats } from '../detect/types.ts';
 import type { ResponseHeader } from '../gen/quorate/v1/common_pb.ts';
 import type { MemberPort } from '../node/types.ts';
 import { type ClusterId, DATA_STREAM, type LogIndex, type MemberId, type Revision, type Term } from '../types/ids.ts';
@@ -50,6 +51,8 @@ export interface ApiContext {
   readonly version: string;
   /** null: nobody measures it. */
   readonly io: (() => IoUsage) | null;
+  /** Where heartbeats of agents go; null: this process watches no agents. */
+  readonly agents: AgentHeartbeats | null;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds. */
   readonly watchProgressMs: number;

@@ -7,11 +7,12 @@ import {
   type PhaseRun,
   PhaseState as PhaseStateMessage,
   type Plan,
+  type PhaseRef as RefMessage,
   type SubStep,
 } from '../gen/quorate/v1/phase_pb.ts';
 import type { Event } from '../gen/quorate/v1/watch_pb.ts';
 import type { AttemptRow, LoopRow, PlanRow, RunRow, SubStepRow } from '../machine/rows.ts';
-import type { AttemptState, MachineEvent, PhaseState, VectorClock } from '../machine/types.ts';
+import type { AttemptState, MachineEvent, PhaseRef, PhaseState, VectorClock } from '../machine/types.ts';
 
 const NS = 'quorate.v1';
 
@@ -57,12 +58,16 @@ export function planMessage(row: PlanRow): Plan {
   };
 }
 
+export function refMessage({ loop, g, phase }: PhaseRef): RefMessage {
+  return { $typeName: `${NS}.PhaseRef`, loop, g: BigInt(g), phase };
+}
+
 /** `summary` leaves out what may be long: the checkpoint and the result. */
 export function runMessage(row: RunRow, detail: 'full' | 'summary'): PhaseRun {
   const full = detail === 'full';
   return {
     $typeName: `${NS}.PhaseRun`,
-    ref: { $typeName: `${NS}.PhaseRef`, loop: row.loop, g: BigInt(row.g), phase: row.phase },
+    ref: refMessage(row),
     state: PHASE_STATES[row.state],
     attempt: BigInt(row.attempt),
     caller: row.caller,

@@ -2,14 +2,15 @@
 import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import type { MachineView } from '../machine/api.ts';
 import type { RunRow } from '../machine/rows.ts';
-import type { PhaseRef } from '../machine/types.ts';
-import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
+import type { PhaseRef, VectorClock } from '../machine/types.ts';
+import type { RawDefinition, RequestOf, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { must } from '../types/assert.ts';
 import {
   ABORT_REASON_LENGTH_MAX,
   CHECKPOINT_LENGTH_MAX,
   NOTE_LENGTH_MAX,
+  PARTICIPANTS_MAX,
   PHASE_DURATION_MAX_MS,
   PHASE_RESULT_LENGTH_MAX,
   PLAN_PHASES_MAX,
@@ -127,11 +128,13 @@ function attemptHandlers(context: ApiContext): AttemptHandlers {
   return {
     beginPhase: mutation(context, method.beginPhase, {
       session: 'optional',
-      body: ({ ref, supersedeAttempt, vectorClock }, check) => ({
+      body: ({ ref, supersedeAttempt, vectorClock, participants }, check) => ({
         kind: 'beginPhase',
         ref: check.ref(ref),
         supersedeAttempt: check.number('supersede_attempt', supersedeAttempt, 0),
         vectorClock: check.clock(vectorClock),
+        // Left out where there are none: a cluster of a lower feature level takes the rest.
+        ...(participants.length === 0 ? {} : { participants: participantNames(participants, check) }),
       }),
       kind: 'phaseBegun',
       answer: (header, value) => ({
@@ -160,6 +163,7 @@ function attemptHandlers(context: ApiContext): AttemptHandlers {
             request.checkpoint === undefined
               ? null
               : check.text('checkpoint', request.checkpoint, CHECKPOINT_LENGTH_MAX),
+          ...historyOf(request, check),
         };
       },
       kind: 'progressReported',
@@ -170,6 +174,30 @@ function attemptHandlers(context: ApiContext): AttemptHandlers {
         subStepsKnown: [...value.subStepsKnown],
       }),
     }),
+  };
+}
+
+/** Sorted, as the domain wants them; the caller need not sort. */
+function participantNames(names: readonly string[], check: Check): readonly string[] {
+  check.count('participants', names.length, 0, PARTICIPANTS_MAX);
+  const checked = names.slice(0, PARTICIPANTS_MAX).map((name, i) => check.labelNotEmpty(`participants[${i}]`, name));
+  if (new Set(checked).size < checked.length) check.report('participants', 'name one twice; send each once');
+  return checked.sort();
+}
+
+/** What a report tells at feature level 3; nothing of it where it was not sent, so that lower levels take the report. */
+function historyOf(
+  { checkpoint, checkpointCrc, vectorClock, participant }: RequestOf<typeof method.reportProgress>,
+  check: Check,
+): { checkpointCrc?: number; vectorClock?: VectorClock; participant?: string } {
+  if (checkpointCrc !== undefined && checkpoint === undefined) {
+    check.report('checkpoint_crc', 'is set without a checkpoint; send the checkpoint that it is of');
+  }
+  const clock = check.clock(vectorClock);
+  return {
+    ...(checkpointCrc === undefined ? {} : { checkpointCrc }),
+    ...(clock.length === 0 ? {} : { vectorClock: clock }),
+    ...(participant === '' ? {} : { participant: check.label('participant', participant) }),
   };
 }
 
@@ -261,7 +289,7 @@ function runReads(context: ApiContext): RunReads {
 }
 
 /** The run, or what of its name does not exist. */
-function findRun(view: MachineView, { loop, g, phase }: PhaseRef): Result<RunRow, StatusError> {
+export function findRun(view: MachineView, { loop, g, phase }: PhaseRef): Result<RunRow, StatusError> {
   const run = view.run(loop, g, phase);
   if (run !== null) return ok(run);
   const row = view.loop(loop);
@@ -278,6 +306,6 @@ function findRun(view: MachineView, { loop, g, phase }: PhaseRef): Result<RunRow
   return err(failure('ROUND_NOT_FOUND', message, { metadata: { g: open, loop } }));
 }
 
-function loopNotFound(loop: string): StatusError {
+export function loopNotFound(loop: string): StatusError {
   return failure('LOOP_NOT_FOUND', `there is no loop ${loop}; create it with CreateLoop`, { metadata: { loop } });
 }

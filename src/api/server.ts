@@ -1,12 +1,16 @@
 /** The client port: everything that a member offers over gRPC. */
 import type { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
+import type { AgentHeartbeats } from '../detect/types.ts';
 import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
 import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
+import { file_quorate_v1_issue, IssueService } from '../gen/quorate/v1/issue_pb.ts';
 import { file_quorate_v1_maintenance, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { file_quorate_v1_membership, MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { file_quorate_v1_phase, PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { file_quorate_v1_policy, PolicyService } from '../gen/quorate/v1/policy_pb.ts';
+import { file_quorate_v1_recovery, RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
 import { file_quorate_v1_session, SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { file_quorate_v1_watch, WatchService } from '../gen/quorate/v1/watch_pb.ts';
 import type { MemberPort } from '../node/types.ts';
@@ -16,9 +20,12 @@ import { WATCH_PROGRESS_MS } from '../types/limits.ts';
 import { clusterHandlers } from './cluster-service.ts';
 import { type ApiContext, type ApiMember, clientAddressOf, type Identify, type IoUsage } from './context.ts';
 import { Health } from './health.ts';
+import { issueHandlers } from './issue-service.ts';
 import { maintenanceHandlers } from './maintenance-service.ts';
 import { membershipHandlers } from './membership-service.ts';
 import { phaseHandlers } from './phase-service.ts';
+import { policyHandlers } from './policy-service.ts';
+import { recoveryHandlers } from './recovery-service.ts';
 import { addReflection } from './reflection.ts';
 import { sessionHandlers } from './session-service.ts';
 import { watchHandlers } from './watch-service.ts';
@@ -34,6 +41,8 @@ export interface ApiOptions {
   readonly version: string;
   /** For the status; left out where nobody measures it. */
   readonly io?: () => IoUsage;
+  /** The leader's memory of agents; left out where nobody watches them. */
+  readonly agents?: AgentHeartbeats;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
   readonly watchProgressMs?: number;
@@ -53,6 +62,9 @@ const SERVICES = [
   ClusterService,
   MembershipService,
   MaintenanceService,
+  RecoveryService,
+  IssueService,
+  PolicyService,
 ] as const;
 
 const FILES = [
@@ -62,6 +74,9 @@ const FILES = [
   file_quorate_v1_cluster,
   file_quorate_v1_membership,
   file_quorate_v1_maintenance,
+  file_quorate_v1_recovery,
+  file_quorate_v1_issue,
+  file_quorate_v1_policy,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
@@ -79,6 +94,7 @@ export function createApi(options: ApiOptions): Api {
     addressOf: (id) => clientAddressOf({ member, members }, id),
     version,
     io: options.io ?? null,
+    agents: options.agents ?? null,
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
   };
@@ -90,6 +106,9 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(ClusterService), { ...clusterHandlers(context) });
       server.addService(rawDefinition(MembershipService), { ...membershipHandlers(context) });
       server.addService(rawDefinition(MaintenanceService), { ...maintenanceHandlers(context) });
+      server.addService(rawDefinition(RecoveryService), { ...recoveryHandlers(context) });
+      server.addService(rawDefinition(IssueService), { ...issueHandlers(context) });
+      server.addService(rawDefinition(PolicyService), { ...policyHandlers(context) });
       server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
       health.addTo(server);
       addReflection(server, FILES);
