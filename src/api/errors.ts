@@ -105,6 +105,7 @@ export const ERRORS: Readonly<Record<ApiReason, Mapping>> = {
   NO_QUORUM: { code: Code.UNAVAILABLE, retryAfterMs: 500 },
   SHUTTING_DOWN: { code: Code.UNAVAILABLE, retryAfterMs: 500 },
   NO_SPACE: { code: Code.UNAVAILABLE, retryAfterMs: 1_000 },
+  PARTITION_ERROR: { code: Code.UNAVAILABLE, retryAfterMs: 1_000 },
   MEMBER_REMOVED: { code: Code.UNAVAILABLE },
   BACKUP_FAILED: { code: Code.ABORTED },
   INDETERMINATE: { code: Code.DEADLINE_EXCEEDED },

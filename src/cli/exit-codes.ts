@@ -57,6 +57,7 @@ export function exitCodeOf(error: unknown): ExitCode {
     case 'SHUTTING_DOWN':
     case 'WATCH_TOO_SLOW':
     case 'NO_SPACE':
+    case 'PARTITION_ERROR':
     case 'MEMBER_REMOVED':
     case 'DEADLINE_EXPIRED':
       return EXIT.unavailable;

@@ -58,6 +58,7 @@ export const MEMBER_REASONS = [
   'WATCH_TOO_SLOW',
   'DEADLINE_EXPIRED',
   'NO_SPACE',
+  'PARTITION_ERROR',
   'MEMBER_REMOVED',
 ] as const;
 

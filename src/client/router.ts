@@ -100,6 +100,7 @@ export class Router {
     switch (failure.error.reason) {
       case 'UNAVAILABLE':
       case 'SHUTTING_DOWN':
+      case 'PARTITION_ERROR':
       case 'MEMBER_REMOVED':
         this.#penalise(address);
         return;

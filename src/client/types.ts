@@ -23,8 +23,23 @@ export interface Plan {
   readonly phases: readonly PlanPhase[];
 }
 
-export type PhaseState = 'PENDING' | 'RUNNING' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED' | 'UNKNOWN';
-export type AttemptState = 'RUNNING' | 'SUPERSEDED' | 'ABORTED' | 'CLEAN_EXIT' | 'HARD_FAILED' | 'UNKNOWN';
+/** FAILED_PARTIAL: interrupted; a recovery decides what becomes of it, and nobody may begin the run meanwhile. */
+export type PhaseState =
+  | 'PENDING'
+  | 'RUNNING'
+  | 'ABORTED'
+  | 'FAILED_PARTIAL'
+  | 'CLEAN_EXIT'
+  | 'HARD_FAILED'
+  | 'UNKNOWN';
+export type AttemptState =
+  | 'RUNNING'
+  | 'SUPERSEDED'
+  | 'ABORTED'
+  | 'FAILED_PARTIAL'
+  | 'CLEAN_EXIT'
+  | 'HARD_FAILED'
+  | 'UNKNOWN';
 
 export interface PhaseRun {
   readonly ref: PhaseRef;
@@ -128,6 +143,8 @@ export interface CallOptions {
 export interface MutationOptions extends CallOptions {
   /** Correlates everything that belongs to one piece of work. */
   readonly traceId?: string;
+  /** Who asks; default: the client's caller. */
+  readonly caller?: string;
 }
 
 export interface ReadOptions extends CallOptions {
@@ -218,6 +235,8 @@ export interface BeginPhaseOptions extends MutationOptions {
   /** Take the run over from this attempt, which loses its token. */
   readonly supersedeAttempt?: number;
   readonly vectorClock?: VectorClock;
+  /** Who has to report `finished` besides the commit, at most 64; default: nobody. Feature level 3. */
+  readonly participants?: readonly string[];
 }
 
 export interface ProgressReport {
@@ -228,15 +247,45 @@ export interface ProgressReport {
   /** Finished sub-steps, at most 1,000. */
   readonly subSteps?: readonly { readonly id: string; readonly result: string }[];
   readonly checkpoint?: string;
+  /** CRC-32 over the UTF-8 bytes of `checkpoint`: a recovery trusts no checkpoint that does not match it. Feature level 3. */
+  readonly checkpointCrc?: number;
+  /** Of the history that is told: decides between reports that contradict each other. Feature level 3. */
+  readonly vectorClock?: VectorClock;
+  /** Who of the participants tells it; default: the caller. Feature level 3. */
+  readonly participant?: string;
 }
+
+/** Kinds of events. A newer cluster may have more. */
+export type WatchEventKind =
+  | 'loop.created'
+  | 'phase_transition.started'
+  | 'phase_transition.progress'
+  | 'phase_transition.finished'
+  | 'phase_ready'
+  | 'phase_recovery.interrupted'
+  | 'phase_recovery.reconcile'
+  | 'phase_recovery.rollback'
+  | 'phase_recovery.step'
+  | 'phase_recovery.blocked'
+  | 'phase_recovery.finished'
+  | 'phase_recovery.waiting'
+  | 'agent.down'
+  | 'agent.up'
+  | 'document.changed'
+  | 'effect.intent'
+  | 'effect.confirmed'
+  | 'effect.compensated'
+  | 'override.accepted'
+  | 'issue.opened'
+  | 'alert.raised'
+  | 'member.availability';
 
 export interface WatchEvent {
   readonly revision: number;
   /** Position among the events of one revision, from 0. */
   readonly ordinal: number;
   readonly timeMs: number;
-  /** loop.created, phase_transition.started, .progress, .finished, phase_ready. */
-  readonly kind: string;
+  readonly kind: WatchEventKind | (string & {});
   readonly loop: string;
   readonly g: number;
   /** '' where the event is not about one phase. */
@@ -244,7 +293,10 @@ export interface WatchEvent {
   readonly attempt: number;
   readonly caller: string;
   readonly traceId: string;
-  /** Of `.finished`: CLEAN_EXIT, ABORTED, HARD_FAILED or SUPERSEDED. */
+  /**
+   * Of `phase_transition.finished`: CLEAN_EXIT, ABORTED, FAILED_PARTIAL, HARD_FAILED or SUPERSEDED. Of `phase_recovery.*`: the
+   * arc, as in `INTERRUPTED>RECONCILE`, and cause or step behind a space.
+   */
   readonly outcome: string;
   readonly vectorClock: VectorClock;
 }
@@ -344,7 +396,7 @@ export interface MemberStatus {
   readonly fault: string | null;
   /** Of the cluster. */
   readonly featureLevel: number;
-  /** What keeps the member from its full work, and clears by itself: NO_SPACE, RECOVERING. */
+  /** What keeps the member from its full work, and clears by itself: NO_SPACE, RECOVERING, PARTITIONED. */
   readonly alarms: readonly string[];
   /** The member was removed from the cluster. */
   readonly removed: boolean;

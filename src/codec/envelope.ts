@@ -124,13 +124,21 @@ function forwardResponseFrom(stream: StreamId, message: ForwardResponse): Result
 type OutcomeMessage = ForwardResponse['outcome'];
 type Refusal = Extract<MutationOutcome, { kind: 'refused' }>;
 
-/** On the wire; NO_SPACE came later and travels as OVERLOADED with a mark, so that older members take it (R9). */
-const REFUSAL_REASONS: Readonly<Record<Exclude<Refusal['reason'], 'NO_SPACE'>, true>> = {
+/**
+ * On the wire; NO_SPACE came later and travels as OVERLOADED with a mark, so that older members take it (R9). PARTITION_ERROR does
+ * not travel: it is of the member that a client asked, and whoever passes a request on is told NO_QUORUM.
+ */
+const REFUSAL_REASONS: Readonly<Record<Exclude<Refusal['reason'], 'NO_SPACE' | 'PARTITION_ERROR'>, true>> = {
   NOT_LEADER: true,
   OVERLOADED: true,
   NO_QUORUM: true,
   SHUTTING_DOWN: true,
   TOO_LARGE: true,
+};
+
+const WIRE_REASONS: Partial<Readonly<Record<Refusal['reason'], string>>> = {
+  NO_SPACE: 'OVERLOADED',
+  PARTITION_ERROR: 'NO_QUORUM',
 };
 
 function outcomeToMessage(outcome: MutationOutcome): OutcomeMessage {
@@ -151,7 +159,7 @@ function outcomeToMessage(outcome: MutationOutcome): OutcomeMessage {
         case: 'refused',
         value: {
           $typeName: `${NS}.ForwardRefused`,
-          reason: outcome.reason === 'NO_SPACE' ? 'OVERLOADED' : outcome.reason,
+          reason: WIRE_REASONS[outcome.reason] ?? outcome.reason,
           noSpace: outcome.reason === 'NO_SPACE',
           leader: outcome.leader ?? '',
           message: outcome.message,

@@ -3,12 +3,15 @@
  * levels, comparing state hashes, cutting the log, looking for room on the disk. Each looks at the state as it is, so that
  * nothing is lost with a leader or a process.
  */
+import { PartitionWatch } from '../detect/partition.ts';
 import type { ReplicatedMachine } from '../machine/api.ts';
+import { sidelined } from '../machine/availability/view.ts';
 import type { Command } from '../machine/types.ts';
 import type { Raft } from '../raft/raft.ts';
 import type { Configuration, Effect, Input, PlacedConfiguration, RefusalReason } from '../raft/types.ts';
 import { unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, MemberId, StreamId } from '../types/ids.ts';
+import { availabilityAlarms } from './availability-duties.ts';
 import { compactTo } from './compaction.ts';
 import { DivergedError } from './diverged.ts';
 import type { ImageSender } from './image-sender.ts';
@@ -39,6 +42,8 @@ export class GroupDuties {
   readonly #options: DutiesOptions;
   readonly #learners = new LearnerWatch();
   readonly #hashes: StateHashes;
+  /** Whether this member is cut off (D5). */
+  readonly partition: PartitionWatch;
   #timerProposed = false;
   /** Proposal of a configuration whose answer is awaited. */
   #configurationProposal: number | null = null;
@@ -59,6 +64,8 @@ export class GroupDuties {
     this.#options = options;
     const { deps, raft } = options;
     this.#hashes = new StateHashes(deps.memberId);
+    const { partitionMs, electionTicks, tickMs } = deps.settings;
+    this.partition = new PartitionWatch(partitionMs, electionTicks * tickMs);
     this.#recovering = deps.recovering;
     this.#wasMember = isIn(raft.configuration.configuration, deps.memberId);
   }
@@ -72,12 +79,15 @@ export class GroupDuties {
     const alarms: Alarm[] = [];
     if (this.#full) alarms.push('NO_SPACE');
     if (this.#recovering) alarms.push('RECOVERING');
-    return alarms;
+    if (this.partition.partitioned) alarms.push('PARTITIONED');
+    return [...alarms, ...availabilityAlarms(this.#options.machine())];
   }
 
   // ------------------------------------------------------------------------------------------ called by the group
 
   tick(nowMs: number): void {
+    const { contactTick, lastIndex, role } = this.#options.raft;
+    this.partition.observe({ nowMs, contactTick, lastIndex, leading: role === 'leader' });
     this.#noteSpace();
     this.#judgeRemoval();
     this.#proposeDueTimers();
@@ -167,10 +177,11 @@ export class GroupDuties {
     const { deps, raft, machine, nextProposalId, input } = this.#options;
     if (this.#configurationProposal !== null) return;
     const rows = machine().members();
-    if (rows.length === 0) return;
+    const slow = sidelined(machine());
+    if (rows.length + slow.lagging.size + raft.configuration.configuration.learners.length === 0) return;
     const forMs = deps.settings.electionTicks * deps.settings.tickMs;
     const status = raft.status();
-    const step = nextStep(status, rows, (learner) => this.#learners.ready(learner, nowMs, forMs));
+    const step = nextStep(status, rows, (learner) => this.#learners.ready(learner, nowMs, forMs), slow);
     if (step === null) {
       this.#tidyReplaced();
       return;

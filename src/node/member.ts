@@ -134,6 +134,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
       waitingProposals: group.waitingProposals,
       watches: group.watches,
       alarms: group.duties.alarms(),
+      partitionMs: group.duties.partition.durationMs,
       transfers: group.transfers,
       storedIndex: group.storedIndex,
       featureLevel: group.machine.featureLevel().level,

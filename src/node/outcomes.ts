@@ -19,6 +19,21 @@ export function noLeader(): Refused {
   };
 }
 
+/** How often it pays to ask a member that was cut off for long. */
+const PARTITIONED_RETRY_MS = 1_000;
+
+export function partitioned(silentMs: number): Refused {
+  return {
+    kind: 'refused',
+    reason: 'PARTITION_ERROR',
+    leader: null,
+    retryAfterMs: PARTITIONED_RETRY_MS,
+    message:
+      `this member has had no contact with a majority for ${Math.floor(silentMs / 1_000)} s; ask another member, and check the ` +
+      'network between it and the others',
+  };
+}
+
 export function notLeader(leader: MemberId | null): Refused {
   if (leader === null) return noLeader();
   return {

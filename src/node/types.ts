@@ -4,6 +4,7 @@ import type { CommandBody, CommandResult, MachineEvent, SessionRef } from '../ma
 import type { Message, RaftStatus, SnapshotMark } from '../raft/types.ts';
 import type { StoreImage } from '../store/types.ts';
 import type { ClusterId, LogIndex, MemberId, Revision, StreamId, Term } from '../types/ids.ts';
+import type { AckTimesReport } from './ack-times.ts';
 
 /** A mutation as a client asked for it; the leader stamps the time. */
 export interface MutationRequest {
@@ -25,7 +26,15 @@ export type MutationOutcome =
   /** Certainly not carried out, and never will be. */
   | {
       readonly kind: 'refused';
-      readonly reason: 'NOT_LEADER' | 'OVERLOADED' | 'NO_QUORUM' | 'SHUTTING_DOWN' | 'TOO_LARGE' | 'NO_SPACE';
+      readonly reason:
+        | 'NOT_LEADER'
+        | 'OVERLOADED'
+        | 'NO_QUORUM'
+        | 'SHUTTING_DOWN'
+        | 'TOO_LARGE'
+        | 'NO_SPACE'
+        /** The member that was asked is PARTITIONED (D5); never of one that it was passed on to. */
+        | 'PARTITION_ERROR';
       readonly leader: MemberId | null;
       /** When to try again, milliseconds; null: another member, or never. */
       readonly retryAfterMs: number | null;
@@ -53,7 +62,16 @@ export type Alarm =
   /** No room on the disk: no client's entry is taken; reads and leadership transfer go on (W5). */
   | 'NO_SPACE'
   /** A part of the log was lost: the member fetches it back, and does not vote meanwhile (W4). */
-  | 'RECOVERING';
+  | 'RECOVERING'
+  /** No contact with a majority for the whole window (D5). */
+  | 'PARTITIONED'
+  /** A member may acknowledge before its fsync (A2); said by all members. */
+  | 'PERMIT_ASYNC'
+  /** A member is slow, and a learner until it keeps up (A1); said by all members. */
+  | 'LAGGING'
+  /** A member is isolated, and is to be evicted after its grace (A3), or can not be: too few voters would be left. */
+  | 'PENDING_EVICTION'
+  | 'EVICTION_BLOCKED';
 
 /** An image on its way to a follower, as its leader sees it. */
 export interface TransferStatus {
@@ -95,6 +113,8 @@ export interface MemberStatus {
   readonly waitingProposals: number;
   readonly watches: number;
   readonly alarms: readonly Alarm[];
+  /** Since when there is no contact with a majority while PARTITIONED, else how long the last partition lasted; 0: none (D5). */
+  readonly partitionMs: number;
   /** Images being sent, sorted by member; empty unless leading. */
   readonly transfers: readonly TransferStatus[];
   /** Index after which the store has the tables on disk. */
@@ -155,6 +175,8 @@ export type Envelope =
   | ({ readonly kind: 'snapshotAck'; readonly stream: StreamId } & SnapshotAck)
   /** R7. `hash` null: the sender asks for the state hash after entry `index`; else it says its own. */
   | { readonly kind: 'stateHash'; readonly stream: StreamId; readonly index: LogIndex; readonly hash: string | null }
+  /** A1, feature level 3: how long the sender's log takes; sent to the leader. */
+  | ({ readonly kind: 'ackTimes'; readonly stream: StreamId } & AckTimesReport)
   | { readonly kind: 'raft'; readonly stream: StreamId; readonly message: Message }
   | {
       readonly kind: 'forwardRequest';

@@ -92,6 +92,10 @@ export class Progress {
     if (this.#readingFrom !== null || this.#state === 'snapshot') return false;
     return this.#state === 'probe' ? !this.#paused : !this.#inflight.full;
   }
+  /** Tick at which it was heard last; that of the election before it was. */
+  get heardTick(): number {
+    return this.#heardTick;
+  }
   heard(tick: number): void {
     this.#heardTick = tick;
   }

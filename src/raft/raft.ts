@@ -2,9 +2,11 @@
 import type { Random } from '../ports/random.ts';
 import { unreachable } from '../types/assert.ts';
 import { type LogIndex, logIndex, type MemberId, type Term } from '../types/ids.ts';
+import { isVoter } from './configuration.ts';
 import * as inputs from './inputs.ts';
 import { InvariantChecker } from './invariants.ts';
 import type { Progress } from './progress.ts';
+import { quorumIndex } from './quorum.ts';
 import { readLocal } from './reads.ts';
 import { receive } from './receive.ts';
 import { changeConfiguration } from './reconfigure.ts';
@@ -75,6 +77,16 @@ export class Raft {
   /** More is committed than this member has: what it holds is history, and need not be how things are. */
   get catchingUp(): boolean {
     return this.#state.knownCommitIndex > this.#state.commitIndex;
+  }
+  /**
+   * Tick, counted from the start, at which this member was last in contact with a majority: a leader was heard, or, as leader, a
+   * majority answered it. null: it is in no configuration. For the partition watch (D5).
+   */
+  get contactTick(): number | null {
+    const { id, tick, heardTick, role, configuration } = this.#state;
+    if (!isVoter(configuration, id) && !configuration.learners.includes(id)) return null;
+    if (role.kind !== 'leader') return heardTick;
+    return quorumIndex(configuration, (peer) => (peer === id ? tick : (role.peerById.get(peer)?.heardTick ?? 0)));
   }
   /** First entry that the log holds, and the last one. */
   get firstIndex(): LogIndex {

@@ -242,6 +242,7 @@ export class FakeMember implements MemberPort {
       waitingProposals: 2,
       watches: 3,
       alarms: [],
+      partitionMs: 0,
       transfers: [],
       storedIndex: index(39),
       featureLevel: this.view.feature.level,

@@ -287,6 +287,7 @@ function drawSettings(
     snapshotChunksInFlight: prng.pick([1, 2, 4]),
     promoteLagEntries: prng.pick([1000, 10, 2]),
     dutyPeriodMs: prng.pick([1000, 200, 50]),
+    partitionMs: 4 * electionTicks * tickMs,
   };
 }
 

@@ -388,7 +388,8 @@ export type GetStatusResponse = Message<"quorate.v1.GetStatusResponse"> & {
   featureLevel: number;
 
   /**
-   * What keeps the asked member from its full work, and clears by itself: NO_SPACE, RECOVERING.
+   * What keeps the asked member from its full work, and clears by itself: NO_SPACE, RECOVERING,
+   * PARTITIONED (no contact with a majority for longer than the setting partitionMs).
    *
    * @generated from field: repeated string alarms = 8;
    */
