@@ -242,6 +242,8 @@ export class Group {
   /** See `MemberPort.mutate`; `forwardable` is false for a mutation that another member passed on. */
   mutate(request: MutationRequest, deadlineMs: number, forwardable: boolean): Promise<MutationOutcome> {
     if (this.#stopped) return Promise.resolve(outcomes.shuttingDown());
+    const { partition } = this.#duties;
+    if (partition.partitioned && forwardable) return Promise.resolve(outcomes.partitioned(partition.durationMs));
     if (this.#raft.role === 'leader') return this.#mutations.propose(request, deadlineMs);
     const leader = this.#raft.leader;
     if (leader === null || leader === this.#deps.memberId) return Promise.resolve(outcomes.noLeader());
@@ -335,7 +337,7 @@ export class Group {
         : this.#mark.configuration;
     this.#mark = { index, term, configuration };
     this.#queries.publish(applied.events);
-    this.#deps.onApplied?.(this.stream, entry, this.#machine);
+    this.#deps.onApplied?.(this.stream, entry, this.#machine, applied);
     this.#duties.applied(index, command);
     this.#works.applied(applied.events);
     this.#mutations.applied(entry, applied);

@@ -1,5 +1,5 @@
 /** What a member is made of; everything that touches the world is handed in, so that the simulator can stand in for it. */
-import type { MachineView } from '../machine/api.ts';
+import type { Applied, MachineView } from '../machine/api.ts';
 import type { MemberRow } from '../machine/rows.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Network } from '../ports/network.ts';
@@ -55,6 +55,8 @@ export interface MemberSettings {
   readonly promoteLagEntries: number;
   /** State hashes are compared, and levels, disk space and the length of the log looked at, this often, milliseconds. */
   readonly dutyPeriodMs: number;
+  /** Without contact with a majority for so long a member is PARTITIONED, milliseconds (D5). */
+  readonly partitionMs: number;
 }
 
 export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
@@ -75,6 +77,7 @@ export const DEFAULT_MEMBER_SETTINGS: MemberSettings = {
   snapshotChunksInFlight: SNAPSHOT_CHUNKS_IN_FLIGHT,
   promoteLagEntries: PROMOTE_LAG_ENTRIES,
   dutyPeriodMs: 1_000,
+  partitionMs: 45_000,
 };
 
 /** What an operator should know of; nothing depends on it. */
@@ -131,7 +134,7 @@ export interface MemberDeps {
   /** The state was replaced by an image. For oracles; must not call back into the member. */
   readonly onRestored?: (stream: StreamId, mark: SnapshotMark, view: MachineView) => void;
   /** An entry was applied; `view` is the state after it. For oracles and metrics; must not call back into the member. */
-  readonly onApplied?: (stream: StreamId, entry: Entry, view: MachineView) => void;
+  readonly onApplied?: (stream: StreamId, entry: Entry, view: MachineView, applied: Applied) => void;
   readonly onTrace?: (stream: StreamId, event: TraceEvent) => void;
   readonly onRole?: (
     stream: StreamId,
