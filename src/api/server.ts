@@ -8,6 +8,7 @@ import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/clust
 import { file_quorate_v1_issue, IssueService } from '../gen/quorate/v1/issue_pb.ts';
 import { file_quorate_v1_maintenance, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { file_quorate_v1_membership, MembershipService } from '../gen/quorate/v1/membership_pb.ts';
+import { file_quorate_v1_override, OverrideService } from '../gen/quorate/v1/override_pb.ts';
 import { file_quorate_v1_phase, PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import { file_quorate_v1_policy, PolicyService } from '../gen/quorate/v1/policy_pb.ts';
 import { file_quorate_v1_recovery, RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
@@ -23,6 +24,7 @@ import { Health } from './health.ts';
 import { issueHandlers } from './issue-service.ts';
 import { maintenanceHandlers } from './maintenance-service.ts';
 import { membershipHandlers } from './membership-service.ts';
+import { overrideHandlers } from './override-service.ts';
 import { phaseHandlers } from './phase-service.ts';
 import { policyHandlers } from './policy-service.ts';
 import { recoveryHandlers } from './recovery-service.ts';
@@ -65,6 +67,7 @@ const SERVICES = [
   RecoveryService,
   IssueService,
   PolicyService,
+  OverrideService,
 ] as const;
 
 const FILES = [
@@ -77,6 +80,7 @@ const FILES = [
   file_quorate_v1_recovery,
   file_quorate_v1_issue,
   file_quorate_v1_policy,
+  file_quorate_v1_override,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
@@ -110,6 +114,7 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(IssueService), { ...issueHandlers(context) });
       server.addService(rawDefinition(PolicyService), { ...policyHandlers(context) });
       server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
+      server.addService(rawDefinition(OverrideService), { ...overrideHandlers(context) });
       health.addTo(server);
       addReflection(server, FILES);
     },

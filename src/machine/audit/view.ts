@@ -9,20 +9,23 @@ export interface AuditSlice {
   readonly firstKept: number;
   /** Position after the last record. */
   readonly end: number;
-  /** Blocks that hold records from `from` on, in order; the first may begin earlier. Rows never change, so this is of one moment. */
+  /**
+   * Blocks that hold the record before `from` or later ones, in order; the first may begin earlier. Rows never change, so this is
+   * of one moment.
+   */
   readonly blocks: readonly AuditBlockRow[];
 }
 
 export function auditFrom(view: MachineView, from: number): AuditSlice {
   const { audit } = view.rows;
   const oldest = audit.range('', KEY_END, 1)[0]?.[1];
-  // A block begins at most so many positions before any record that it holds.
-  const start = padded(Math.max(0, from - AUDIT_BLOCK_RECORDS + 1));
+  // A block begins at most so many positions before the end of its last record.
+  const start = padded(Math.max(0, from - AUDIT_BLOCK_RECORDS));
   const found = audit.range(start, KEY_END, audit.size).map(([, block]) => block);
   const newest = found.at(-1) ?? audit.range('', KEY_END, audit.size).at(-1)?.[1];
   return {
     firstKept: oldest?.first ?? 1,
     end: newest === undefined ? 1 : newest.first + newest.records.length,
-    blocks: found.filter((block) => block.first + block.records.length > from),
+    blocks: found.filter((block) => block.first + block.records.length >= from),
   };
 }
