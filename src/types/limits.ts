@@ -158,6 +158,8 @@ export const DOCUMENT_LENGTH_MAX = 256 * KiB;
 export const DOCUMENT_SCHEMA_LENGTH_MAX = 64 * KiB;
 /** Versions of a document that stay readable, the newest included; a snapshot that is held keeps those it needs besides. */
 export const DOCUMENT_VERSIONS_KEPT = 16;
+/** Nodes that were decommissioned, in the whole cluster (P8). */
+export const DECOMMISSIONED_MAX = 100_000;
 /** Fields of a document with a vector clock of their own, and the length of the JSON pointer to one. */
 export const CAUSAL_FIELDS_MAX = 64;
 export const CAUSAL_FIELD_LENGTH_MAX = 256;
@@ -172,6 +174,8 @@ export const COMPENSATOR_PAYLOAD_LENGTH_MAX = 16 * KiB;
 export const RESOURCE_LENGTH_MAX = 256;
 /** Digits of an amount of money in millionths. */
 export const COST_DIGITS_MAX = 30;
+/** Traces whose spending is kept: one for each trace with an effect that is kept, and those that were stopped before their first. */
+export const SPENDING_MAX = 1_000_000;
 /** Resources whose creations and deletions are remembered; those that were quiet for the whole window give way. */
 export const RESOURCES_MAX = 100_000;
 /** Records of one block of the audit log, and blocks that are kept (O3); what is older is gone unless it was exported. */

@@ -1,11 +1,10 @@
 /** Handlers of the document commands. */
-import { unreachable } from '../../types/assert.ts';
 import type { Handler } from '../context.ts';
-
-const notBuilt = (): never => unreachable(undefined as never, 'not built yet');
+import { decommissionNode } from './decommission.ts';
+import { deleteDocument, putDocument } from './write.ts';
 
 export const documentHandlers: { readonly [K in 'putDocument' | 'deleteDocument' | 'decommissionNode']: Handler<K> } = {
-  putDocument: notBuilt,
-  deleteDocument: notBuilt,
-  decommissionNode: notBuilt,
+  putDocument,
+  deleteDocument,
+  decommissionNode,
 };

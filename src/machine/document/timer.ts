@@ -1,12 +1,2 @@
 /** The timer of document. Returns how much of the budget it used, at least 1 (timers.ts). */
-import { unreachable } from '../../types/assert.ts';
-import type { MachineState } from '../state.ts';
-import type { TimerRow } from '../tables.ts';
-
-export function tombstoneDue(
-  _state: MachineState,
-  _key: string,
-  _due: Extract<TimerRow, { kind: 'tombstone' }>,
-): number {
-  return unreachable(undefined as never, 'not built yet');
-}
+export { dropEntries as tombstoneDue } from './decommission.ts';

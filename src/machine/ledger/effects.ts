@@ -120,3 +120,10 @@ export function dropEffects(state: MachineState, prefix: string, budget: number)
   }
   return found.length;
 }
+
+/** Forgets the account of a run that is no longer kept, if it holds nothing but a cap: no effect of it would ever be dropped. */
+export function forgetSpending(state: MachineState, traceId: string, runKey: string): void {
+  const { spending } = state.tables.domain;
+  const account = spendingKey(traceId, runKey);
+  if (spending.get(account)?.effects === 0) spending.delete(account);
+}

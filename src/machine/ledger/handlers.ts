@@ -1,11 +1,10 @@
 /** Handlers of the ledger commands. */
-import { unreachable } from '../../types/assert.ts';
 import type { Handler } from '../context.ts';
-
-const notBuilt = (): never => unreachable(undefined as never, 'not built yet');
+import { recordIntent } from './intent.ts';
+import { confirmEffect, withdrawEffect } from './settle.ts';
 
 export const ledgerHandlers: { readonly [K in 'recordIntent' | 'confirmEffect' | 'withdrawEffect']: Handler<K> } = {
-  recordIntent: notBuilt,
-  confirmEffect: notBuilt,
-  withdrawEffect: notBuilt,
+  recordIntent,
+  confirmEffect,
+  withdrawEffect,
 };

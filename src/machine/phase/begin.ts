@@ -1,29 +1,36 @@
 /** beginPhase: a new attempt at a phase run (P2, P3, P5). */
 import { fencingToken } from '../../types/ids.ts';
+import { NAME_LENGTH_MAX, PARTICIPANTS_MAX } from '../../types/limits.ts';
 import { err, ok, type Result } from '../../types/result.ts';
 import { type ApplyContext, type BodyOf, type Outcome, reject } from '../context.ts';
+import { attemptBegun, attemptEnded } from '../detection/watch.ts';
 import { attemptKey, runKey } from '../keys.ts';
+import { checkFeatureLevel } from '../member/feature.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
-import type { Rejection } from '../types.ts';
-import { checkInteger } from '../validate.ts';
-import { advanceClock } from '../vector-clock.ts';
+import type { Rejection, VectorClock } from '../types.ts';
+import { checkInteger, checkText, firstOf, invalid } from '../validate.ts';
+import { advanceLoopClock } from '../vector-clock.ts';
 import { firstOpenRun, isFinal } from './round.ts';
-import { eventOf, type FoundRun, findRun, finishAttempt, phaseFinal, roundClosed } from './run.ts';
+import { eventOf, type FoundRun, findRun, finishAttempt, phaseFinal, phaseInterrupted, roundClosed } from './run.ts';
 
 export function beginPhase(context: ApplyContext, body: BodyOf<'beginPhase'>): Outcome {
   const { state } = context;
-  const bad = checkInteger('supersedeAttempt', body.supersedeAttempt, 0, Number.MAX_SAFE_INTEGER);
+  const participants = [...(body.participants ?? [])].sort();
+  const bad = firstOf(
+    checkInteger('supersedeAttempt', body.supersedeAttempt, 0, Number.MAX_SAFE_INTEGER),
+    checkParticipants(state, participants),
+  );
   if (bad !== null) return err(bad);
   const found = findRun(state, body.ref);
   if (!found.ok) return found;
   const may = mayBegin(state, found.value, body.supersedeAttempt);
   if (!may.ok) return may;
-  const clock = advanceClock(found.value.loop.vectorClock, body.vectorClock, context.caller);
+  const clock = advanceLoopClock(state.tables.domain.tombstone, found.value.loop, body.vectorClock, context.caller);
   if (!clock.ok) return clock;
 
   const { loop, run, key } = found.value;
-  if (run.state === 'RUNNING') finishAttempt(context, found.value, 'SUPERSEDED', clock.value);
+  if (run.state === 'RUNNING') supersede(context, found.value, clock.value);
   const begun: StoredRunRow = {
     // Progress, sub-steps and the checkpoint stay: an attempt goes on where the one before it was cut off (P5).
     ...run,
@@ -42,6 +49,7 @@ export function beginPhase(context: ApplyContext, body: BodyOf<'beginPhase'>): O
   state.tables.run.put(key, begun);
   state.tables.loop.put(loop.loop, { ...loop, changedRevision: context.revision, vectorClock: clock.value });
   addAttempt(context, begun, key);
+  if (state.feature.level >= DETECTION_LEVEL) attemptBegun(context, found.value, begun, participants);
   context.emit({ ...eventOf({ ...found.value, run: begun }, clock.value), kind: 'phase_transition.started' });
   return ok({
     kind: 'phaseBegun',
@@ -51,6 +59,27 @@ export function beginPhase(context: ApplyContext, body: BodyOf<'beginPhase'>): O
     checkpoint: state.tables.checkpoint.get(key)?.checkpoint ?? '',
     vectorClock: clock.value,
   });
+}
+
+/** Detection, and so participants, came with this feature level. */
+const DETECTION_LEVEL = 3;
+
+function supersede(context: ApplyContext, found: FoundRun, clock: VectorClock): void {
+  finishAttempt(context, found, 'SUPERSEDED', clock);
+  if (context.state.feature.level >= DETECTION_LEVEL) attemptEnded(context, found, found.run, 'SUPERSEDED');
+}
+
+/** Sorted; nobody twice. */
+function checkParticipants(state: MachineState, participants: readonly string[]): Rejection | null {
+  if (participants.length === 0) return null;
+  const bad = firstOf(
+    checkFeatureLevel(state, DETECTION_LEVEL),
+    checkInteger('participants', participants.length, 1, PARTICIPANTS_MAX),
+    ...participants.map((name) => checkText('participants', name, 1, NAME_LENGTH_MAX)),
+  );
+  if (bad !== null) return bad;
+  const twice = participants.find((name, i) => name === participants[i - 1]);
+  return twice === undefined ? null : invalid('participants', `Name ${JSON.stringify(twice)} once.`);
 }
 
 /** The rules in their order: the first that is broken gives the answer. */
@@ -63,6 +92,7 @@ function mayBegin(state: MachineState, found: FoundRun, supersedeAttempt: number
     if (before === null || !isFinal(before.state)) return outOfOrder(state, found);
   }
   if (isFinal(run.state)) return phaseFinal(run);
+  if (run.state === 'FAILED_PARTIAL') return phaseInterrupted(run);
   if (supersedeAttempt === 0) {
     return run.state === 'RUNNING' ? running(run) : ok(null);
   }

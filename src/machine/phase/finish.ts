@@ -2,9 +2,11 @@
 import type { FencingToken } from '../../types/ids.ts';
 import { ok, type Result } from '../../types/result.ts';
 import type { ApplyContext } from '../context.ts';
+import { attemptEnded } from '../detection/watch.ts';
 import type { LoopRow } from '../rows.ts';
+import type { StoredRunRow } from '../tables.ts';
 import type { PhaseRef, Rejection, VectorClock } from '../types.ts';
-import { advanceClock } from '../vector-clock.ts';
+import { advanceLoopClock } from '../vector-clock.ts';
 import { isFinal, passBarrier } from './round.ts';
 import { checkFence, findRun, finishAttempt } from './run.ts';
 
@@ -26,17 +28,19 @@ export function finishRun(
   const { loop, plan, run, key } = found.value;
   const fence = checkFence(run, body.token);
   if (!fence.ok) return fence;
-  const clock = advanceClock(loop.vectorClock, body.vectorClock, context.caller);
+  const clock = advanceLoopClock(state.tables.domain.tombstone, loop, body.vectorClock, context.caller);
   if (!clock.ok) return clock;
 
-  state.tables.run.put(key, {
+  const ended: StoredRunRow = {
     ...run,
     ...ending,
     finishedAtMs: context.timeMs,
     changedRevision: context.revision,
     vectorClock: clock.value,
-  });
+  };
+  state.tables.run.put(key, ended);
   finishAttempt(context, found.value, ending.state, clock.value);
+  if (state.feature.level >= 3) attemptEnded(context, found.value, ended, ending.state);
   const changed: LoopRow = { ...loop, changedRevision: context.revision, vectorClock: clock.value };
   state.tables.loop.put(loop.loop, changed);
   const nextG = isFinal(ending.state) ? passBarrier(context, changed, plan, run.position) : loop.g;

@@ -1,7 +1,9 @@
 /** Rounds of a loop: opening, the barrier between them (P3), and dropping those that are no longer kept. */
 import { assert, must } from '../../types/assert.ts';
 import type { ApplyContext } from '../context.ts';
+import { unpinSnapshot } from '../document/snapshot.ts';
 import { after, padded, roundKey, runKey, under } from '../keys.ts';
+import { dropEffects, forgetSpending } from '../ledger/effects.ts';
 import type { LoopRow, PlanRow } from '../rows.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
@@ -88,6 +90,10 @@ function forgetRound(state: MachineState, loop: string, g: number): void {
   if (g < 1) return;
   const { run, timer } = state.tables;
   const round = roundKey(loop, g);
+  for (const [key, row] of run.range(under(round), after(round), run.size)) {
+    unpinSnapshot(state, key);
+    forgetSpending(state, row.traceId, key);
+  }
   run.deleteRange(under(round), after(round), run.size);
   const dueMs = state.timeMs;
   timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
@@ -102,6 +108,7 @@ export function dropRound(state: MachineState, timerKey: string, loop: string, g
   const to = after(round);
   let left = budget;
   for (const table of [checkpoint, attempt, subStep]) left -= table.deleteRange(from, to, left);
+  left -= dropEffects(state, round, left);
   assert(left >= 0, 'the budget holds');
   if (left === 0) return budget;
   timer.delete(timerKey);
