@@ -13,6 +13,11 @@ export const COMMAND_BYTES_MAX = 512 * KiB;
 export const CLIENT_MESSAGE_BYTES_MAX = 1 * MiB;
 /** Largest gRPC metadata (headers) on either port. */
 export const METADATA_BYTES_MAX = 16 * KiB;
+/** Of the HTTP port: largest body and headers of a request, time for one to arrive, and connections at a time. */
+export const HTTP_BODY_BYTES_MAX = 64 * KiB;
+export const HTTP_HEADER_BYTES_MAX = 16 * KiB;
+export const HTTP_REQUEST_MS_MAX = 10_000;
+export const HTTP_CONNECTIONS_MAX = 256;
 /** Largest gRPC message on the peer port. */
 export const PEER_MESSAGE_BYTES_MAX = 8 * MiB;
 /** Entries of one AppendEntries, in payload bytes; one larger entry may travel alone. */
