@@ -10,6 +10,8 @@ export function envelopeLevel(envelope: Envelope): number {
     case 'snapshotAck':
     case 'stateHash':
       return 2;
+    case 'ackTimes':
+      return 3;
     case 'forwardRequest': {
       const { body } = envelope.request;
       if (isDomainCommand(body)) return 3;

@@ -32,6 +32,8 @@ export function envelopeBytes(envelope: Envelope): number {
     case 'snapshotAck':
     case 'stateHash':
       return ENVELOPE_BYTES;
+    case 'ackTimes':
+      return ENVELOPE_BYTES + envelope.samplesMs.length * 8;
     default:
       return unreachable(envelope, 'envelope');
   }

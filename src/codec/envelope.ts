@@ -11,6 +11,7 @@ import { assert, unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, MemberId, StreamId } from '../types/ids.ts';
 import { isName } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
+import { ackTimesFromMessage, ackTimesToMessage } from './ack-times.ts';
 import { commandFromMessage, commandToMessage } from './command.ts';
 import { decodeCommandResult, encodeCommandResult } from './command-result.ts';
 import { DecodeFaults, toUint64 } from './number.ts';
@@ -47,6 +48,8 @@ export function fromPeerEnvelope(message: PeerEnvelope): Result<Envelope, string
       return ackFromMessage(stream, body.value);
     case 'stateHash':
       return stateHashFromMessage(stream, body.value);
+    case 'ackTimes':
+      return ackTimesFromMessage(stream, body.value);
     case undefined:
       return err('envelope without a body that this release knows');
     default:
@@ -84,6 +87,8 @@ function bodyToMessage(envelope: Envelope): PeerEnvelope['body'] {
       return { case: 'snapshotAck', value: ackToMessage(envelope) };
     case 'stateHash':
       return { case: 'stateHash', value: stateHashToMessage(envelope) };
+    case 'ackTimes':
+      return { case: 'ackTimes', value: ackTimesToMessage(envelope) };
     default:
       return unreachable(envelope, 'envelope');
   }

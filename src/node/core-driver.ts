@@ -8,13 +8,18 @@
  * D3  `persisted` reaches the core in the order of the persist effects (raft I2).
  * D4  Entries reach `onCommitted` once each, in order, without a gap, but for those that an image stands for (`restore`).
  * D5  While an image is taken over nothing is applied, and nothing that came after it reaches the log before it.
+ * D6  The one exception to D2 (A2, permit-async): acknowledgements of entries leave before the fsync while the data folder is
+ *     marked, so that after a crash the member takes itself for one that lost a part of its log. Never while a term, a vote or
+ *     an image waits for its fsync, and never a vote.
  */
 import type { Clock } from '../ports/clock.ts';
 import type { Raft } from '../raft/raft.ts';
 import type { Effect, Entry, Input, Message, SnapshotMark } from '../raft/types.ts';
 import { assert, must, unreachable } from '../types/assert.ts';
 import { type LogIndex, logIndex, type StreamId } from '../types/ids.ts';
+import { EARLY_ACK_BYTES_MAX } from '../types/limits.ts';
 import type { Wal } from '../wal/types.ts';
+import type { AckTimes } from './ack-times.ts';
 
 /** Entries applied in one turn, so that timers and sockets are served in between. */
 const APPLY_BYTES_PER_TURN = 256 * 1024;
@@ -36,6 +41,10 @@ export interface CoreDriverOptions {
   /** That is durable: the state in memory is replaced before this returns. */
   readonly onRestored: (mark: SnapshotMark) => void;
   readonly onFatal: (error: Error) => void;
+  /** D6. Left out: never. */
+  readonly mayAckEarly?: () => boolean;
+  /** Is told how long the log takes (A1). */
+  readonly ackTimes?: AckTimes | null;
 }
 
 export class CoreDriver {
@@ -47,6 +56,11 @@ export class CoreDriver {
   /** Settles when every append so far is durable. */
   #lastAppend: Promise<void> = Promise.resolve();
   #persistedSequence = 0;
+  /** Of the last persist effect with a term, a vote or an image. */
+  #hardSequence = 0;
+  /** Payload of appends that are not durable yet, bytes. */
+  #undurableBytes = 0;
+  #appendFailed = false;
   #commitIndex: number;
   #appliedIndex: number;
   #applying = false;
@@ -85,6 +99,12 @@ export class CoreDriver {
     this.#stopped = true;
     this.#inputs.length = 0;
     await this.#lastAppend.catch(() => undefined);
+  }
+
+  /** Resolves with whether everything appended so far is durable. */
+  async drained(): Promise<boolean> {
+    await this.#lastAppend;
+    return !this.#appendFailed;
   }
 
   #run(effect: Effect): void {
@@ -130,7 +150,12 @@ export class CoreDriver {
     const before = this.#lastAppend;
     // Nothing to write: durable as soon as everything before it is. Each waits for the one before it, because
     // appends that share an fsync settle together, and an empty effect between them must not be overtaken (D3).
-    const append = (): Promise<void> => wal.append({ stream, hardState: effect.hardState, entries: effect.entries });
+    const append = (): Promise<void> => {
+      this.#options.ackTimes?.began(this.#options.clock.monotonicMs());
+      return wal.append({ stream, hardState: effect.hardState, entries: effect.entries });
+    };
+    const bytes = effect.entries.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.#undurableBytes += bytes;
     let durable: Promise<unknown> = before;
     // While an image is taken over, the log must not be given what comes after it, nor what comes after that (D5).
     if (!empty && (this.#restoring || this.#held > 0)) {
@@ -140,21 +165,44 @@ export class CoreDriver {
         return append();
       });
     } else if (!empty) durable = Promise.all([append(), before]);
+    if (effect.hardState !== null) this.#hardSequence = effect.sequence;
+    const afterDurable = this.#ackEarly(effect.afterDurable);
     this.#lastAppend = durable.then(
-      () => this.#persisted(effect.sequence, effect.afterDurable),
-      (error: unknown) => this.#fail(error),
+      () => {
+        this.#undurableBytes -= bytes;
+        if (!empty) this.#options.ackTimes?.ended(this.#options.clock.monotonicMs());
+        this.#persisted(effect.sequence, afterDurable);
+      },
+      (error: unknown) => this.#appendBroke(error),
     );
+  }
+
+  /** D6. Sends what may leave already; returns the rest. */
+  #ackEarly(messages: readonly Message[]): readonly Message[] {
+    const settled = this.#hardSequence <= this.#persistedSequence && !this.#restoring && this.#held === 0;
+    if (!settled || this.#options.mayAckEarly?.() !== true) return messages;
+    // What waits for a slow disk is held in memory: beyond this, acknowledgements wait as well, and with them the leader.
+    if (this.#undurableBytes > EARLY_ACK_BYTES_MAX) return messages;
+    const isAck = (message: Message): boolean => message.kind === 'appendResponse' && this.#mayStillSend(message);
+    for (const message of messages) if (isAck(message)) this.#options.send(message);
+    return messages.filter((message) => !isAck(message));
+  }
+
+  #appendBroke(error: unknown): void {
+    this.#appendFailed = true;
+    this.#fail(error);
   }
 
   #restore(effect: Extract<Effect, { kind: 'restore' }>): void {
     assert(!this.#restoring, 'one image is taken over at a time');
     this.#restoring = true;
     const { mark, keepEntries, sequence, afterDurable } = effect;
+    this.#hardSequence = sequence;
     this.#lastAppend = this.#lastAppend
       .then(() => (this.#stopped ? undefined : this.#options.restore(mark, keepEntries)))
       .then(
         () => this.#restored(mark, sequence, afterDurable),
-        (error: unknown) => this.#fail(error),
+        (error: unknown) => this.#appendBroke(error),
       );
   }
 

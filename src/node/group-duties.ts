@@ -11,7 +11,7 @@ import type { Raft } from '../raft/raft.ts';
 import type { Configuration, Effect, Input, PlacedConfiguration, RefusalReason } from '../raft/types.ts';
 import { unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, MemberId, StreamId } from '../types/ids.ts';
-import { availabilityAlarms } from './availability-duties.ts';
+import { AvailabilityDuties, availabilityAlarms } from './availability-duties.ts';
 import { compactTo } from './compaction.ts';
 import { DivergedError } from './diverged.ts';
 import type { ImageSender } from './image-sender.ts';
@@ -35,6 +35,8 @@ export interface DutiesOptions {
   readonly now: () => ClusterTimeMs;
   readonly nextProposalId: () => number;
   readonly input: (input: Input) => void;
+  /** Resolves with whether everything appended so far is durable. */
+  readonly drained: () => Promise<boolean>;
   readonly onFatal: (error: Error) => void;
 }
 
@@ -44,6 +46,7 @@ export class GroupDuties {
   readonly #hashes: StateHashes;
   /** Whether this member is cut off (D5). */
   readonly partition: PartitionWatch;
+  readonly availability: AvailabilityDuties;
   #timerProposed = false;
   /** Proposal of a configuration whose answer is awaited. */
   #configurationProposal: number | null = null;
@@ -64,6 +67,7 @@ export class GroupDuties {
     this.#options = options;
     const { deps, raft } = options;
     this.#hashes = new StateHashes(deps.memberId);
+    this.availability = new AvailabilityDuties(options);
     const { partitionMs, electionTicks, tickMs } = deps.settings;
     this.partition = new PartitionWatch(partitionMs, electionTicks * tickMs);
     this.#recovering = deps.recovering;
@@ -88,6 +92,7 @@ export class GroupDuties {
   tick(nowMs: number): void {
     const { contactTick, lastIndex, role } = this.#options.raft;
     this.partition.observe({ nowMs, contactTick, lastIndex, leading: role === 'leader' });
+    this.availability.tick(nowMs);
     this.#noteSpace();
     this.#judgeRemoval();
     this.#proposeDueTimers();

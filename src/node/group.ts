@@ -98,6 +98,7 @@ export class Group {
       now: () => this.#time.now(),
       nextProposalId: () => this.#nextProposalId++,
       input: (input) => this.#driver.input(input),
+      drained: () => this.#driver.drained(),
       onFatal: (error) => this.#fail(error),
     });
     this.#works = new LeaderWorks({
@@ -128,6 +129,8 @@ export class Group {
         restore: (mark, keepEntries) => this.#restore(mark, keepEntries),
         onRestored: (mark) => this.#onRestored(mark),
         onFatal: (error) => this.#fail(error),
+        mayAckEarly: () => this.#duties.availability.ackEarly,
+        ackTimes: deps.ackTimes ?? null,
       },
       this.#machine.appliedIndex,
     );
@@ -190,7 +193,7 @@ export class Group {
     this.#works.tick(nowMs, leading && this.#mark.term === this.#raft.term, this.#raft.term);
   }
 
-  receive(from: MemberId, envelope: Exclude<Envelope, { kind: 'forwardRequest' }>): void {
+  receive(from: MemberId, envelope: Exclude<Envelope, { kind: 'forwardRequest' | 'ackTimes' }>): void {
     this.#silent.delete(from);
     this.#sender.heard(from);
     switch (envelope.kind) {
@@ -367,6 +370,7 @@ export class Group {
   async stop(): Promise<void> {
     this.#end();
     await this.#driver.stop();
+    await this.#duties.availability.end();
     await this.#receiver.stop();
     await this.#writer.stop();
   }

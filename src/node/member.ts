@@ -71,6 +71,9 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
       case 'forwardRequest':
         this.#receiveForward(group, from, envelope);
         return;
+      case 'ackTimes':
+        this.#deps.ackTimes?.heard(from, envelope, this.#deps.clock.monotonicMs());
+        return;
       default:
         group.receive(from, envelope);
     }

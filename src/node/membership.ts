@@ -6,7 +6,11 @@
  * MB2  All that can be changed at once is changed at once, by one joint change; learners come first, alone.
  * MB3  No change is begun that the members heard of lately cannot carry through: it would stay joint. One that recovers counts
  *      for nothing there: it follows and acknowledges, but without its vote nobody might be elected again.
+ * MB4  A voter that is lagging (A1) becomes a learner, and a voter again when it is not lagging any more and close behind (MB1). Not
+ *      the leader itself, and only while healthy voters that stay are a majority of the voters before: floor(N/2)+1. Nor one
+ *      whose predecessor is not on record as removed: without a voter in its place that one would be taken in again.
  */
+import type { Sidelined } from '../machine/availability/view.ts';
 import type { MemberRow } from '../machine/rows.ts';
 import type { RaftStatus } from '../raft/types.ts';
 import type { MemberId } from '../types/ids.ts';
@@ -17,11 +21,14 @@ export interface ConfigurationStep {
   readonly learners: readonly MemberId[];
 }
 
+const NOBODY: Sidelined = { lagging: new Set(), doubtful: new Set() };
+
 /** The next change to ask the core for, or null when there is nothing to do now. */
 export function nextStep(
   status: RaftStatus,
   rows: readonly MemberRow[],
   ready: (learner: MemberId) => boolean,
+  sidelined: Sidelined = NOBODY,
 ): ConfigurationStep | null {
   const { configuration, configurationIndex, commitIndex } = status;
   if (status.role !== 'leader' || configuration.votersOutgoing.length > 0 || configurationIndex > commitIndex)
@@ -30,15 +37,22 @@ export function nextStep(
   if (added !== null) return added;
   const voters = new Set(configuration.voters);
   const learners = new Set(configuration.learners);
-  for (const row of rows) {
-    if (row.wanted !== 'voter' || !learners.has(row.member) || !ready(row.member)) continue;
-    learners.delete(row.member);
-    voters.add(row.member);
+  const wanted = new Map(rows.map((row) => [row.member, row.wanted]));
+  for (const learner of configuration.learners) {
+    // A first member has no row, and is a learner only because it was lagging.
+    const shall = (wanted.get(learner) ?? 'voter') === 'voter' && !sidelined.lagging.has(learner);
+    if (!shall || !ready(learner)) continue;
+    learners.delete(learner);
+    voters.add(learner);
   }
   const going = goneMembers(rows, voters);
   for (const member of going) {
     voters.delete(member);
     learners.delete(member);
+  }
+  for (const member of demotable(status, rows, voters, sidelined)) {
+    voters.delete(member);
+    learners.add(member);
   }
   const step = { voters: [...voters].sort(), learners: [...learners].sort() };
   if (same(step.voters, configuration.voters) && same(step.learners, configuration.learners)) return null;
@@ -94,12 +108,39 @@ export function untoldRemoval({ configuration }: RaftStatus, rows: readonly Memb
   return null;
 }
 
+/** MB4. Those of `voters` that become learners now: all that are lagging, or nobody. */
+function demotable(
+  status: RaftStatus,
+  rows: readonly MemberRow[],
+  voters: ReadonlySet<MemberId>,
+  { lagging, doubtful }: Sidelined,
+): readonly MemberId[] {
+  const before = status.configuration.voters;
+  const slow = before.filter(
+    (voter) => voters.has(voter) && lagging.has(voter) && voter !== status.id && !awaitsRemoval(rows, voter),
+  );
+  if (slow.length === 0) return [];
+  const left = before.filter((voter) => voters.has(voter) && !slow.includes(voter) && !doubtful.has(voter));
+  return healthyOf(status, left).length >= Math.floor(before.length / 2) + 1 ? slow : [];
+}
+
+/** The member that `successor` stands in for, or one before that, is not on record as removed yet. */
+function awaitsRemoval(rows: readonly MemberRow[], successor: MemberId): boolean {
+  const row = rows.find(({ member }) => member === successor);
+  if (row === undefined || row.replaces === '') return false;
+  return rows.find(({ member }) => member === row.replaces)?.wanted !== 'removed';
+}
+
+/** Those who would vote and answer now. */
+export function healthyOf(status: RaftStatus, members: readonly MemberId[]): readonly MemberId[] {
+  return members.filter(
+    (id) => id === status.id || status.peers.some((peer) => peer.id === id && peer.active && !peer.recovering),
+  );
+}
+
 /** MB3. The old majority is active, else this member would not lead; the new one has to be as well. */
 function canComplete(status: RaftStatus, voters: readonly MemberId[]): boolean {
-  const active = voters.filter(
-    (voter) => voter === status.id || status.peers.some((peer) => peer.id === voter && peer.active && !peer.recovering),
-  );
-  return active.length >= Math.floor(voters.length / 2) + 1;
+  return healthyOf(status, voters).length >= Math.floor(voters.length / 2) + 1;
 }
 
 function same(a: readonly MemberId[], b: readonly MemberId[]): boolean {

@@ -20,6 +20,8 @@ import {
   UNCOMMITTED_BYTES_MAX,
 } from '../types/limits.ts';
 import type { Wal } from '../wal/types.ts';
+import type { AckTimes } from './ack-times.ts';
+import type { AsyncMark } from './early-acks.ts';
 import type { LeaderWork } from './leader-work.ts';
 import type { Envelope } from './types.ts';
 
@@ -121,6 +123,10 @@ export interface MemberDeps {
   readonly settings: MemberSettings;
   /** What this member does for a stream while it leads it; made anew for each start of the member. */
   readonly leaderWorks?: (stream: StreamId) => readonly LeaderWork[];
+  /** Measures how long the log takes, and keeps what others report of theirs (A1). Left out: nobody is told. */
+  readonly ackTimes?: AckTimes;
+  /** Marks the data folder before anything is acknowledged that is not fsync'd (A2). Left out: that never happens. */
+  readonly asyncMark?: AsyncMark;
   /** The member can not go on (failed fsync, broken invariant). Called once; nothing is acknowledged after it. */
   readonly onFatal: (error: Error) => void;
   /** Everything that was lost is back: the marker of the recovery may go. Resolves when it is durable. */

@@ -27,7 +27,7 @@ export interface Marker {
    * recovered yet.
    */
   readonly phase: 'aside' | 'fresh' | 'running';
-  /** Folder that the old log is moved to. */
+  /** Folder that the old log is moved to; '' when it stays. */
   readonly log: string;
   /** Name that the store is moved to, or null when it stays. */
   readonly store: string | null;

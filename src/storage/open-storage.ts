@@ -6,6 +6,8 @@
  * ST3  A new log begins with a hard state that the member is known to have reached at least: from a copy that is intact.
  *      Without one the member might vote twice in a term, and refuses to start.
  * ST4  The only member of a cluster has nobody to recover from: it refuses to start, and leaves everything where it is.
+ * ST5  A member that may have acknowledged before its fsync (`async.json`, A2) is taken for one that lost a part of its log, however
+ *      sound its log looks. The log stays in place, and `recovering.json` is durable before `async.json` goes.
  */
 import type { Disk } from '../ports/disk.ts';
 import type { HardState, SnapshotMark } from '../raft/types.ts';
@@ -16,6 +18,7 @@ import { newerHardState, openHardStateCopy, sameHardState } from '../wal/hard-st
 import { newestHardStates } from '../wal/inspect.ts';
 import { type HardStateCopy, type Wal, WalError } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
+import { ASYNC_FILE, hasAsyncMarker, removeAsyncMarker, writeAsyncMarker } from './async-marker.ts';
 import { folderDisk } from './folder-disk.ts';
 import { BEGINNING, lacksTerm, misfit, termAt } from './judge.ts';
 import { type Marker, readMarker, removeMarker, type StorageProblem, writeMarker } from './marker.ts';
@@ -23,9 +26,22 @@ import type { Storage, StorageOptions, StorageReport } from './types.ts';
 
 /** Idempotent: after a crash at any point the next call goes on. Rejects with WalError, StoreError or the disk's error. */
 export async function openStorage(options: StorageOptions): Promise<Storage> {
-  const marker = await readMarker(options.root);
+  const marker = await afterAsync(options.root, await readMarker(options.root));
   if (marker !== null && marker.phase !== 'running') return carryOut(options, marker);
   return open(options, marker);
+}
+
+/** ST5 */
+async function afterAsync(root: Disk, known: Marker | null): Promise<Marker | null> {
+  if (!(await hasAsyncMarker(root))) return known;
+  const message =
+    'The member stopped without warning while it was permitted to acknowledge writes before its fsync (quorate permit-async): what ' +
+    'it acknowledged last may be lost here.';
+  const problem: StorageProblem = { file: labelOf(root, ASYNC_FILE), offset: 0, message };
+  const marker: Marker = known ?? { phase: 'running', log: '', store: null, problem, hardStates: new Map() };
+  if (known === null) await writeMarker(root, marker);
+  await removeAsyncMarker(root);
+  return marker;
 }
 
 // ---------------------------------------------------------------------------------------------- what is there
@@ -294,7 +310,8 @@ async function moveFiles(root: Disk, from: string, to: string): Promise<void> {
 
 function reportOf(root: Disk, marker: Marker | null): StorageReport {
   if (marker === null) return { kind: 'sound', problem: null, movedAside: [] };
-  const aside = marker.store === null ? [marker.log] : [marker.log, marker.store];
+  // Nothing was moved for a log that is sound (ST5).
+  const aside = [marker.log, marker.store ?? ''].filter((name) => name !== '');
   return { kind: 'recovering', problem: marker.problem, movedAside: aside.map((name) => labelOf(root, name)) };
 }
 
@@ -310,6 +327,7 @@ function storageOf(root: Disk, wal: Wal, store: Store, report: StorageReport): S
       finished ??= recovering ? removeMarker(root) : Promise.resolve();
       return finished;
     },
+    asyncMark: { write: () => writeAsyncMarker(root), remove: () => removeAsyncMarker(root) },
   };
 }
 

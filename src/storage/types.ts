@@ -10,7 +10,7 @@ import type { StorageProblem } from './marker.ts';
 export type { StorageProblem } from './marker.ts';
 
 export interface StorageOptions {
-  /** The data folder. The copy of hard states and `recovering.json` are in it, and what is moved aside goes into it. */
+  /** The data folder. The copy of hard states and `recovering.json`, `async.json` are in it, and what is moved aside goes into it. */
   readonly root: Disk;
   /** Folder of the log in `root`. */
   readonly logFolder: string;
@@ -54,4 +54,6 @@ export interface Storage {
   readonly report: StorageReport;
   /** The member has recovered: it may vote from the next start on too. Idempotent. */
   finishRecovery(): Promise<void>;
+  /** The word that this member may have acknowledged what it has not fsync'd (A2). Both are durable when they resolve. */
+  readonly asyncMark: { write(): Promise<void>; remove(): Promise<void> };
 }

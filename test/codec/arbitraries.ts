@@ -299,6 +299,8 @@ const snapshotChunk = fc
 
 const hash = fc.stringMatching(/^[0-9a-f]{32}$/);
 
+const duration = fc.double({ min: 0, max: 1e9, noNaN: true }).map((ms) => ms + 0);
+
 export const envelope: fc.Arbitrary<Envelope> = fc.oneof(
   snapshotChunk,
   fc.record({
@@ -309,6 +311,7 @@ export const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     outcome: fc.constantFrom('continue', 'installed', 'refused'),
   }),
   fc.record({ kind: of('stateHash'), stream, index, hash: fc.option(hash) }),
+  fc.record({ kind: of('ackTimes'), stream, samplesMs: fc.array(duration, { maxLength: 256 }), pendingMs: duration }),
   fc.record({ kind: of('raft'), stream, message: raftMessage }),
   fc.record({
     kind: of('forwardRequest'),

@@ -110,6 +110,7 @@ describe('R7: the leader asks for state hashes', () => {
       },
       machine: () => ({
         members: () => [],
+        rows: { availability: { size: 0 } },
         nextTimerMs: () => null,
         appliedIndex: at,
         stateHash: () => own,

@@ -14,6 +14,7 @@ export type AvailabilityValue = {
   readonly eviction: '' | 'PENDING' | 'EVICTED' | 'BLOCKED';
 };
 
+/** There is a row only for a member of which something holds. */
 export interface AvailabilityRow {
   readonly member: MemberId;
   /** Its fsyncs are slow: it is to be a learner until it keeps up (A1). */
@@ -24,4 +25,17 @@ export interface AvailabilityRow {
   readonly isolatedAtMs: ClusterTimeMs | 0;
   readonly evictAtMs: ClusterTimeMs | 0;
   readonly evictionBlocked: boolean;
+  /** Issue about its isolation; 0: none. */
+  readonly issue: number;
 }
+
+/** First word of the outcome of a `member.availability` event; the member follows behind a space. */
+export type AvailabilityOutcome =
+  | 'LAGGING'
+  | 'KEEPS_UP'
+  | 'ASYNC_ON'
+  | 'ASYNC_OFF'
+  | 'PENDING_EVICTION'
+  | 'BACK'
+  | 'EVICTED'
+  | 'EVICTION_BLOCKED';
