@@ -1,7 +1,11 @@
 /** The package `quorate`: the typed client, and what is needed to run a member inside another program. */
 export {
+  Agent,
+  type AgentAttempt,
+  type AgentOptions,
   CompactedError,
   type ConnectOptions,
+  checkpointCrc,
   IndeterminateError,
   type Mutations,
   type OpenSessionOptions,
@@ -10,6 +14,10 @@ export {
   type QuorateReason,
   type Session,
 } from './client/client.ts';
+export type * from './client/event-kinds.ts';
+export type * from './client/issues.ts';
+export type * from './client/policy.ts';
+export type * from './client/recoveries.ts';
 export type {
   Attempt,
   AttemptState,

@@ -16,14 +16,14 @@ import { MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import { SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { must } from '../types/assert.ts';
-import { CALL_DEADLINE_DEFAULT_MS, PAGE_SIZE_MAX, SESSION_TTL_DEFAULT_MS } from '../types/limits.ts';
+import { CALL_DEADLINE_DEFAULT_MS, SESSION_TTL_DEFAULT_MS } from '../types/limits.ts';
+import { Heartbeats } from './agent.ts';
 import { backupPieces } from './backup.ts';
 import { Caller } from './caller.ts';
 import { Channels } from './channels.ts';
 import {
   fromConsistency,
   fromRef,
-  isLocal,
   toAttempt,
   toFacts,
   toLoop,
@@ -36,7 +36,12 @@ import {
 } from './convert.ts';
 import type { ClusterFacts } from './endpoints.ts';
 import { QuorateError } from './errors.ts';
+import { Issues } from './issues.ts';
 import { type HeaderInit, Mutations } from './mutations.ts';
+import { Overrides } from './override.ts';
+import { PolicyReader } from './policy.ts';
+import { Reader } from './reader.ts';
+import { Recoveries } from './recoveries.ts';
 import { Router } from './router.ts';
 import { Session } from './session.ts';
 import type {
@@ -60,8 +65,14 @@ import type {
 } from './types.ts';
 import { watchEvents } from './watch.ts';
 
+export { Agent, type AgentAttempt, type AgentOptions, checkpointCrc } from './agent.ts';
 export { CompactedError, IndeterminateError, QuorateError, type QuorateReason } from './errors.ts';
+export type * from './event-kinds.ts';
+export type * from './issues.ts';
 export type { Mutations } from './mutations.ts';
+export type * from './override.ts';
+export type * from './policy.ts';
+export type * from './recoveries.ts';
 export type { Session } from './session.ts';
 export type * from './types.ts';
 
@@ -103,7 +114,7 @@ class Sessionless extends Mutations {
     request: (header: HeaderInit) => MessageInitShape<I>,
     options: MutationOptions | undefined,
   ): Promise<MessageShape<O>> {
-    const header = { caller: this.#callerName, traceId: options?.traceId ?? '' };
+    const header = { caller: options?.caller ?? this.#callerName, traceId: options?.traceId ?? '' };
     return this.#caller.call({
       method,
       request: () => request(header),
@@ -117,12 +128,21 @@ class Sessionless extends Mutations {
 export class QuorateClient implements AsyncDisposable {
   /** Mutations without a session: an unknown outcome surfaces at once, as `IndeterminateError` without a retry. */
   readonly withoutSession: Mutations;
+  /** Interrupted runs, agents, and what is watched. */
+  readonly recoveries: Recoveries;
+  readonly issues: Issues;
+  readonly policy: PolicyReader;
+  /** Supervisors, and the audit log. */
+  readonly overrides: Overrides;
+  /** Of the agents of this process; `Agent` keeps them. */
+  readonly heartbeats: Heartbeats;
   readonly #endpoints: readonly string[];
   readonly #callerName: string;
   readonly #deadlineMs: number;
   readonly #channels = new Channels();
   readonly #router: Router;
   readonly #caller: Caller;
+  readonly #reader: Reader;
   readonly #sessions = new Set<Session>();
 
   private constructor(options: ConnectOptions) {
@@ -133,7 +153,19 @@ export class QuorateClient implements AsyncDisposable {
     const random = Math.random;
     this.#router = new Router(this.#endpoints, { ask: (address) => this.#askFacts(address), nowMs, random });
     this.#caller = new Caller({ channels: this.#channels, router: this.#router, nowMs, random });
+    this.#reader = new Reader(this.#caller, this.#deadlineMs);
+    this.recoveries = new Recoveries(this.#reader);
+    this.issues = new Issues(this.#reader);
+    this.policy = new PolicyReader(this.#reader);
+    const stream = { channels: this.#channels, router: this.#router, nowMs, random, deadlineMs: this.#deadlineMs };
+    this.overrides = new Overrides(this.#reader, stream);
+    this.heartbeats = new Heartbeats(this.#reader);
     this.withoutSession = new Sessionless(this.#caller, this.#callerName, this.#deadlineMs);
+  }
+
+  /** Who asks, for records and events. */
+  get caller(): string {
+    return this.#callerName;
   }
 
   /** Resolves as soon as one member answered. Rejects with `QuorateError` UNAVAILABLE when none did in time. */
@@ -177,7 +209,7 @@ export class QuorateClient implements AsyncDisposable {
 
   async getLoop(loop: string, options?: ReadOptions): Promise<{ readonly loop: Loop; readonly plan: Plan }> {
     const request = { loop, ...fromConsistency(options) };
-    const response = await this.#read(PhaseService.method.getLoop, request, options);
+    const response = await this.#reader.read(PhaseService.method.getLoop, request, options);
     return {
       loop: toLoop(must(response.loop, 'GetLoop answered without a loop')),
       plan: toPlan(must(response.plan, 'GetLoop answered without a plan')),
@@ -189,33 +221,33 @@ export class QuorateClient implements AsyncDisposable {
     options?: ReadOptions,
   ): Promise<{ readonly run: PhaseRun; readonly attempts: readonly Attempt[] }> {
     const request = { ref: fromRef(ref), ...fromConsistency(options) };
-    const response = await this.#read(PhaseService.method.getPhaseRun, request, options);
+    const response = await this.#reader.read(PhaseService.method.getPhaseRun, request, options);
     const run = toPhaseRun(must(response.run, 'GetPhaseRun answered without a run'));
     return { run, attempts: response.attempts.map(toAttempt) };
   }
 
   /** All loops, page by page. */
   async *listLoops(options?: ReadOptions): AsyncGenerator<Loop, void, undefined> {
-    yield* this.#pages(async (page) => {
+    yield* this.#reader.pages(async (page) => {
       const request = { ...page, ...fromConsistency(options) };
-      const response = await this.#read(PhaseService.method.listLoops, request, options);
+      const response = await this.#reader.read(PhaseService.method.listLoops, request, options);
       return { rows: response.loops.map(toLoop), next: response.nextPageToken };
     });
   }
 
   async *listPlans(options?: ReadOptions): AsyncGenerator<Plan, void, undefined> {
-    yield* this.#pages(async (page) => {
+    yield* this.#reader.pages(async (page) => {
       const request = { ...page, ...fromConsistency(options) };
-      const response = await this.#read(PhaseService.method.listPlans, request, options);
+      const response = await this.#reader.read(PhaseService.method.listPlans, request, options);
       return { rows: response.plans.map(toPlan), next: response.nextPageToken };
     });
   }
 
   /** The recorded sub-steps of a run, by id. */
   async *listSubSteps(ref: PhaseRef, options?: ReadOptions): AsyncGenerator<SubStep, void, undefined> {
-    yield* this.#pages(async (page) => {
+    yield* this.#reader.pages(async (page) => {
       const request = { ...page, ref: fromRef(ref), ...fromConsistency(options) };
-      const response = await this.#read(PhaseService.method.listSubSteps, request, options);
+      const response = await this.#reader.read(PhaseService.method.listSubSteps, request, options);
       return { rows: response.subSteps.map(toSubStep), next: response.nextPageToken };
     });
   }
@@ -250,7 +282,7 @@ export class QuorateClient implements AsyncDisposable {
 
   /** Who the members are, and how far a change is; the leader knows most. */
   async members(options?: ReadOptions): Promise<MemberList> {
-    const response = await this.#read(MembershipService.method.listMembers, fromConsistency(options), options);
+    const response = await this.#reader.read(MembershipService.method.listMembers, fromConsistency(options), options);
     return {
       members: response.members.map(toMemberInfo),
       joint: response.joint,
@@ -274,7 +306,7 @@ export class QuorateClient implements AsyncDisposable {
 
   async featureLevel(options?: ReadOptions): Promise<FeatureLevel> {
     const method = MaintenanceService.method.getFeatureLevel;
-    const { level, used, pinned, supported } = await this.#read(method, fromConsistency(options), options);
+    const { level, used, pinned, supported } = await this.#reader.read(method, fromConsistency(options), options);
     return { level, used, pinned, supported };
   }
 
@@ -294,6 +326,7 @@ export class QuorateClient implements AsyncDisposable {
 
   /** Closes the sessions and the connections. Calls under way fail. Idempotent. */
   async close(): Promise<void> {
+    this.heartbeats.close();
     await Promise.all([...this.#sessions].map((session) => session.close()));
     this.#channels.close();
   }
@@ -327,31 +360,5 @@ export class QuorateClient implements AsyncDisposable {
 
   async #askFacts(address: string): Promise<ClusterFacts> {
     return toFacts(await this.#askStatus(address, ASK_LEADER_MS));
-  }
-
-  #read<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>,
-    request: MessageInitShape<I>,
-    options: ReadOptions | undefined,
-  ): Promise<MessageShape<O>> {
-    return this.#caller.call({
-      method,
-      request: () => request,
-      safety: 'read',
-      inTurn: isLocal(options),
-      deadlineMs: options?.deadlineMs ?? this.#deadlineMs,
-      signal: options?.signal,
-    });
-  }
-
-  async *#pages<Row>(
-    load: (page: { pageSize: number; pageToken: string }) => Promise<{ rows: readonly Row[]; next: string }>,
-  ): AsyncGenerator<Row, void, undefined> {
-    let pageToken = '';
-    do {
-      const { rows, next } = await load({ pageSize: PAGE_SIZE_MAX, pageToken });
-      yield* rows;
-      pageToken = next;
-    } while (pageToken !== '');
   }
 }

@@ -22,7 +22,7 @@ export function toNumber(value: bigint): number {
 }
 
 /** Milliseconds since the epoch, or null for 0, "not yet". */
-function toTime(value: bigint): number | null {
+export function toTime(value: bigint): number | null {
   return value === 0n ? null : toNumber(value);
 }
 
@@ -45,7 +45,16 @@ export function fromRef(ref: plain.PhaseRef): MessageInitShape<typeof phase.Phas
   return { loop: ref.loop, g: BigInt(ref.g), phase: ref.phase };
 }
 
-function toRef(ref: phase.PhaseRef | undefined): plain.PhaseRef {
+/** Name of an enum's value; null: not set, or a value of a newer cluster. */
+export function toName<Enum extends Readonly<Record<string, number>>>(
+  names: Enum,
+  value: number,
+): Exclude<keyof Enum & string, 'UNSPECIFIED'> | null {
+  const found = value === 0 ? undefined : Object.keys(names).find((name) => names[name] === value);
+  return (found ?? null) as Exclude<keyof Enum & string, 'UNSPECIFIED'> | null;
+}
+
+export function toRef(ref: phase.PhaseRef | undefined): plain.PhaseRef {
   const { loop, g, phase: name } = must(ref, 'a member sent a phase run without its name');
   return { loop, g: toNumber(g), phase: name };
 }
@@ -83,6 +92,7 @@ const PHASE_STATES: Readonly<Record<number, plain.PhaseState>> = {
   [phase.PhaseState.PENDING]: 'PENDING',
   [phase.PhaseState.RUNNING]: 'RUNNING',
   [phase.PhaseState.ABORTED]: 'ABORTED',
+  [phase.PhaseState.FAILED_PARTIAL]: 'FAILED_PARTIAL',
   [phase.PhaseState.CLEAN_EXIT]: 'CLEAN_EXIT',
   [phase.PhaseState.HARD_FAILED]: 'HARD_FAILED',
 };
@@ -91,6 +101,7 @@ const ATTEMPT_STATES: Readonly<Record<number, plain.AttemptState>> = {
   [phase.AttemptState.RUNNING]: 'RUNNING',
   [phase.AttemptState.SUPERSEDED]: 'SUPERSEDED',
   [phase.AttemptState.ABORTED]: 'ABORTED',
+  [phase.AttemptState.FAILED_PARTIAL]: 'FAILED_PARTIAL',
   [phase.AttemptState.CLEAN_EXIT]: 'CLEAN_EXIT',
   [phase.AttemptState.HARD_FAILED]: 'HARD_FAILED',
 };

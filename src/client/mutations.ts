@@ -1,10 +1,23 @@
 /** The mutations, one typed method each. How they are sent is the business of whoever extends this. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { RequestHeaderSchema } from '../gen/quorate/v1/common_pb.ts';
+import { IssueService } from '../gen/quorate/v1/issue_pb.ts';
 import { MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { MembershipService } from '../gen/quorate/v1/membership_pb.ts';
+import { OverrideService } from '../gen/quorate/v1/override_pb.ts';
 import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { PolicyService } from '../gen/quorate/v1/policy_pb.ts';
+import { RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
 import { fromMemberChange, fromRef, fromVectorClock, toAnswer, toNumber, toVectorClock } from './convert.ts';
+import {
+  fromAction,
+  fromSignature,
+  type Overridden,
+  type SignedOverride,
+  type SignedRosterChange,
+  type SupervisorsChanged,
+} from './override.ts';
+import type { FinishedReported, PhaseInterrupted } from './recoveries.ts';
 import type {
   BeginPhaseOptions,
   ChangeMembersOptions,
@@ -62,6 +75,7 @@ export abstract class Mutations {
         ref: fromRef(ref),
         supersedeAttempt: BigInt(options?.supersedeAttempt ?? 0),
         vectorClock: fromVectorClock(options?.vectorClock),
+        participants: [...(options?.participants ?? [])],
       }),
       options,
     );
@@ -82,7 +96,7 @@ export abstract class Mutations {
     report: ProgressReport,
     options?: MutationOptions,
   ): Promise<ProgressReported> {
-    const { completed = 0, total = 0, note = '', subSteps = [], checkpoint } = report;
+    const { completed = 0, total = 0, note = '', subSteps = [], checkpoint, checkpointCrc, participant = '' } = report;
     const response = await this.send(
       PhaseService.method.reportProgress,
       (header) => ({
@@ -94,6 +108,9 @@ export abstract class Mutations {
         note,
         subSteps: subSteps.map(({ id, result }) => ({ id, result })),
         ...(checkpoint === undefined ? {} : { checkpoint }),
+        ...(checkpointCrc === undefined ? {} : { checkpointCrc }),
+        vectorClock: fromVectorClock(report.vectorClock),
+        participant,
       }),
       options,
     );
@@ -175,5 +192,79 @@ export abstract class Mutations {
     );
     const { nextG, vectorClock } = response;
     return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
+  }
+  /** One of the run's participants has finished its part; `participant`: default the caller. */
+  async reportFinished(
+    ref: PhaseRef,
+    token: number,
+    options?: MutationOptions & { readonly participant?: string },
+  ): Promise<FinishedReported> {
+    const participant = options?.participant ?? '';
+    const response = await this.send(
+      RecoveryService.method.reportFinished,
+      (header) => ({ header, ref: fromRef(ref), fencingToken: BigInt(token), participant }),
+      options,
+    );
+    const { finished, participants } = response;
+    return { ...toAnswer(response.header), finished, participants };
+  }
+
+  /** Says that the attempt is stuck: its token counts no more, and a recovery begins. */
+  async interruptPhase(
+    ref: PhaseRef,
+    attempt: number,
+    options?: MutationOptions & { readonly detail?: string },
+  ): Promise<PhaseInterrupted> {
+    const response = await this.send(
+      RecoveryService.method.interruptPhase,
+      (header) => ({ header, ref: fromRef(ref), attempt: BigInt(attempt), detail: options?.detail ?? '' }),
+      options,
+    );
+    return { ...toAnswer(response.header), waiting: response.waiting };
+  }
+
+  /** Somebody has seen the issue. */
+  async acknowledgeIssue(
+    issue: number,
+    options?: MutationOptions & { readonly note?: string },
+  ): Promise<MutationAnswer> {
+    const response = await this.send(
+      IssueService.method.acknowledgeIssue,
+      (header) => ({ header, issue: BigInt(issue), note: options?.note ?? '' }),
+      options,
+    );
+    return toAnswer(response.header);
+  }
+
+  /** Sets numbers of the policy, all or none; `policy.get()` shows their names and ranges. */
+  async setPolicy(values: Readonly<Record<string, number>>, options?: MutationOptions): Promise<MutationAnswer> {
+    const pairs = Object.entries(values).map(([name, value]) => ({ name, value: BigInt(value) }));
+    const response = await this.send(PolicyService.method.setPolicy, (header) => ({ header, values: pairs }), options);
+    return toAnswer(response.header);
+  }
+
+  /** Moves the recoveries of a trace, as supervisors have signed. */
+  async override(signed: SignedOverride, options?: MutationOptions): Promise<Overridden> {
+    const { target: traceId, action, expiresAtMs, nonce, signatures } = signed;
+    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature) };
+    const response = await this.send(
+      OverrideService.method.override,
+      (header) => ({ header, traceId, action: fromAction(action), ...once }),
+      options,
+    );
+    return { ...toAnswer(response.header), recoveries: response.recoveries };
+  }
+
+  /** Changes the roster of supervisors, as those who are on it have signed. */
+  async changeSupervisors(signed: SignedRosterChange, options?: MutationOptions): Promise<SupervisorsChanged> {
+    const { changes, expiresAtMs, nonce, signatures } = signed;
+    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature) };
+    const response = await this.send(
+      OverrideService.method.changeSupervisors,
+      (header) => ({ header, changes: changes.map(({ name, publicKey }) => ({ name, publicKey })), ...once }),
+      options,
+    );
+    const { supervisors, threshold } = response;
+    return { ...toAnswer(response.header), supervisors, threshold };
   }
 }

@@ -87,7 +87,7 @@ export class Session extends Mutations implements AsyncDisposable {
     try {
       const answer = await this.#deps.caller.call({
         method,
-        request: () => request(this.#header(sequence, options?.traceId)),
+        request: () => request(this.#header(sequence, options)),
         safety: 'session',
         deadlineMs: options?.deadlineMs ?? this.#deps.deadlineMs,
         signal: options?.signal,
@@ -105,7 +105,7 @@ export class Session extends Mutations implements AsyncDisposable {
     }
   }
 
-  #header(sequence: number, traceId = ''): HeaderInit {
+  #header(sequence: number, options?: MutationOptions): HeaderInit {
     // One that is asked for again after it had to make room is below what was acknowledged since: the state, and not
     // the gateway, has to say what is known of it.
     const { ackedThrough } = this.#window;
@@ -113,8 +113,8 @@ export class Session extends Mutations implements AsyncDisposable {
       sessionId: BigInt(this.id),
       sequence: BigInt(sequence),
       ackedThrough: BigInt(sequence === 0 ? ackedThrough : Math.min(ackedThrough, sequence - 1)),
-      caller: this.#deps.callerName,
-      traceId,
+      caller: options?.caller ?? this.#deps.callerName,
+      traceId: options?.traceId ?? '',
     };
   }
 

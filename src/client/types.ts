@@ -1,4 +1,5 @@
 /** What callers give and get: plain objects. Numbers are safe integers; times are milliseconds since the Unix epoch. */
+import type { WatchEventKind } from './event-kinds.ts';
 
 /** Sparse: nodes that never counted are left out. */
 export type VectorClock = Readonly<Record<string, number>>;
@@ -254,31 +255,6 @@ export interface ProgressReport {
   /** Who of the participants tells it; default: the caller. Feature level 3. */
   readonly participant?: string;
 }
-
-/** Kinds of events. A newer cluster may have more. */
-export type WatchEventKind =
-  | 'loop.created'
-  | 'phase_transition.started'
-  | 'phase_transition.progress'
-  | 'phase_transition.finished'
-  | 'phase_ready'
-  | 'phase_recovery.interrupted'
-  | 'phase_recovery.reconcile'
-  | 'phase_recovery.rollback'
-  | 'phase_recovery.step'
-  | 'phase_recovery.blocked'
-  | 'phase_recovery.finished'
-  | 'phase_recovery.waiting'
-  | 'agent.down'
-  | 'agent.up'
-  | 'document.changed'
-  | 'effect.intent'
-  | 'effect.confirmed'
-  | 'effect.compensated'
-  | 'override.accepted'
-  | 'issue.opened'
-  | 'alert.raised'
-  | 'member.availability';
 
 export interface WatchEvent {
   readonly revision: number;
