@@ -3,14 +3,15 @@
  * agent held when it was marked are interrupted. Which runs those are is read off the state (the caller's row says since when it
  * is down), so that the next leader finishes what this one began.
  */
+import { agentOf, policyIn } from '../machine/detection/view.ts';
 import type { RunRow } from '../machine/rows.ts';
 import type { CommandBody } from '../machine/types.ts';
 import type { LeaderPort } from '../node/leader-work.ts';
 import { type ClusterTimeMs, clusterTimeMs } from '../types/ids.ts';
 import { AgentWatch } from './agent-watch.ts';
 import type { DetectorLimits } from './detector.ts';
-import { agentsOf, attemptKey, policyNumber, runsOf, signOfLifeMs } from './reading.ts';
 import { Proposals } from './proposals.ts';
+import { agentsOf, attemptKey, runsOf, signOfLifeMs } from './reading.ts';
 
 export class AgentKeeper {
   readonly #port: LeaderPort;
@@ -42,12 +43,12 @@ export class AgentKeeper {
   heartbeat(agent: string): void {
     const port = this.#port;
     const nowMs = port.clock.monotonicMs();
-    if (this.#watch.has(agent) || port.view.rows.agent.get(agent)?.healthy === true) {
+    if (this.#watch.has(agent) || agentOf(port.view, agent)?.healthy === true) {
       this.#watch.beat(agent, nowMs);
       return;
     }
     // Too many at once: it will beat again.
-    this.#mark(agent, true, port.nowMs(), () => this.#watch.beat(agent, nowMs));
+    this.#mark(agent, true, port.nowMs(), () => this.#watch.beat(agent, port.clock.monotonicMs()));
   }
 
   /** `mayJudge`: nobody has stalled (see pause-guard.ts). */
@@ -57,15 +58,15 @@ export class AgentKeeper {
     for (const agent of this.#down) if (!this.#interruptRunsOf(agent)) this.#down.delete(agent);
   }
 
-  /** Agents were marked down: by this leader, or by the one before in an entry that is applied only now. */
-  agentDown(): void {
-    for (const { agent, healthy } of agentsOf(this.#port.view)) if (!healthy) this.#down.add(agent);
+  /** The agent was marked down: by this leader, or by the one before in an entry that is applied only now. */
+  agentDown(agent: string): void {
+    this.#down.add(agent);
   }
 
   #judge(nowMs: number): void {
     const { view } = this.#port;
-    const intervalMs = policyNumber(view, 'heartbeatMs');
-    const missesMax = policyNumber(view, 'heartbeatMissesMax');
+    const intervalMs = policyIn(view, 'heartbeatMs');
+    const missesMax = policyIn(view, 'heartbeatMissesMax');
     const limit = this.#limits.perTick + this.#marks.held;
     for (const [agent, silentMs] of this.#watch.overdue(nowMs, intervalMs, missesMax, limit)) {
       const seenAtMs = clusterTimeMs(Math.max(0, Math.floor(this.#port.nowMs() - silentMs)));
@@ -86,7 +87,7 @@ export class AgentKeeper {
   /** What `agent` held when it was marked down. False: nothing of it runs any more. */
   #interruptRunsOf(agent: string): boolean {
     const { view } = this.#port;
-    const row = view.rows.agent.get(agent);
+    const row = agentOf(view, agent);
     if (row === null || row.healthy) return false;
     let left = false;
     for (const run of runsOf(view, agent)) {

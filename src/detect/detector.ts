@@ -7,15 +7,14 @@
  */
 
 import type { DeadlineRow } from '../machine/detection/types.ts';
-import { dueDeadlines } from '../machine/detection/view.ts';
-import { runKey } from '../machine/keys.ts';
+import { dueDeadlines, policyIn, watchOf } from '../machine/detection/view.ts';
 import type { MachineEvent } from '../machine/types.ts';
 import type { LeaderPort, LeaderWork } from '../node/leader-work.ts';
 import { clusterTimeMs } from '../types/ids.ts';
 import { AgentKeeper } from './agents.ts';
 import { PauseGuard } from './pause-guard.ts';
-import { attemptKey, policyNumber, signOfLifeMs } from './reading.ts';
 import { Proposals } from './proposals.ts';
+import { attemptKey, signOfLifeMs } from './reading.ts';
 import type { AgentHeartbeats } from './types.ts';
 
 /** From here on there are deadlines and agents in the state. */
@@ -72,7 +71,7 @@ export class Detector implements LeaderWork, AgentHeartbeats {
   lead(port: LeaderPort): void {
     const limits = this.#limits;
     const interrupts = new Proposals(port, limits.proposalsMax);
-    const leastMs = policyNumber(port.view, 'heartbeatMs');
+    const leastMs = policyIn(port.view, 'heartbeatMs');
     const guard = new PauseGuard(limits.periodMs, port.clock.monotonicMs(), leastMs);
     this.#office = { port, guard, interrupts, agents: new AgentKeeper(port, interrupts, limits) };
   }
@@ -83,14 +82,14 @@ export class Detector implements LeaderWork, AgentHeartbeats {
   }
 
   applied(events: readonly MachineEvent[]): void {
-    if (events.some(({ kind }) => kind === 'agent.down')) this.#office?.agents.agentDown();
+    for (const { kind, outcome } of events) if (kind === 'agent.down') this.#office?.agents.agentDown(outcome);
   }
 
   tick(nowMs: number): void {
     const office = this.#office;
     if (office === null) return;
     const { port, guard, interrupts, agents } = office;
-    const mayJudge = guard.tick(nowMs, policyNumber(port.view, 'heartbeatMs'));
+    const mayJudge = guard.tick(nowMs, policyIn(port.view, 'heartbeatMs'));
     interrupts.tick(nowMs);
     if (!detects(port)) return;
     if (mayJudge) this.#interruptOverdue(office);
@@ -119,7 +118,7 @@ function detects(port: LeaderPort): boolean {
 function interruptFor(port: LeaderPort, interrupts: Proposals, key: string, row: DeadlineRow): void {
   const { loop, g, phase, attempt, kind, dueMs } = row;
   const run = port.view.run(loop, g, phase);
-  const watch = run === null ? null : port.view.rows.watch.get(runKey(loop, g, run.position));
+  const watch = watchOf(port.view, loop, g, phase);
   const seenMs = run === null ? dueMs : signOfLifeMs(run);
   const body = {
     kind: 'interruptPhase',

@@ -1,14 +1,10 @@
 /** Readings of the state that the detector's parts share. */
 import type { MachineView } from '../machine/api.ts';
-import { type AgentRow, POLICY, type PolicyName } from '../machine/detection/types.ts';
-import { runningPrefix } from '../machine/detection/watch.ts';
-import { after, KEY_END, under } from '../machine/keys.ts';
+import type { AgentRow } from '../machine/detection/types.ts';
+import { agentsPage, runningOf } from '../machine/detection/view.ts';
 import type { RunRow } from '../machine/rows.ts';
 
-/** What was set, or the default. */
-export function policyNumber(view: MachineView, name: PolicyName): number {
-  return view.rows.policy.get(name)?.value ?? POLICY[name].normal;
-}
+const PAGE = 256;
 
 /** When the attempt at the run was heard of last, by the cluster's time; detection latency counts from here (D6). */
 export function signOfLifeMs(run: Pick<RunRow, 'startedAtMs' | 'progressAtMs'>): number {
@@ -20,23 +16,30 @@ export function attemptKey({ loop, g, phase, attempt }: Pick<RunRow, 'loop' | 'g
 }
 
 /** All agents that the state knows; their number is bounded there. */
-export function agentsOf(view: MachineView): readonly AgentRow[] {
-  const { agent } = view.rows;
-  return agent.range('', KEY_END, Math.max(1, agent.size)).map(([, row]) => row);
+export function* agentsOf(view: MachineView): Generator<AgentRow> {
+  for (let from: string | null = null; ; ) {
+    const page = agentsPage(view, from, PAGE);
+    yield* page.rows;
+    if (page.next === null) return;
+    from = page.next;
+  }
 }
 
-/** Runs that `caller` holds. */
-export function* runsOf(view: MachineView, caller: string): Generator<RunRow> {
-  const { attemptRunning } = view.rows;
-  const prefix = runningPrefix(caller);
-  for (const [, row] of attemptRunning.range(under(prefix), after(prefix), Math.max(1, attemptRunning.size))) {
-    const run = runAt(view, row.run);
-    if (run !== null) yield run;
+/** Runs that `agent` is at work on. */
+export function* runsOf(view: MachineView, agent: string): Generator<RunRow> {
+  for (let from: string | null = null; ; ) {
+    const page = runningOf(view, agent, from, PAGE);
+    for (const key of page.rows) {
+      const run = runAt(view, key);
+      if (run !== null) yield run;
+    }
+    if (page.next === null) return;
+    from = page.next;
   }
 }
 
 /** The run of a key of the run table: loop, g and position. */
-function runAt(view: MachineView, key: string): RunRow | null {
+export function runAt(view: MachineView, key: string): RunRow | null {
   const [loop = '', g, position] = key.split(' ');
   const plan = view.loop(loop)?.plan;
   const phase = plan === undefined ? undefined : view.plan(plan)?.phases[Number(position)];
