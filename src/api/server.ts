@@ -24,6 +24,7 @@ import { Health } from './health.ts';
 import { issueHandlers } from './issue-service.ts';
 import { maintenanceHandlers } from './maintenance-service.ts';
 import { membershipHandlers } from './membership-service.ts';
+import { type HttpOverride, httpOverride } from './override-http.ts';
 import { overrideHandlers } from './override-service.ts';
 import { phaseHandlers } from './phase-service.ts';
 import { policyHandlers } from './policy-service.ts';
@@ -55,6 +56,8 @@ export interface Api {
   addTo(server: Server): void;
   /** What the health service says: true while the member has a leader and no fault. False until told. */
   setServing(serving: boolean): void;
+  /** For the route `POST /override/<trace_id>` of the HTTP port (O1). */
+  readonly override: HttpOverride;
 }
 
 const SERVICES = [
@@ -121,5 +124,6 @@ export function createApi(options: ApiOptions): Api {
     setServing(serving) {
       health.set(serving);
     },
+    override: httpOverride(context),
   };
 }
