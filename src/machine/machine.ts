@@ -66,12 +66,16 @@ class Machine extends View implements ReplicatedMachine {
     if (command === null) return { result: null, replayed: false, events: [] };
     const at = revision(entry.index);
     const bad = checkEnvelope(command);
-    if (bad !== null) return refused(at, bad);
+    if (bad !== null) return refused(at, bad, []);
     const state = this.#state;
     assert(entry.term >= state.meta.term, `term ${entry.term} after ${state.meta.term}`);
     state.advance(entry.term, command.timeMs);
-    runDueTimers(state);
-    return carryOut(state, at, command);
+    const events: MachineEvent[] = [];
+    // What is due has its events before the command's own, and nobody has asked for it.
+    runDueTimers(contextOf(state, at, events, { caller: '', traceId: '', session: null }));
+    const applied = carryOut(state, at, command, events);
+    recordEvents(state, events);
+    return applied;
   }
 
   takeChanges(): readonly RowChange[] {
@@ -92,26 +96,19 @@ function setUp(state: MachineState): void {
   addDefaultPlan(state);
 }
 
-function refused(at: Revision, reason: Rejection): Applied {
-  return { result: { ok: false, revision: at, rejection: reason }, replayed: false, events: [] };
+function refused(at: Revision, reason: Rejection, events: readonly MachineEvent[]): Applied {
+  return { result: { ok: false, revision: at, rejection: reason }, replayed: false, events };
 }
 
-/** M4 to M6. */
-function carryOut(state: MachineState, at: Revision, command: Command): Applied {
-  const { body } = command;
-  // A session cannot be opened within one.
-  const session = body.kind === 'openSession' ? null : command.session;
-  let remember = false;
-  if (session !== null) {
-    const entrance = enterSession(state, session, body.kind);
-    if (entrance.kind === 'replay') return { result: entrance.result, replayed: true, events: [] };
-    if (entrance.kind === 'refuse') return refused(at, entrance.rejection);
-    remember = entrance.remember;
-  }
-  const events: MachineEvent[] = [];
-  const { caller, traceId } = command;
-  const timeMs = state.timeMs;
-  const context: ApplyContext = {
+/** `events` takes what is emitted; their ordinals go on where it stands. */
+function contextOf(
+  state: MachineState,
+  at: Revision,
+  events: MachineEvent[],
+  { caller, traceId, session }: Pick<ApplyContext, 'caller' | 'traceId' | 'session'>,
+): ApplyContext {
+  const { timeMs } = state;
+  return {
     state,
     revision: at,
     timeMs,
@@ -120,13 +117,27 @@ function carryOut(state: MachineState, at: Revision, command: Command): Applied 
     session,
     emit: (event) => events.push({ ...event, revision: at, ordinal: events.length, timeMs, caller, traceId }),
   };
-  const outcome = dispatch(context, body);
-  assert(outcome.ok || events.length === 0, 'a rejected command has no events');
+}
+
+/** M4 to M6; the events are recorded by the caller. */
+function carryOut(state: MachineState, at: Revision, command: Command, events: MachineEvent[]): Applied {
+  const { body, caller, traceId } = command;
+  // A session cannot be opened within one.
+  const session = body.kind === 'openSession' ? null : command.session;
+  let remember = false;
+  if (session !== null) {
+    const entrance = enterSession(state, session, body.kind);
+    if (entrance.kind === 'replay') return { result: entrance.result, replayed: true, events };
+    if (entrance.kind === 'refuse') return refused(at, entrance.rejection, events);
+    remember = entrance.remember;
+  }
+  const before = events.length;
+  const outcome = dispatch(contextOf(state, at, events, { caller, traceId, session }), body);
+  assert(outcome.ok || events.length === before, 'a rejected command has no events');
   const result: CommandResult = outcome.ok
     ? { ok: true, revision: at, value: outcome.value }
     : { ok: false, revision: at, rejection: outcome.error };
   if (remember && session !== null) rememberAnswer(state, session, result);
-  recordEvents(state, events);
   recordAudit(state, at, command, result);
   return { result, replayed: false, events };
 }

@@ -6,6 +6,7 @@
 import { must, unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs } from '../types/ids.ts';
 import { asyncDue } from './availability/timer.ts';
+import type { ApplyContext } from './context.ts';
 import { tombstoneDue } from './document/timer.ts';
 import { KEY_END, padded } from './keys.ts';
 import { nonceDue } from './override/timer.ts';
@@ -14,7 +15,8 @@ import { blockedDue } from './recovery/timer.ts';
 import { sessionDue } from './session.ts';
 import type { MachineState } from './state.ts';
 
-export function runDueTimers(state: MachineState): void {
+export function runDueTimers(context: ApplyContext): void {
+  const { state } = context;
   const { timer } = state.tables;
   const notDue = padded(state.timeMs + 1);
   let budget = state.limits.timerRowsPerApplyMax;
@@ -31,13 +33,13 @@ export function runDueTimers(state: MachineState): void {
         budget -= dropRound(state, key, due.loop, due.g, budget);
         break;
       case 'blocked':
-        budget -= blockedDue(state, key, due);
+        budget -= blockedDue(context, key, due);
         break;
       case 'tombstone':
         budget -= tombstoneDue(state, key, due);
         break;
       case 'async':
-        budget -= asyncDue(state, key, due);
+        budget -= asyncDue(context, key, due);
         break;
       case 'nonce':
         budget -= nonceDue(state, key, due);

@@ -1,20 +1,26 @@
 /** reportProgress: how far an attempt is, what it has finished, and where the next could go on (P5). */
+import { assert } from '../../types/assert.ts';
 import {
   CHECKPOINT_LENGTH_MAX,
+  NAME_LENGTH_MAX,
   NOTE_LENGTH_MAX,
   SUB_STEP_ID_LENGTH_MAX,
   SUB_STEP_RESULT_LENGTH_MAX,
   SUB_STEPS_KNOWN_LENGTH_MAX,
   SUB_STEPS_PER_REPORT_MAX,
 } from '../../types/limits.ts';
-import { err, ok } from '../../types/result.ts';
+import { err, ok, type Result } from '../../types/result.ts';
 import { type ApplyContext, type BodyOf, type Outcome, reject } from '../context.ts';
+import type { ToldReport } from '../detection/rivals.ts';
+import { progressed } from '../detection/watch.ts';
 import { subStepKey } from '../keys.ts';
+import { checkFeatureLevel } from '../member/feature.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
 import type { Rejection, SubStepReport } from '../types.ts';
-import { checkInteger, checkText, checkToken, firstOf } from '../validate.ts';
-import { checkFence, eventOf, findRun } from './run.ts';
+import { checkInteger, checkText, checkToken, firstOf, invalid } from '../validate.ts';
+import { advanceLoopClock, received } from '../vector-clock.ts';
+import { checkFence, eventOf, type FoundRun, findRun } from './run.ts';
 
 export function reportProgress(context: ApplyContext, body: BodyOf<'reportProgress'>): Outcome {
   const { state } = context;
@@ -25,6 +31,8 @@ export function reportProgress(context: ApplyContext, body: BodyOf<'reportProgre
   const { run, key } = found.value;
   const fence = checkFence(run, body.token);
   if (!fence.ok) return fence;
+  const history = checkHistory(context, found.value, body);
+  if (!history.ok) return history;
   const { fresh, known } = sortOut(state, key, body.subSteps);
   const subStepsDone = run.subStepsDone + fresh.size;
   if (subStepsDone > state.limits.subStepsMax) {
@@ -50,8 +58,50 @@ export function reportProgress(context: ApplyContext, body: BodyOf<'reportProgre
     changedRevision: context.revision,
   };
   state.tables.run.put(key, reported);
+  if (state.feature.level >= HISTORY_LEVEL) progressed(context, found.value, reported, toldBy(context, body, fresh));
   context.emit({ ...eventOf(found.value, run.vectorClock), kind: 'phase_transition.progress' });
   return ok({ kind: 'progressReported', subStepsRecorded: fresh.size, subStepsKnown: known });
+}
+
+/** Checksums and clocks of what is told came with this feature level. */
+const HISTORY_LEVEL = 3;
+const CRC_MAX = 0xffff_ffff;
+
+function checkHistory(
+  { state, caller }: ApplyContext,
+  { loop }: FoundRun,
+  { checkpoint, checkpointCrc, vectorClock, participant }: BodyOf<'reportProgress'>,
+): Result<unknown, Rejection> {
+  if (checkpointCrc === undefined && vectorClock === undefined && participant === undefined) return ok(null);
+  const bad = firstOf(
+    checkFeatureLevel(state, HISTORY_LEVEL),
+    checkpointCrc === undefined ? null : checkInteger('checkpointCrc', checkpointCrc, 0, CRC_MAX),
+    checkpointCrc !== undefined && checkpoint === null
+      ? invalid('checkpointCrc', 'Send checkpointCrc with the checkpoint that it is of, or not at all.')
+      : null,
+    participant === undefined ? null : checkText('participant', participant, 1, NAME_LENGTH_MAX),
+  );
+  if (bad !== null) return err(bad);
+  // Only looked at, for what it contradicts (P8): a report does not move the loop's clock.
+  if (vectorClock === undefined || vectorClock.length === 0) return ok(null);
+  return advanceLoopClock(state.tables.domain.tombstone, loop, vectorClock, caller);
+}
+
+function toldBy(
+  { caller }: ApplyContext,
+  body: BodyOf<'reportProgress'>,
+  fresh: ReadonlyMap<string, string>,
+): ToldReport {
+  const clock = received(body.vectorClock ?? []);
+  assert(clock.ok, 'the clock was checked');
+  return {
+    subSteps: body.subSteps,
+    fresh,
+    vectorClock: clock.value,
+    participant: body.participant ?? caller,
+    checkpointGiven: body.checkpoint !== null,
+    checkpointCrc: body.checkpointCrc ?? null,
+  };
 }
 
 /**

@@ -1,9 +1,12 @@
 /** Rounds of a loop: opening, the barrier between them (P3), and dropping those that are no longer kept. */
 import { assert, must } from '../../types/assert.ts';
+import { clusterTimeMs } from '../../types/ids.ts';
+import { ROUND_RETRY_MS } from '../../types/limits.ts';
 import type { ApplyContext } from '../context.ts';
 import { unpinSnapshot } from '../document/snapshot.ts';
 import { after, padded, roundKey, runKey, under } from '../keys.ts';
 import { dropEffects, forgetSpending } from '../ledger/effects.ts';
+import { dropRecoveries, isRoundBusy } from '../recovery/rows.ts';
 import type { LoopRow, PlanRow } from '../rows.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
@@ -88,26 +91,41 @@ export function runsOf(state: MachineState, loop: string, g: number): readonly S
  */
 function forgetRound(state: MachineState, loop: string, g: number): void {
   if (g < 1) return;
-  const { run, timer } = state.tables;
+  const { timer } = state.tables;
   const round = roundKey(loop, g);
+  // A supervisor may have resumed what was given up: the round stays until that is through.
+  if (!isRoundBusy(state, round)) dropRuns(state, round);
+  const dueMs = state.timeMs;
+  timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
+}
+
+function dropRuns(state: MachineState, round: string): number {
+  const { run } = state.tables;
   for (const [key, row] of run.range(under(round), after(round), run.size)) {
     unpinSnapshot(state, key);
     forgetSpending(state, row.traceId, key);
   }
-  run.deleteRange(under(round), after(round), run.size);
-  const dueMs = state.timeMs;
-  timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
+  return run.deleteRange(under(round), after(round), run.size) + dropRecoveries(state, round);
 }
 
 /** The timer of {@link forgetRound}: drops up to `budget` rows and the timer with the last. Returns the budget used. */
 export function dropRound(state: MachineState, timerKey: string, loop: string, g: number, budget: number): number {
   assert(budget > 0, 'a due timer has a budget');
-  const { attempt, checkpoint, subStep, timer } = state.tables;
+  const { attempt, checkpoint, domain, run, subStep, timer } = state.tables;
   const round = roundKey(loop, g);
+  if (isRoundBusy(state, round)) {
+    timer.delete(timerKey);
+    const dueMs = clusterTimeMs(state.timeMs + ROUND_RETRY_MS);
+    timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
+    return 2;
+  }
+  // As many rows as the plan has phases, once.
+  if (run.range(under(round), after(round), 1).length > 0) return dropRuns(state, round);
   const from = under(round);
   const to = after(round);
   let left = budget;
-  for (const table of [checkpoint, attempt, subStep]) left -= table.deleteRange(from, to, left);
+  for (const table of [checkpoint, attempt, subStep, domain.rival, domain.watch])
+    left -= table.deleteRange(from, to, left);
   left -= dropEffects(state, round, left);
   assert(left >= 0, 'the budget holds');
   if (left === 0) return budget;

@@ -63,6 +63,15 @@ export function phaseFinal(run: StoredRunRow): Result<never, Rejection> {
   });
 }
 
+/** D6: until its recovery has decided, nobody works on the run. */
+export function phaseInterrupted(run: StoredRunRow): Result<never, Rejection> {
+  return reject(
+    'PHASE_INTERRUPTED',
+    `Wait for the recovery of ${run.phase} in round ${run.g}: its attempt ${run.attempt} was interrupted.`,
+    { attempt: run.attempt, state: run.state },
+  );
+}
+
 /**
  * The attempt with `token` may change the run: it is the newest, and it is running. A token that is not the newest is stale
  * whatever the run's state. The answer names the newest attempt, never its token.
@@ -76,6 +85,7 @@ export function checkFence(run: StoredRunRow, token: number): Result<null, Rejec
     );
   }
   if (isFinal(run.state)) return phaseFinal(run);
+  if (run.state === 'FAILED_PARTIAL') return phaseInterrupted(run);
   if (run.state === 'RUNNING') return ok(null);
   return reject('PHASE_NOT_RUNNING', `Begin ${run.phase} again first: its attempt ${run.attempt} is ${run.state}.`, {
     attempt: run.attempt,

@@ -1,8 +1,18 @@
 /** The timer of recovery. Returns how much of the budget it used, at least 1 (timers.ts). */
-import { unreachable } from '../../types/assert.ts';
-import type { MachineState } from '../state.ts';
+import { assert, must } from '../../types/assert.ts';
+import type { ApplyContext } from '../context.ts';
 import type { TimerRow } from '../tables.ts';
+import { moveTo } from './move.ts';
+import { blockedTimerKey, isIn } from './rows.ts';
 
-export function blockedDue(_state: MachineState, _key: string, _due: Extract<TimerRow, { kind: 'blocked' }>): number {
-  return unreachable(undefined as never, 'not built yet');
+/** T_blocked is over (V6): the run has failed for good, and the barrier does not wait for it any longer. */
+export function blockedDue(context: ApplyContext, key: string, due: Extract<TimerRow, { kind: 'blocked' }>): number {
+  const { counter, domain } = context.state.tables;
+  const before = counter.writes;
+  const row = must(domain.recovery.get(due.run), 'a blocked recovery');
+  assert(blockedTimerKey(row.blockedUntilMs, due.run) === key, 'a blocked recovery knows its timer (RV4)');
+  assert(isIn(row, 'BLOCKED_COMPENSATOR'), 'what has the timer is blocked (RV4)');
+  moveTo(context, row, 'timedOut', 'T_blocked is over');
+  // It opens a round at times: what it wrote is what it cost.
+  return counter.writes - before;
 }

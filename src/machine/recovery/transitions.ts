@@ -21,8 +21,8 @@ export type Arc = { [State in RecoveryState]: ArcOf<State> }[RecoveryState];
 export function arcTarget<State extends RecoveryState, Name extends ArcOf<State>>(
   state: State,
   arc: Name,
-): (typeof ARCS)[State][Name] {
-  return ARCS[state][arc];
+): (typeof ARCS)[State][Name] & RecoveryState {
+  return ARCS[state][arc] as (typeof ARCS)[State][Name] & RecoveryState;
 }
 
 /** Steps of the states that have any, in their order; the names are labels of the metric (U3). */
