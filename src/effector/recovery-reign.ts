@@ -21,7 +21,7 @@ import { type ClusterTimeMs, clusterTimeMs, type LogIndex } from '../types/ids.t
 import { fullJitterMs } from './back-off.ts';
 import { CallSlots } from './call-slots.ts';
 import { Circuits } from './circuits.ts';
-import type { CallOutcome, CompensationCall } from './hook.ts';
+import { type CallOutcome, type CompensationCall, errorText } from './hook.ts';
 import { policyValue } from './policy.ts';
 import { nextAction, type RecoveryAction } from './recovery-action.ts';
 import type { RecoveryDriverDeps } from './recovery-driver.ts';
@@ -295,7 +295,8 @@ export class RecoveryReign {
 
   #settle(key: string, row: RecoveryRow, settle: Settle): Promise<boolean> {
     const { loop, g, phase, token, seq } = row;
-    return this.#say(key, row, { kind: 'settleCompensation', ref: { loop, g, phase }, token, seq, ...settle });
+    const error = errorText(settle.error);
+    return this.#say(key, row, { kind: 'settleCompensation', ref: { loop, g, phase }, token, seq, ...settle, error });
   }
 
   /** Nothing has happened to the recovery meanwhile. */
