@@ -13,6 +13,7 @@ export function stateText(out: Output, state: string): string {
     case 'RUNNING':
       return out.paint('cyan', state);
     case 'ABORTED':
+    case 'FAILED_PARTIAL':
       return out.paint('yellow', state);
     case 'HARD_FAILED':
       return out.paint('red', state);
@@ -37,7 +38,7 @@ function showLoop(out: Output, loop: Loop): string {
   ]);
   const runs = table(['PHASE', 'STATE', 'ATTEMPT', 'PROGRESS', 'SUB-STEPS', 'STARTED', 'NOTE'], rows);
   const coloured = out.colours
-    ? runs.replaceAll(/\b(CLEAN_EXIT|RUNNING|ABORTED|HARD_FAILED)\b/g, (s) => stateText(out, s))
+    ? runs.replaceAll(/\b(CLEAN_EXIT|RUNNING|ABORTED|FAILED_PARTIAL|HARD_FAILED)\b/g, (s) => stateText(out, s))
     : runs;
   return `${out.paint('bold', loop.name)}  plan ${loop.plan}  round ${loop.g}  revision ${loop.changedRevision}\n${coloured}`;
 }

@@ -1,4 +1,4 @@
-/** `quorate phase`: begin, progress, commit, abort, show. */
+/** `quorate phase`: begin, progress, finished, commit, abort, interrupt, show. */
 import { Command } from 'commander';
 import type { PhaseRef, QuorateClient } from '../../client/client.ts';
 import { addConsistencyOption, type ConsistencyOption, readOptions } from '../consistency.ts';
@@ -16,11 +16,22 @@ interface TokenOptions extends RefOptions {
   readonly token: number;
 }
 
+interface InterruptOptions extends RefOptions {
+  readonly attempt?: number;
+  readonly detail: string;
+}
+
+interface BeginOptions extends RefOptions {
+  readonly supersede?: number;
+  readonly participant: readonly string[];
+}
+
 interface ProgressOptions extends TokenOptions {
   readonly completed?: number;
   readonly total?: number;
   readonly note?: string;
   readonly checkpoint?: string;
+  readonly participant?: string;
   readonly subStep: readonly { readonly id: string; readonly result: string }[];
 }
 
@@ -56,12 +67,14 @@ function beginCommand(shell: Shell): Command {
   const example = 'TOKEN=$(quorate phase begin nightly ANALYZE --json | jq .token)';
   return phaseCommand('begin', 'begin a phase, or take it over; prints attempt and fencing token', example)
     .option('--supersede <attempt>', 'take over from this attempt, which loses its token', parseCount)
-    .action((loop: string, phase: string, options: RefOptions & { supersede?: number }, command: Command) =>
+    .option('--participant <name>', 'who has to report finished; may be given several times', collectName, [])
+    .action((loop: string, phase: string, options: BeginOptions, command: Command) =>
       run(shell, command, async (context) => {
         const answer = await withSession(context, async (session, client) => {
           const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
-          const supersedeAttempt = options.supersede ?? 0;
-          const begun = await session.beginPhase(ref, { ...traceOf(options), supersedeAttempt, signal: shell.signal });
+          const { supersede: supersedeAttempt = 0, participant: participants } = options;
+          const more = { supersedeAttempt, participants, signal: shell.signal };
+          const begun = await session.beginPhase(ref, { ...traceOf(options), ...more });
           return { ...ref, ...begun };
         });
         const kept = answer.subStepsDone === 0 ? '' : `, ${answer.subStepsDone} sub-steps done already`;
@@ -72,6 +85,10 @@ function beginCommand(shell: Shell): Command {
         return EXIT.ok;
       }),
     );
+}
+
+function collectName(name: string, before: readonly string[]): readonly string[] {
+  return [...before, name];
 }
 
 type SubSteps = ProgressOptions['subStep'];
@@ -88,10 +105,11 @@ function progressCommand(shell: Shell): Command {
     .option('--total <n>', 'units planned', parseCount)
     .option('--note <text>')
     .option('--checkpoint <text>', 'what a later attempt needs to go on')
+    .option('--participant <name>', 'who of the participants tells it; default: the caller')
     .option('--sub-step <id[=result]>', 'a finished sub-step; may be given several times', collectSubStep, [])
     .action((loop: string, phase: string, options: ProgressOptions, command: Command) =>
       run(shell, command, async (context) => {
-        const { token, completed, total, note, checkpoint, subStep } = options;
+        const { token, completed, total, note, checkpoint, participant, subStep } = options;
         if (completed !== undefined && total === undefined) {
           throw new UsageError('--total is missing: --completed says how many units of it are done; give both');
         }
@@ -100,6 +118,7 @@ function progressCommand(shell: Shell): Command {
           ...(total === undefined ? {} : { total }),
           ...(note === undefined ? {} : { note }),
           ...(checkpoint === undefined ? {} : { checkpoint }),
+          ...(participant === undefined ? {} : { participant }),
           subSteps: subStep,
         };
         const answer = await withSession(context, async (session, client) => {
@@ -150,6 +169,48 @@ function abortCommand(shell: Shell): Command {
           context.out.result(answer, `aborted ${loop} ${phase}; the open round is ${answer.nextG}`);
           return EXIT.ok;
         }),
+    );
+}
+
+function finishedCommand(shell: Shell): Command {
+  const example = 'quorate phase finished nightly CONSTRUCT --token 42 --participant builder-2';
+  return withToken(phaseCommand('finished', 'one of the participants has finished its part', example))
+    .option('--participant <name>', 'one of those that begin named; default: the caller')
+    .action((loop: string, phase: string, options: TokenOptions & { participant?: string }, command: Command) =>
+      run(shell, command, async (context) => {
+        const answer = await withSession(context, async (session, client) => {
+          const ref = await refOf(client, { loop, phase, g: options.g }, shell.signal);
+          const { token, participant = '' } = options;
+          return session.reportFinished(ref, token, { ...traceOf(options), participant, signal: shell.signal });
+        });
+        context.out.result(answer, `${answer.finished} of ${answer.participants} have finished ${loop} ${phase}`);
+        return EXIT.ok;
+      }),
+    );
+}
+
+function interruptCommand(shell: Shell): Command {
+  const example = 'quorate phase interrupt nightly CONSTRUCT --detail "the agent hangs"';
+  return phaseCommand('interrupt', 'the running attempt is stuck: take its token away and begin a recovery', example)
+    .option('--attempt <n>', 'only if this one runs; default: whichever does', parseCount)
+    .option('--detail <text>', 'why, for people', '')
+    .action((loop: string, phase: string, options: InterruptOptions, command: Command) =>
+      run(shell, command, async (context) => {
+        const answer = await withSession(context, async (session, client) => {
+          const { signal } = shell;
+          const ref = await refOf(client, { loop, phase, g: options.g }, signal);
+          const attempt = options.attempt ?? (await client.getPhaseRun(ref, { signal })).run.attempt;
+          if (attempt === 0)
+            throw new UsageError(`${loop} ${ref.g} ${phase} was never begun: there is nothing to interrupt`);
+          const more = { detail: options.detail, signal };
+          return { ...ref, attempt, ...(await session.interruptPhase(ref, attempt, { ...traceOf(options), ...more })) };
+        });
+        const { g, waiting } = answer;
+        const then = waiting ? 'its recovery waits for a supervisor' : 'its recovery begins';
+        const look = `quorate recovery show ${loop} ${g} ${phase}`;
+        context.out.result(answer, `interrupted attempt ${answer.attempt} at ${loop} ${g} ${phase}; ${then} (${look})`);
+        return EXIT.ok;
+      }),
     );
 }
 
@@ -205,7 +266,9 @@ export function addPhaseCommands(program: Command, shell: Shell): void {
   const phase = program.command('phase').description('phase runs: begin, report, end');
   phase.addCommand(beginCommand(shell));
   phase.addCommand(progressCommand(shell));
+  phase.addCommand(finishedCommand(shell));
   phase.addCommand(commitCommand(shell));
   phase.addCommand(abortCommand(shell));
+  phase.addCommand(interruptCommand(shell));
   phase.addCommand(showCommand(shell));
 }
