@@ -39,6 +39,25 @@ export interface IoUsage {
   readonly fsyncs: number;
 }
 
+/** What effects cost (L4). */
+export interface Budget {
+  /**
+   * `amount` (decimal text) of `currency` in `region`, '' for the budget's own of each, in millionths of the budget's currency,
+   * and what one trace may spend there. The error is a sentence that says what to send instead.
+   */
+  price(
+    region: string,
+    currency: string,
+    amount: string,
+  ): Result<{ readonly costMicros: string; readonly limitMicros: string }, string>;
+}
+
+/** Checks contents of documents against their JSON Schemas (P6). What is wrong comes as a sentence, null when nothing is. */
+export interface DocumentSchemas {
+  checkSchema(schema: string): string | null;
+  validate(schema: string, content: string): string | null;
+}
+
 export interface ApiContext {
   readonly member: MemberPort;
   readonly clusterId: ClusterId;
@@ -53,6 +72,8 @@ export interface ApiContext {
   readonly io: (() => IoUsage) | null;
   /** Where heartbeats of agents go; null: this process watches no agents. */
   readonly agents: AgentHeartbeats | null;
+  readonly budget: Budget;
+  readonly schemas: DocumentSchemas;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds. */
   readonly watchProgressMs: number;

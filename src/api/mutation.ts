@@ -32,6 +32,8 @@ export interface MutationSpec<Method, Kind extends CommandValue['kind']> {
   ) => Promise<Result<CommandBody, StatusError>>;
   /** The answer that the command gives when it is carried out. */
   readonly kind: Kind;
+  /** Why an answer is an error to the caller all the same: what was carried out is the refusal. Left out: it never is. */
+  readonly refusal?: (value: Extract<CommandValue, { kind: Kind }>) => StatusError | null;
   readonly answer: (header: ResponseHeader, value: Extract<CommandValue, { kind: Kind }>) => ResponseOf<Method>;
 }
 
@@ -73,8 +75,10 @@ function translate<Method, Kind extends CommandValue['kind']>(
       if (!result.ok) return err(rejected(result.rejection));
       const { value } = result;
       assert(value.kind === spec.kind, `answer ${value.kind} to a command that answers ${spec.kind}`);
-      const header = responseHeader(context, outcome, result.revision);
-      return ok(spec.answer(header, value as Extract<CommandValue, { kind: Kind }>));
+      const answer = value as Extract<CommandValue, { kind: Kind }>;
+      const refusal = spec.refusal?.(answer) ?? null;
+      if (refusal !== null) return err(refusal);
+      return ok(spec.answer(responseHeader(context, outcome, result.revision), answer));
     }
     case 'refused':
       return err(refused(outcome, context.addressOf));

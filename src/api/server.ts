@@ -5,7 +5,9 @@ import type { AgentHeartbeats } from '../detect/types.ts';
 import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
 import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
+import { DocumentService, file_quorate_v1_document } from '../gen/quorate/v1/document_pb.ts';
 import { file_quorate_v1_issue, IssueService } from '../gen/quorate/v1/issue_pb.ts';
+import { file_quorate_v1_ledger, LedgerService } from '../gen/quorate/v1/ledger_pb.ts';
 import { file_quorate_v1_maintenance, MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
 import { file_quorate_v1_membership, MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { file_quorate_v1_override, OverrideService } from '../gen/quorate/v1/override_pb.ts';
@@ -16,12 +18,23 @@ import { file_quorate_v1_session, SessionService } from '../gen/quorate/v1/sessi
 import { file_quorate_v1_watch, WatchService } from '../gen/quorate/v1/watch_pb.ts';
 import type { MemberPort } from '../node/types.ts';
 import { rawDefinition } from '../rpc/service.ts';
+import { JsonSchemas } from '../schema/json-schema.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WATCH_PROGRESS_MS } from '../types/limits.ts';
 import { clusterHandlers } from './cluster-service.ts';
-import { type ApiContext, type ApiMember, clientAddressOf, type Identify, type IoUsage } from './context.ts';
+import {
+  type ApiContext,
+  type ApiMember,
+  type Budget,
+  clientAddressOf,
+  type Identify,
+  type IoUsage,
+} from './context.ts';
+import { defaultBudget } from './default-budget.ts';
+import { documentHandlers } from './document-service.ts';
 import { Health } from './health.ts';
 import { issueHandlers } from './issue-service.ts';
+import { ledgerHandlers } from './ledger-service.ts';
 import { maintenanceHandlers } from './maintenance-service.ts';
 import { membershipHandlers } from './membership-service.ts';
 import { type HttpOverride, httpOverride } from './override-http.ts';
@@ -46,6 +59,8 @@ export interface ApiOptions {
   readonly io?: () => IoUsage;
   /** The leader's memory of agents; left out where nobody watches them. */
   readonly agents?: AgentHeartbeats;
+  /** What effects cost; left out: one currency without a name, and 500 units of it for a trace. */
+  readonly budget?: Budget;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
   readonly watchProgressMs?: number;
@@ -71,6 +86,8 @@ const SERVICES = [
   IssueService,
   PolicyService,
   OverrideService,
+  DocumentService,
+  LedgerService,
 ] as const;
 
 const FILES = [
@@ -84,6 +101,8 @@ const FILES = [
   file_quorate_v1_issue,
   file_quorate_v1_policy,
   file_quorate_v1_override,
+  file_quorate_v1_document,
+  file_quorate_v1_ledger,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
@@ -102,6 +121,8 @@ export function createApi(options: ApiOptions): Api {
     version,
     io: options.io ?? null,
     agents: options.agents ?? null,
+    budget: options.budget ?? defaultBudget,
+    schemas: new JsonSchemas(),
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
   };
@@ -116,6 +137,8 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(RecoveryService), { ...recoveryHandlers(context) });
       server.addService(rawDefinition(IssueService), { ...issueHandlers(context) });
       server.addService(rawDefinition(PolicyService), { ...policyHandlers(context) });
+      server.addService(rawDefinition(DocumentService), { ...documentHandlers(context) });
+      server.addService(rawDefinition(LedgerService), { ...ledgerHandlers(context) });
       server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
       server.addService(rawDefinition(OverrideService), { ...overrideHandlers(context) });
       health.addTo(server);

@@ -1,0 +1,147 @@
+/** LedgerService: what phases do to the outside world (L1), and what it costs (L4). */
+import { type EffectCompensator, type EffectPrice, LedgerService } from '../gen/quorate/v1/ledger_pb.ts';
+import { runKey } from '../machine/keys.ts';
+import type { Compensator, LedgerCommand, LedgerValue } from '../machine/ledger/types.ts';
+import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
+import type { StatusError } from '../rpc/status.ts';
+import {
+  COMPENSATOR_PAYLOAD_LENGTH_MAX,
+  COMPENSATOR_TARGET_LENGTH_MAX,
+  EFFECT_DESCRIPTION_LENGTH_MAX,
+  EFFECT_KEY_LENGTH_MAX,
+  EFFECT_RESULT_LENGTH_MAX,
+  RESOURCE_LENGTH_MAX,
+} from '../types/limits.ts';
+import { ok } from '../types/result.ts';
+import type { Check } from './check.ts';
+import type { ApiContext, Budget } from './context.ts';
+import { effectStateMessage, ledgerEffectBytes, ledgerEffectMessage } from './document-convert.ts';
+import { failure } from './errors.ts';
+import { mutation } from './mutation.ts';
+import { findRun } from './phase-service.ts';
+import { boundedPage, read } from './read.ts';
+import { tablePage } from './table-page.ts';
+import type { RawUnaryHandler } from './unary.ts';
+
+const { method } = LedgerService;
+
+type Handlers = { readonly [Name in keyof RawDefinition<ServiceShape<typeof LedgerService>>]: RawUnaryHandler };
+type IntentCommand = Extract<LedgerCommand, { kind: 'recordIntent' }>;
+
+export function ledgerHandlers(context: ApiContext): Handlers {
+  return {
+    recordIntent: recordIntent(context),
+    confirmEffect: mutation(context, method.confirmEffect, {
+      session: 'optional',
+      body: (request, check) => ({
+        kind: 'confirmEffect',
+        ref: check.ref(request.ref),
+        token: check.number<'FencingToken'>('fencing_token', request.fencingToken, 1),
+        key: check.textNotEmpty('key', request.key, EFFECT_KEY_LENGTH_MAX),
+        result: check.text('result', request.result, EFFECT_RESULT_LENGTH_MAX),
+      }),
+      kind: 'effectConfirmed',
+      answer: (header, { seq }) => ({
+        $typeName: 'quorate.v1.ConfirmEffectResponse' as const,
+        header,
+        seq: BigInt(seq),
+      }),
+    }),
+    withdrawEffect: mutation(context, method.withdrawEffect, {
+      session: 'optional',
+      body: (request, check) => ({
+        kind: 'withdrawEffect',
+        ref: check.ref(request.ref),
+        token: check.number<'FencingToken'>('fencing_token', request.fencingToken, 1),
+        key: check.textNotEmpty('key', request.key, EFFECT_KEY_LENGTH_MAX),
+        reason: check.text('reason', request.reason, EFFECT_RESULT_LENGTH_MAX),
+      }),
+      kind: 'effectWithdrawn',
+      answer: (header, { seq }) => ({
+        $typeName: 'quorate.v1.WithdrawEffectResponse' as const,
+        header,
+        seq: BigInt(seq),
+      }),
+    }),
+    listEffects: read(context, method.listEffects, {
+      params: (request, check) => ({ ref: check.ref(request.ref), page: check.page(request) }),
+      loop: ({ ref }) => ref.loop,
+      answer: (view, { ref, page }) => {
+        const run = findRun(view, ref);
+        if (!run.ok) return run;
+        const prefix = runKey(ref.loop, ref.g, run.value.position);
+        const fetch = (rows: number) => tablePage(view.rows.effect, { prefix }, page.after, rows);
+        const { messages, nextPageToken } = boundedPage(fetch, page.limit, ledgerEffectMessage, ledgerEffectBytes);
+        return ok({ $typeName: 'quorate.v1.ListEffectsResponse', effects: messages, nextPageToken });
+      },
+    }),
+  };
+}
+
+function recordIntent(context: ApiContext): RawUnaryHandler {
+  return mutation(context, method.recordIntent, {
+    session: 'optional',
+    body: (request, check): IntentCommand => ({
+      kind: 'recordIntent',
+      ref: check.ref(request.ref),
+      token: check.number<'FencingToken'>('fencing_token', request.fencingToken, 1),
+      key: check.textNotEmpty('key', request.key, EFFECT_KEY_LENGTH_MAX),
+      description: check.text('description', request.description, EFFECT_DESCRIPTION_LENGTH_MAX),
+      compensator: compensatorOf(request.compensator, check),
+      ...priceOf(context.budget, request.price, check),
+      resource: check.text('resource', request.resource, RESOURCE_LENGTH_MAX),
+      operation: operationOf(request.operation, check),
+    }),
+    kind: 'intentRecorded',
+    refusal: capExceeded,
+    answer: (header, { seq, fresh, state, result }) => ({
+      $typeName: 'quorate.v1.RecordIntentResponse' as const,
+      header,
+      seq: BigInt(seq),
+      fresh,
+      state: effectStateMessage(state),
+      result,
+    }),
+  });
+}
+
+/** The command was carried out: people have heard of it, and the trace is stopped. For the caller it is a refusal. */
+function capExceeded({ refusal, refusalDetail }: Extract<LedgerValue, { kind: 'intentRecorded' }>): StatusError | null {
+  if (refusal === '') return null;
+  const message = `nothing was recorded, do not do it: ${refusalDetail}; automation of the trace has stopped until the budget allows it`;
+  return failure(refusal, message, { metadata: { detail: refusalDetail } });
+}
+
+/** What it may be is checked again, and to the end, by the state machine. */
+function compensatorOf(compensator: EffectCompensator | undefined, check: Check): Compensator {
+  const { kind, target, payload } = compensator ?? { kind: '', target: '', payload: '' };
+  if (kind !== 'http' && kind !== 'grpc' && kind !== 'worker') {
+    const why = compensator === undefined ? 'is missing' : `has the kind ${JSON.stringify(kind.slice(0, 32))}`;
+    check.report('compensator', `${why}; send the kind http, grpc or worker, and its target`);
+    return { kind: 'worker', target: '', payload: '' };
+  }
+  return {
+    kind,
+    target: check.textNotEmpty('compensator.target', target, COMPENSATOR_TARGET_LENGTH_MAX),
+    payload: check.text('compensator.payload', payload, COMPENSATOR_PAYLOAD_LENGTH_MAX),
+  };
+}
+
+function priceOf(
+  budget: Budget,
+  price: EffectPrice | undefined,
+  check: Check,
+): Pick<IntentCommand, 'costMicros' | 'limitMicros'> {
+  // Without a price it costs nothing; the limit holds all the same.
+  const { region, currency, amount } = price ?? { region: '', currency: '', amount: '0' };
+  const converted = budget.price(region, currency, amount);
+  if (converted.ok) return converted.value;
+  check.report('price', converted.error);
+  return { costMicros: '0', limitMicros: '0' };
+}
+
+function operationOf(operation: string, check: Check): IntentCommand['operation'] {
+  if (operation === '' || operation === 'create' || operation === 'delete') return operation;
+  check.report('operation', "is none; send create, delete or ''");
+  return '';
+}
