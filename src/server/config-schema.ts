@@ -38,6 +38,16 @@ function address() {
   return z.string({ error }).refine(isAddress, { error });
 }
 
+function path(what: string) {
+  return z.string({ error: `must be the path of ${what}` }).min(1, { error: `must be the path of ${what}` });
+}
+
+function webAddress() {
+  const error = 'must be an http or https URL, such as https://alerts.example/quorate';
+  const isWeb = (text: string): boolean => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  return z.string({ error }).refine(isWeb, { error });
+}
+
 function oneOf<const T extends readonly [string, ...string[]]>(values: T) {
   return z.enum(values, { error: `must be one of ${values.join(', ')}` });
 }
@@ -136,6 +146,27 @@ export const serverConfigSchema = z.strictObject({
   featureLevelMax: whole(1, FEATURE_LEVEL)
     .default(FEATURE_LEVEL)
     .describe('Feature level that this member claims to support; lower than its release, to keep the cluster back.'),
+  budgetFile: path('a file')
+    .optional()
+    .describe('What effects may cost, in YAML, read again when it changes. Default: 500 units for each trace.'),
+  fxFile: path('a file').optional().describe('Exchange rates with their day, in YAML, read again when it changes.'),
+  alertWebhook: webAddress().optional().describe('URL that the leader posts alerts to.'),
+  hooks: z
+    .strictObject({
+      caFile: path('a file')
+        .optional()
+        .describe(
+          'Certificates, PEM, that compensators and the webhook must be vouched for by. gRPC is encrypted with it.',
+        ),
+      certFile: path('a file')
+        .optional()
+        .describe('Certificate, PEM, that the member shows to compensators and the webhook; with hooks.keyFile.'),
+      keyFile: path('a file').optional().describe('Its private key, PEM.'),
+      hmacSecretFile: path('a file')
+        .optional()
+        .describe('Secret that HTTP calls of compensators are signed with; white space around it does not count.'),
+    })
+    .prefault({}),
   log: z
     .strictObject({
       level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),

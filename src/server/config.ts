@@ -49,6 +49,12 @@ export interface ServerConfig {
   readonly storeFlushMs: number;
   readonly storeFlushBytes: number;
   readonly featureLevelMax: number;
+  /** Absolute, as all of them; left out: there is none. */
+  readonly budgetFile?: string;
+  readonly fxFile?: string;
+  readonly alertWebhook?: string;
+  /** PEM files and the secret for compensators and the webhook. `certFile` and `keyFile` come together. */
+  readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile', string>>;
   readonly log: ServerConfigInput['log'];
 }
 
@@ -198,6 +204,11 @@ function relationProblems(config: ServerConfigInput, sources: ReadonlyMap<string
     );
   }
   leaseProblems(config, problem);
+  const { certFile, keyFile } = config.hooks;
+  if (certFile !== undefined && keyFile === undefined)
+    problem('hooks.certFile', 'needs hooks.keyFile; give both or none');
+  if (keyFile !== undefined && certFile === undefined)
+    problem('hooks.keyFile', 'needs hooks.certFile; give both or none');
   if (config.wal.keepBytes > config.wal.keepSlowBytes) {
     problem(
       'wal.keepBytes',
@@ -272,7 +283,7 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
   return {
     clusterId: clusterId(input.clusterId),
     memberId: memberId(input.memberId),
-    dataDir: isAbsolute(input.dataDir) ? input.dataDir : resolve(cwd, input.dataDir),
+    dataDir: absolute(cwd, input.dataDir),
     clientListen: address('clientListen'),
     peerListen: address('peerListen'),
     members: input.members.map((member) => ({ ...member, id: memberId(member.id) })),
@@ -283,7 +294,42 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     storeFlushMs: input.storeFlushMs,
     storeFlushBytes: input.storeFlushBytes,
     featureLevelMax: input.featureLevelMax,
+    ...outsideOf(input, cwd, sources),
     log: input.log,
+  };
+}
+
+function absolute(cwd: string, path: string): string {
+  return isAbsolute(path) ? path : resolve(cwd, path);
+}
+
+const OUTSIDE_FILES = ['budgetFile', 'fxFile'] as const;
+const HOOK_FILES = ['caFile', 'certFile', 'keyFile', 'hmacSecretFile'] as const;
+
+/** What has to do with the world outside of the cluster. Nothing of it has a default. */
+function outsideOf(
+  input: ServerConfigInput,
+  cwd: string,
+  sources: Map<string, ConfigSource>,
+): Pick<ServerConfig, 'budgetFile' | 'fxFile' | 'alertWebhook' | 'hooks'> {
+  const { alertWebhook, hooks } = input;
+  const none = (path: string, value: string | undefined): void => {
+    if (value === undefined) sources.set(path, { from: 'default', where: '' });
+  };
+  for (const name of OUTSIDE_FILES) none(name, input[name]);
+  for (const name of HOOK_FILES) none(`hooks.${name}`, hooks[name]);
+  none('alertWebhook', alertWebhook);
+  const files = <Name extends string>(names: readonly Name[], given: { readonly [N in Name]?: string | undefined }) => {
+    const named = names.map((name) => [name, given[name]] as const);
+    const known = named.filter((pair): pair is readonly [Name, string] => pair[1] !== undefined);
+    return Object.fromEntries(known.map(([name, path]) => [name, absolute(cwd, path)])) as Partial<
+      Record<Name, string>
+    >;
+  };
+  return {
+    ...files(OUTSIDE_FILES, input),
+    ...(alertWebhook === undefined ? {} : { alertWebhook }),
+    hooks: files(HOOK_FILES, hooks),
   };
 }
 
