@@ -39,11 +39,6 @@ export function policyHandlers(context: ApiContext): Handlers {
   };
 }
 
-/** What holds: the value that was set, or the default. */
-export function policyIn(view: MachineView, name: PolicyName): number {
-  return view.rows.policy.get(name)?.value ?? POLICY[name].normal;
-}
-
 function setting(view: MachineView, name: PolicyName): PolicySetting {
   const { normal, min, max } = POLICY[name];
   const row = view.rows.policy.get(name);

@@ -1,12 +1,14 @@
 /** RecoveryService: what is interrupted and what becomes of it, agents and their heartbeats, what is watched (D1–D6, V1–V8). */
 import { RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
+import { agentsPage, policyIn } from '../machine/detection/view.ts';
 import { runKey } from '../machine/keys.ts';
 import { spendingKey } from '../machine/ledger/effects.ts';
 import type { RecoveryRow } from '../machine/recovery/types.ts';
+import { recoveryOfKey } from '../machine/recovery/view.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { DATA_STREAM } from '../types/ids.ts';
-import { HEARTBEAT_AGENTS_MAX, NOTE_LENGTH_MAX } from '../types/limits.ts';
+import { DETAIL_LENGTH_MAX, HEARTBEAT_AGENTS_MAX } from '../types/limits.ts';
 import { err, ok } from '../types/result.ts';
 import { Check } from './check.ts';
 import type { ApiContext } from './context.ts';
@@ -15,7 +17,6 @@ import { failure } from './errors.ts';
 import { leaderOnly } from './member-changes.ts';
 import { mutation } from './mutation.ts';
 import { findRun } from './phase-service.ts';
-import { policyIn } from './policy-service.ts';
 import { boundedPage, read } from './read.ts';
 import {
   agentBytes,
@@ -65,7 +66,7 @@ function recoveryReads(context: ApiContext): RecoveryReads {
         const run = findRun(view, ref);
         if (!run.ok) return run;
         const key = runKey(ref.loop, ref.g, run.value.position);
-        const row = view.rows.recovery.get(key);
+        const row = recoveryOfKey(view, key);
         if (row === null) return err(recoveryNotFound(ref.loop, ref.g, ref.phase));
         const fetch = (rows: number) => tablePage(view.rows.effect, { prefix: key }, page.after, rows);
         const { messages, nextPageToken } = boundedPage(fetch, page.limit, effectMessage, effectBytes);
@@ -108,7 +109,7 @@ function runMutations(context: ApiContext): RunMutations {
           ref,
           attempt: check.number('attempt', attempt, 1),
           cause: 'OPERATOR',
-          detail: check.text('detail', detail, NOTE_LENGTH_MAX),
+          detail: check.text('detail', detail, DETAIL_LENGTH_MAX),
           // When the fault was, nobody knows: no later than now, and the state's time never goes back behind this.
           faultAtMs: context.member.local(streamOfLoop(ref.loop)).timeMs,
         };
@@ -154,7 +155,7 @@ function agentHandlers(context: ApiContext): AgentHandlers {
     listAgents: read(context, method.listAgents, {
       params: (request, check) => check.page(request),
       answer: (view, { after, limit }) => {
-        const fetch = (rows: number) => tablePage(view.rows.agent, {}, after, rows);
+        const fetch = (rows: number) => agentsPage(view, after, rows);
         const { messages, nextPageToken } = boundedPage(fetch, limit, agentMessage, agentBytes);
         return ok({ $typeName: 'quorate.v1.ListAgentsResponse', agents: messages, nextPageToken });
       },

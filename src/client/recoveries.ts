@@ -133,8 +133,8 @@ export interface WatchedAttempt {
   readonly startedAtMs: number;
   readonly progressAtMs: number | null;
   readonly timeoutMs: number;
-  /** When it is overdue at the latest. */
-  readonly dueAtMs: number;
+  /** When it is overdue; null: it is not watched. */
+  readonly dueAtMs: number | null;
   readonly participants: readonly string[];
   readonly finished: readonly string[];
   readonly autoAttempts: number;
@@ -295,7 +295,7 @@ function toWatched(message: WatchedMessage): WatchedAttempt {
     startedAtMs: toNumber(message.startedAtMs),
     progressAtMs: toTime(message.progressAtMs),
     timeoutMs: toNumber(message.timeoutMs),
-    dueAtMs: toNumber(message.dueAtMs),
+    dueAtMs: toTime(message.dueAtMs),
     participants,
     finished,
     autoAttempts,

@@ -119,13 +119,13 @@ function detectionText(out: Output, loop: string, { phases, kMilli, running, tim
     one.slaMs === 0 ? '–' : roughDuration(one.slaMs),
   ]);
   const attempts = running.map((one) => {
-    const due = one.dueAtMs - timeMs;
+    const due = one.dueAtMs === null ? null : one.dueAtMs - timeMs;
     return [
       one.ref.phase,
       one.attempt,
       one.caller,
       roughDuration(timeMs - one.startedAtMs),
-      due >= 0 ? `in ${roughDuration(due)}` : `${roughDuration(-due)} ago`,
+      due === null ? '–' : due >= 0 ? `in ${roughDuration(due)}` : `${roughDuration(-due)} ago`,
       one.phi.toFixed(2),
       one.participants.length === 0 ? '' : `${one.finished.length}/${one.participants.length} finished`,
     ];

@@ -504,7 +504,7 @@ export type InterruptPhaseRequest = Message<"quorate.v1.InterruptPhaseRequest"> 
   attempt: bigint;
 
   /**
-   * For people: why. At most 1024 characters.
+   * For people: why. At most 4096 characters.
    *
    * @generated from field: string detail = 4;
    */
@@ -832,7 +832,7 @@ export type WatchedAttempt = Message<"quorate.v1.WatchedAttempt"> & {
   timeoutMs: bigint;
 
   /**
-   * When it is overdue at the latest. Cluster time.
+   * When it is overdue. Cluster time; 0: it is not watched.
    *
    * @generated from field: uint64 due_at_ms = 7;
    */
