@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { AgentHeartbeats } from '../detect/types.ts';
 import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
+import { AvailabilityService, file_quorate_v1_availability } from '../gen/quorate/v1/availability_pb.ts';
 import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
 import { DocumentService, file_quorate_v1_document } from '../gen/quorate/v1/document_pb.ts';
 import { file_quorate_v1_issue, IssueService } from '../gen/quorate/v1/issue_pb.ts';
@@ -21,6 +22,7 @@ import { rawDefinition } from '../rpc/service.ts';
 import { JsonSchemas } from '../schema/json-schema.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WATCH_PROGRESS_MS } from '../types/limits.ts';
+import { availabilityHandlers } from './availability-service.ts';
 import { clusterHandlers } from './cluster-service.ts';
 import {
   type ApiContext,
@@ -81,6 +83,7 @@ const SERVICES = [
   WatchService,
   ClusterService,
   MembershipService,
+  AvailabilityService,
   MaintenanceService,
   RecoveryService,
   IssueService,
@@ -96,6 +99,7 @@ const FILES = [
   file_quorate_v1_watch,
   file_quorate_v1_cluster,
   file_quorate_v1_membership,
+  file_quorate_v1_availability,
   file_quorate_v1_maintenance,
   file_quorate_v1_recovery,
   file_quorate_v1_issue,
@@ -133,6 +137,7 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(SessionService), { ...sessionHandlers(context) });
       server.addService(rawDefinition(ClusterService), { ...clusterHandlers(context) });
       server.addService(rawDefinition(MembershipService), { ...membershipHandlers(context) });
+      server.addService(rawDefinition(AvailabilityService), { ...availabilityHandlers(context) });
       server.addService(rawDefinition(MaintenanceService), { ...maintenanceHandlers(context) });
       server.addService(rawDefinition(RecoveryService), { ...recoveryHandlers(context) });
       server.addService(rawDefinition(IssueService), { ...issueHandlers(context) });

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import type { Setting } from '../server/config-settings.ts';
 import { VERSION } from '../server/version.ts';
 import { addAgentCommands } from './commands/agent.ts';
+import { addAvailabilityCommands } from './commands/availability.ts';
 import { addBackupCommands } from './commands/backup.ts';
 import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
@@ -51,6 +52,7 @@ export function buildProgram(shell: Shell, settings: readonly Setting[]): Comman
   addClusterCommands(program, shell);
   addMemberCommands(program, shell);
   addLeaderCommands(program, shell);
+  addAvailabilityCommands(program, shell);
   addBackupCommands(program, shell);
   addRestoreCommand(program, shell);
   addWalCommands(program, shell);

@@ -18,6 +18,7 @@ import { SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { must } from '../types/assert.ts';
 import { CALL_DEADLINE_DEFAULT_MS, SESSION_TTL_DEFAULT_MS } from '../types/limits.ts';
 import { Heartbeats } from './agent.ts';
+import { type Availability, readAvailability } from './availability.ts';
 import { backupPieces } from './backup.ts';
 import { Caller } from './caller.ts';
 import { Channels } from './channels.ts';
@@ -66,6 +67,7 @@ import type {
 import { watchEvents } from './watch.ts';
 
 export { Agent, type AgentAttempt, type AgentOptions, checkpointCrc } from './agent.ts';
+export type { Availability, MemberAvailability } from './availability.ts';
 export { CompactedError, IndeterminateError, QuorateError, type QuorateReason } from './errors.ts';
 export type * from './event-kinds.ts';
 export type * from './issues.ts';
@@ -302,6 +304,11 @@ export class QuorateClient implements AsyncDisposable {
       signal: options?.signal,
     });
     return leaderId === '' ? null : leaderId;
+  }
+
+  /** Members that are slow or away, and what the cluster does about it. */
+  availability(options?: ReadOptions): Promise<Availability> {
+    return readAvailability(this.#reader, options);
   }
 
   async featureLevel(options?: ReadOptions): Promise<FeatureLevel> {

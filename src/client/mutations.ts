@@ -1,5 +1,6 @@
 /** The mutations, one typed method each. How they are sent is the business of whoever extends this. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { AvailabilityService } from '../gen/quorate/v1/availability_pb.ts';
 import type { RequestHeaderSchema } from '../gen/quorate/v1/common_pb.ts';
 import { IssueService } from '../gen/quorate/v1/issue_pb.ts';
 import { MaintenanceService } from '../gen/quorate/v1/maintenance_pb.ts';
@@ -131,6 +132,14 @@ export abstract class Mutations {
       (header) => ({ header, changes: changes.map(fromMemberChange), force: options?.force ?? false }),
       options,
     );
+    return toAnswer(response.header);
+  }
+
+  /** Lets one voter that does not lead acknowledge writes before its fsync, until the permission ends by itself or `on` is false. */
+  async permitAsync(member: string, options?: MutationOptions & { readonly on?: boolean }): Promise<MutationAnswer> {
+    const on = options?.on ?? true;
+    const { permitAsync } = AvailabilityService.method;
+    const response = await this.send(permitAsync, (header) => ({ header, memberId: member, on }), options);
     return toAnswer(response.header);
   }
 

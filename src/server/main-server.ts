@@ -14,6 +14,8 @@ import { identifyPeer } from '../transport/identify.ts';
 import { PeerTransport } from '../transport/peer-transport.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import { NodeDisk } from '../wal/node-disk.ts';
+import { availabilityParts } from './availability.ts';
+import { bindHint } from './bind-hint.ts';
 import type { ServerConfig } from './config.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { refuseDiverged, writeDiverged } from './diverged.ts';
@@ -22,6 +24,7 @@ import { MemberIdentity } from './identity.ts';
 import { IoMeter } from './io-meter.ts';
 import { strangersListed } from './members.ts';
 import { logNotice } from './notices.ts';
+import { Observed } from './observed.ts';
 import { type OpenedData, openData } from './open-data.ts';
 import { PeerDirectory } from './peer-directory.ts';
 import { Resources } from './resources.ts';
@@ -95,7 +98,9 @@ async function start(
   await refuseDiverged(root, { clusterId, memberId });
   const identity = await MemberIdentity.open(root, { clusterId, memberId });
   resources.add(() => identity.close());
-  const meter = new IoMeter();
+  const observed = new Observed(config, logger);
+  resources.add(() => observed.close());
+  const meter = new IoMeter(undefined, observed.metrics);
   const data = await openData(config, logger, identity, storeProblem, meter);
   resources.add(() => data.close());
   const directory = openDirectory(config, identity, data);
@@ -113,9 +118,12 @@ async function start(
   const transport = createTransport(config, logger, { handler, identity, directory, ending, data });
   resources.add(async () => transport.stop());
   directory.onPeers = (peers) => transport.setPeers(peers);
+  const availability = availabilityParts(data, () => member);
   const opened = await openMember(dataDir, {
     ...memberParts(config, data, transport),
     ...memberEvents(logger, { directory, ending, data, keepDigest }),
+    ...availability.deps,
+    leaderWorks: () => [availability.work()],
     onApplied: (_stream, entry) => meter.applied(entry),
   });
   // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
@@ -292,17 +300,6 @@ async function bind(server: Server, address: string, setting: string): Promise<v
       else reject(new Error(`cannot listen on ${address} (${setting}): ${bindHint(error.message)}`, { cause: error }));
     });
   });
-}
-
-function bindHint(message: string): string {
-  if (message.includes('EADDRINUSE')) {
-    return 'another process uses the port. Stop it (`ss -ltnp` shows it) or choose another port.';
-  }
-  if (message.includes('EACCES')) return 'the port needs more rights. Choose one above 1023.';
-  if (message.includes('EADDRNOTAVAIL') || message.includes('ENOTFOUND')) {
-    return 'this machine has no such address. Use one of its own, or 0.0.0.0 for all.';
-  }
-  return message;
 }
 
 /** Lets calls in flight end, for a while; then cuts them off. */

@@ -3,6 +3,7 @@ import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { decodeConfiguration } from '../codec/configuration.ts';
+import type { AsyncMark } from '../node/early-acks.ts';
 import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
 import { openStorage } from '../storage/open-storage.ts';
 import type { StorageOptions, StorageReport } from '../storage/types.ts';
@@ -27,6 +28,8 @@ export interface OpenedData {
   readonly recovering: boolean;
   /** It is back: the marker goes. Resolves when that is durable. */
   readonly recovered: () => Promise<void>;
+  /** See `MemberDeps.asyncMark`. */
+  readonly asyncMark: AsyncMark;
   /** What a new log is started with. */
   readonly first: Configuration;
   /** In force at the end of the log. */
@@ -68,7 +71,18 @@ export async function openData(
     const known = knownConfiguration(recovered, first, dataDir, identity.unknownToPeers);
     // The log of a recovering member begins somewhere: it does not know how the cluster began.
     const digest = recovering ? null : firstDigest(recovered, first);
-    return { wal, store, recovering, recovered: () => storage.finishRecovery(), first, known, digest, close };
+    const { asyncMark } = storage;
+    return {
+      wal,
+      store,
+      recovering,
+      recovered: () => storage.finishRecovery(),
+      asyncMark,
+      first,
+      known,
+      digest,
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
