@@ -94,9 +94,9 @@ describe('commands', () => {
   });
 
   it('with a body of a later release ask for an upgrade', () => {
-    // Field 40, length-delimited, empty: a body that this release does not know.
+    // Field 1000, length-delimited, empty: a body that no release knows yet.
     const known = toBinary(CommandSchema, { ...commandToMessage(plain), body: { case: undefined } });
-    const decoded = decodeCommand(Uint8Array.of(...known, 0xc2, 0x02, 0x00));
+    const decoded = decodeCommand(Uint8Array.of(...known, 0xc2, 0x3e, 0x00));
     expect(decoded).toEqual({ ok: false, error: expect.stringContaining('upgrade this member') });
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { FEATURE_LEVEL_MAX } from '../../src/machine/member/feature.ts';
 import type { CommandBody, MemberChange } from '../../src/machine/types.ts';
 import type { MemberId } from '../../src/types/ids.ts';
 import { ADDRESS_LENGTH_MAX, MEMBER_CHANGES_MAX, MEMBERS_MAX } from '../../src/types/limits.ts';
@@ -64,7 +65,7 @@ describe('R9: the feature level', () => {
     (n) => {
       const bench = new Bench();
       expect(bench.rejected(level(n))).toMatchObject({ reason: 'INVALID_ARGUMENT', details: { field: 'level' } });
-      expect(() => bench.apply(level(3))).toThrow('older than the entry');
+      expect(() => bench.apply(level(FEATURE_LEVEL_MAX + 1))).toThrow('older than the entry');
     },
   );
 });
