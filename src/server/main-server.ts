@@ -26,6 +26,7 @@ import { strangersListed } from './members.ts';
 import { logNotice } from './notices.ts';
 import { Observed } from './observed.ts';
 import { type OpenedData, openData } from './open-data.ts';
+import { type Outside, openOutside } from './outside.ts';
 import { PeerDirectory } from './peer-directory.ts';
 import { Resources } from './resources.ts';
 import { systemClock, systemRandom } from './system-ports.ts';
@@ -119,11 +120,12 @@ async function start(
   resources.add(async () => transport.stop());
   directory.onPeers = (peers) => transport.setPeers(peers);
   const availability = availabilityParts(data, () => member);
+  const outside = await openOutside(config, logger, resources);
   const opened = await openMember(dataDir, {
     ...memberParts(config, data, transport),
-    ...memberEvents(logger, { directory, ending, data, keepDigest }),
+    ...memberEvents(logger, { directory, ending, data, keepDigest, observed }),
     ...availability.deps,
-    leaderWorks: () => [availability.work()],
+    leaderWorks: () => [availability.work(), ...outside.works()],
     onApplied: (_stream, entry) => meter.applied(entry),
   });
   // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
@@ -131,7 +133,7 @@ async function start(
   await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());
-  await serve(config, logger, { member: opened, transport, meter }, resources);
+  await serve(config, logger, { member: opened, transport, meter, outside }, resources);
   // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
   transport.start();
@@ -260,12 +262,13 @@ interface ServedParts {
   readonly member: Member;
   readonly transport: PeerTransport;
   readonly meter: IoMeter;
+  readonly outside: Outside;
 }
 
 async function serve(
   config: ServerConfig,
   logger: Logger,
-  { member, transport, meter }: ServedParts,
+  { member, transport, meter, outside }: ServedParts,
   resources: Resources,
 ): Promise<void> {
   const peerServer = new Server(serverOptions('peer'));
@@ -275,7 +278,9 @@ async function serve(
 
   const { clusterId, memberId, members } = config;
   const io = (): IoUsage => meter.usage();
-  const api = createApi({ member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger });
+  const { budget, workers } = outside;
+  const from = { member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
+  const api = createApi({ ...from, budget, workers });
   const clientServer = new Server(serverOptions('client'));
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');
