@@ -6,6 +6,7 @@ import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_p
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
 import { AvailabilityService, file_quorate_v1_availability } from '../gen/quorate/v1/availability_pb.ts';
 import { ClusterService, file_quorate_v1_cluster } from '../gen/quorate/v1/cluster_pb.ts';
+import { CompensationWorkerService, file_quorate_v1_compensator } from '../gen/quorate/v1/compensator_pb.ts';
 import { DocumentService, file_quorate_v1_document } from '../gen/quorate/v1/document_pb.ts';
 import { file_quorate_v1_issue, IssueService } from '../gen/quorate/v1/issue_pb.ts';
 import { file_quorate_v1_ledger, LedgerService } from '../gen/quorate/v1/ledger_pb.ts';
@@ -47,6 +48,7 @@ import { recoveryHandlers } from './recovery-service.ts';
 import { addReflection } from './reflection.ts';
 import { sessionHandlers } from './session-service.ts';
 import { watchHandlers } from './watch-service.ts';
+import { type WorkerRoom, workerHandlers } from './worker-service.ts';
 
 export interface ApiOptions {
   readonly member: MemberPort;
@@ -63,6 +65,8 @@ export interface ApiOptions {
   readonly agents?: AgentHeartbeats;
   /** What effects cost; left out: one currency without a name, and 500 units of it for a trace. */
   readonly budget?: Budget;
+  /** Where workers find compensations; left out where nobody leads. */
+  readonly workers?: WorkerRoom;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds; WATCH_PROGRESS_MS unless told. */
   readonly watchProgressMs?: number;
@@ -91,6 +95,7 @@ const SERVICES = [
   OverrideService,
   DocumentService,
   LedgerService,
+  CompensationWorkerService,
 ] as const;
 
 const FILES = [
@@ -107,10 +112,13 @@ const FILES = [
   file_quorate_v1_override,
   file_quorate_v1_document,
   file_quorate_v1_ledger,
+  file_quorate_v1_compensator,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
 ] as const;
+
+const NO_WORKERS: WorkerRoom = { join: () => null };
 
 export function createApi(options: ApiOptions): Api {
   const members = [...options.members].sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -146,6 +154,9 @@ export function createApi(options: ApiOptions): Api {
       server.addService(rawDefinition(LedgerService), { ...ledgerHandlers(context) });
       server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
       server.addService(rawDefinition(OverrideService), { ...overrideHandlers(context) });
+      server.addService(rawDefinition(CompensationWorkerService), {
+        ...workerHandlers(context, options.workers ?? NO_WORKERS),
+      });
       health.addTo(server);
       addReflection(server, FILES);
     },

@@ -2,6 +2,7 @@
  * Drives every recovery of a stream to its end (V1–V7) while this member leads it: takes over what an older leader began, starts
  * what may start by itself, does the steps in their order, calls compensators. All that it goes by is in the replicated state.
  */
+import { setMaxListeners } from 'node:events';
 import type { DomainRows } from '../machine/api.ts';
 import type { Compensator } from '../machine/ledger/types.ts';
 import type { CommandBody, MachineEvent, Rejection } from '../machine/types.ts';
@@ -45,6 +46,8 @@ export class RecoveryDriver implements LeaderWork {
 
   constructor(deps: RecoveryDriverDeps) {
     this.#deps = deps;
+    // One listener for each call that is under way; they are bounded.
+    setMaxListeners(0, this.#stop.signal);
   }
 
   lead(port: LeaderPort): void {
