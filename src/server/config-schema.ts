@@ -38,6 +38,11 @@ function address() {
   return z.string({ error }).refine(isAddress, { error });
 }
 
+function addressOrNone() {
+  const error = 'must be host:port with a port from 1 to 65535, such as 127.0.0.1:7601, or empty';
+  return z.string({ error }).refine((text) => text === '' || isAddress(text), { error });
+}
+
 function path(what: string) {
   return z.string({ error: `must be the path of ${what}` }).min(1, { error: `must be the path of ${what}` });
 }
@@ -73,6 +78,9 @@ export const serverConfigSchema = z.strictObject({
   peerListen: address()
     .optional()
     .describe('Where other members are served, host:port. Default: peerAddress of this member.'),
+  httpListen: addressOrNone()
+    .default('')
+    .describe('Where metrics, health and overrides are served over HTTP, host:port; empty: nowhere.'),
   members: z
     .array(memberSchema, { error: 'must be a list of {id, peerAddress, clientAddress}' })
     .min(1, { error: 'must name at least one member' })
@@ -143,6 +151,9 @@ export const serverConfigSchema = z.strictObject({
   storeFlushBytes: whole(64 * KiB, GiB)
     .default(DEFAULT_MEMBER_SETTINGS.storeFlushBytes)
     .describe('And as soon as commands of so many bytes were applied since the last time.'),
+  partitionMs: whole(100, 3_600_000)
+    .default(DEFAULT_MEMBER_SETTINGS.partitionMs)
+    .describe('Without contact with a majority for so long a member is PARTITIONED, milliseconds.'),
   featureLevelMax: whole(1, FEATURE_LEVEL)
     .default(FEATURE_LEVEL)
     .describe('Feature level that this member claims to support; lower than its release, to keep the cluster back.'),

@@ -28,6 +28,8 @@ export interface ServerConfig {
   readonly dataDir: string;
   readonly clientListen: string;
   readonly peerListen: string;
+  /** '': no HTTP port. */
+  readonly httpListen: string;
   /** 1 to 7, `memberId` among them; ids and addresses are distinct. Who belongs to the cluster is for its log to say. */
   readonly members: readonly MemberAddress[];
   /** Waits to be added to a cluster when its data folder is new. */
@@ -48,6 +50,7 @@ export interface ServerConfig {
   };
   readonly storeFlushMs: number;
   readonly storeFlushBytes: number;
+  readonly partitionMs: number;
   readonly featureLevelMax: number;
   /** Absolute, as all of them; left out: there is none. */
   readonly budgetFile?: string;
@@ -286,6 +289,7 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     dataDir: absolute(cwd, input.dataDir),
     clientListen: address('clientListen'),
     peerListen: address('peerListen'),
+    httpListen: input.httpListen,
     members: input.members.map((member) => ({ ...member, id: memberId(member.id) })),
     join: input.join,
     raft: { ...raft, ...leaseOf(raft) },
@@ -293,6 +297,7 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     limits: input.limits,
     storeFlushMs: input.storeFlushMs,
     storeFlushBytes: input.storeFlushBytes,
+    partitionMs: input.partitionMs,
     featureLevelMax: input.featureLevelMax,
     ...outsideOf(input, cwd, sources),
     log: input.log,

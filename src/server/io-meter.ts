@@ -12,8 +12,15 @@ const FSYNCS_KEPT = 1024;
 /** getrusage(2) on Linux counts blocks of this size, whatever the file system's own is. */
 const BLOCK_BYTES = 512;
 
+/** Who is told of the same. */
+export interface IoListener {
+  begin(lastIndex: LogIndex): void;
+  walEvent(event: WalEvent): void;
+}
+
 export class IoMeter {
   readonly #blocksWritten: () => number;
+  readonly #also: IoListener | null;
   /** Milliseconds; a ring once it is full. */
   readonly #fsyncMs: number[] = [];
   #fsyncs = 0;
@@ -24,13 +31,15 @@ export class IoMeter {
    * `blocksWritten`: blocks of 512 bytes that the process has caused to be written. `process.resourceUsage().fsWrite` is that on
    * Linux (pages that it made dirty, as `write_bytes` in /proc/PID/io); other systems count otherwise, or not at all.
    */
-  constructor(blocksWritten: () => number = () => process.resourceUsage().fsWrite) {
+  constructor(blocksWritten: () => number = () => process.resourceUsage().fsWrite, also: IoListener | null = null) {
     this.#blocksWritten = blocksWritten;
+    this.#also = also;
   }
 
   /** Entries up to `lastIndex` were in the log when it was opened: they are applied again, and not written again. */
   begin(lastIndex: LogIndex): void {
     this.#replayedTo = lastIndex;
+    this.#also?.begin(lastIndex);
   }
 
   /** Every entry that is applied. What clients proposed is in commands; the rest is the member's own. */
@@ -40,6 +49,7 @@ export class IoMeter {
   }
 
   observe(event: WalEvent): void {
+    this.#also?.walEvent(event);
     if (event.kind !== 'synced') return;
     this.#fsyncMs[this.#fsyncs % FSYNCS_KEPT] = event.durationMs;
     this.#fsyncs += 1;

@@ -125,15 +125,18 @@ async function start(
     ...memberParts(config, data, transport),
     ...memberEvents(logger, { directory, ending, data, keepDigest, observed }),
     ...availability.deps,
-    leaderWorks: () => [availability.work(), ...outside.works()],
-    onApplied: (_stream, entry) => meter.applied(entry),
+    leaderWorks: () => [...observed.works, availability.work(), ...outside.works()],
+    onApplied: (_stream, entry, view, applied) => {
+      meter.applied(entry);
+      observed.metrics.applied(entry.index, view, applied);
+    },
   });
   // Release 0.1 cannot read an identity with a digest, so an older folder gets it only once there is no way back.
   if (!identity.bootstrapped || opened.status(DATA_STREAM).featureLevel >= 2) keepDigest();
   await identity.markBootstrapped();
   member = opened;
   resources.add(() => opened.stop());
-  await serve(config, logger, { member: opened, transport, meter, outside }, resources);
+  await serve(config, logger, { member: opened, transport, meter, outside, observed }, resources);
   // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
   transport.start();
@@ -173,12 +176,13 @@ interface EventParts {
   readonly data: OpenedData;
   /** Writes down with whom the cluster was begun, if this folder knows. */
   readonly keepDigest: () => void;
+  readonly observed: Observed;
 }
 
 /** What the member tells the rest of the process. */
 function memberEvents(
   logger: Logger,
-  { directory, ending, data, keepDigest }: EventParts,
+  { directory, ending, data, keepDigest, observed }: EventParts,
 ): Pick<MemberDeps, 'onFatal' | 'onRecovered' | 'onMembers' | 'onRemoved' | 'onNotice' | 'onRole'> {
   return {
     onFatal: (error) => {
@@ -193,9 +197,13 @@ function memberEvents(
     onRemoved: () => ending.removed('the configuration without it is committed'),
     onNotice: (notice) => {
       logNotice(logger, notice);
+      observed.metrics.notice(notice);
       if (notice.kind === 'featureLevel' && notice.level >= 2) keepDigest();
     },
-    onRole: (stream, { role, term, leader }) => logger.info({ stream, role, term, leader }, 'role changed'),
+    onRole: (stream, { role, term, leader }) => {
+      logger.info({ stream, role, term, leader }, 'role changed');
+      observed.metrics.role(leader);
+    },
   };
 }
 
@@ -263,12 +271,13 @@ interface ServedParts {
   readonly transport: PeerTransport;
   readonly meter: IoMeter;
   readonly outside: Outside;
+  readonly observed: Observed;
 }
 
 async function serve(
   config: ServerConfig,
   logger: Logger,
-  { member, transport, meter, outside }: ServedParts,
+  { member, transport, meter, outside, observed }: ServedParts,
   resources: Resources,
 ): Promise<void> {
   const peerServer = new Server(serverOptions('peer'));
@@ -279,8 +288,10 @@ async function serve(
   const { clusterId, memberId, members } = config;
   const io = (): IoUsage => meter.usage();
   const { budget, workers } = outside;
-  const from = { member, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
-  const api = createApi({ ...from, budget, workers });
+  await observed.serve(member, meter);
+  const asked = observed.metrics.measured(member);
+  const from = { member: asked, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
+  const api = createApi({ ...from, budget, workers, agents: observed.detector });
   const clientServer = new Server(serverOptions('client'));
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');
@@ -322,13 +333,14 @@ async function drain(server: Server): Promise<void> {
 }
 
 function memberSettings(config: ServerConfig): MemberSettings {
-  const { raft, limits, wal, storeFlushMs, storeFlushBytes } = config;
+  const { raft, limits, wal, storeFlushMs, storeFlushBytes, partitionMs } = config;
   return {
     ...DEFAULT_MEMBER_SETTINGS,
     ...raft,
     ...limits,
     storeFlushMs,
     storeFlushBytes,
+    partitionMs,
     logKeepBytes: wal.keepBytes,
     logKeepSlowBytes: wal.keepSlowBytes,
   };
