@@ -279,6 +279,9 @@ export class TestApi {
   readonly log: LogLine[] = [];
   /** Who answers at which peer address; nobody at any other. */
   readonly identities = new Map<string, IdentifiedMember>();
+  /** Agents whose heartbeats arrived. */
+  readonly beats: string[] = [];
+  beatAnswer: 'ok' | 'not-leader' = 'ok';
   readonly #server = new Server(serverOptions('client'));
   readonly api: Api;
   #client: Client | null = null;
@@ -295,6 +298,12 @@ export class TestApi {
         return found === undefined ? err(`no member answers at ${address} within 3000 ms: refused`) : ok(found);
       },
       version: '1.2.3',
+      agents: {
+        heartbeat: (agent) => {
+          if (this.beatAnswer === 'ok') this.beats.push(agent);
+          return this.beatAnswer;
+        },
+      },
       logger: captureLogger(this.log),
       watchProgressMs,
     });
