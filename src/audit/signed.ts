@@ -22,7 +22,7 @@ interface Detail {
 export class SignatureChecks {
   readonly #clusterIds: readonly string[];
   /** null: what came before the export is not known. */
-  readonly #roster: Map<string, string> | null;
+  #roster: Map<string, string> | null;
   /** Signatures that verified. */
   verified = 0;
 
@@ -30,6 +30,11 @@ export class SignatureChecks {
   constructor(clusterIds: readonly string[], whole: boolean) {
     this.#clusterIds = clusterIds;
     this.#roster = whole ? new Map() : null;
+  }
+
+  /** A record is missing or cannot be read: who is on the roster is not known from here on. */
+  forgetRoster(): void {
+    this.#roster = null;
   }
 
   /** What is wrong with the signatures of a record, in sentences. */

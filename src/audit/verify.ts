@@ -140,6 +140,7 @@ class Verifier {
     // Whatever stood there counts as one record.
     if (this.#expected !== null) this.#expected += 1;
     this.#before = [];
+    this.#signatures?.forgetRoster();
   }
 
   #begin(header: ExportHeader): void {
@@ -171,6 +172,7 @@ class Verifier {
     if (position > expected) {
       this.#gaps.push({ line: this.#line, from: expected, to: position - 1 });
       this.#before = [];
+      this.#signatures?.forgetRoster();
     }
     const right = this.#before.map((before) => auditHash(before, position, record));
     if (right.length > 0 && !right.includes(hash)) {
@@ -189,18 +191,21 @@ class Verifier {
     const end = first + trailer.records;
     if (this.#expected !== null && end > this.#expected) {
       this.#gaps.push({ line: this.#line, from: this.#expected, to: end - 1 });
-    } else if (trailer.records !== this.#records) {
+    } else if (trailer.records !== this.#records && !this.#told()) {
       this.#report(null, `it tells of ${trailer.records} records, there are ${this.#records}`);
     }
     const [last] = this.#before;
     if (last !== undefined && last !== trailer.finalHash && (this.#expected ?? end) >= end) {
       this.#report(null, 'the final hash is not that of the last record: one of them was changed');
     }
-    // Whatever was found above shows here, too: told only where nothing else tells it.
-    const told = this.#problemCount > 0 || this.#gaps.length > 0;
-    if (this.#sha256.digest('hex') !== trailer.sha256 && !told) {
+    if (this.#sha256.digest('hex') !== trailer.sha256 && !this.#told()) {
       this.#report(null, 'the checksum of the file is not right: a line above, or this one, was changed');
     }
+  }
+
+  /** Whatever was found above shows in the last line, too: that is told only where nothing else tells it. */
+  #told(): boolean {
+    return this.#problemCount > 0 || this.#gaps.length > 0;
   }
 
   /** What was jumped over and did not come later. */
