@@ -191,6 +191,7 @@ describe('V5: GetRecovery', () => {
       spentMicros: '3000000',
       effects: 2,
       capped: 'COST',
+      cappedLimitMicros: '2000000',
       changedAtMs: at(950),
     } as const;
     tables().spending.put(spendingKey('trace', key), spending);

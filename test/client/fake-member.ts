@@ -3,6 +3,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerWritableStream, type UntypedHandleCall } from '@grpc/grpc-js';
 import { ClusterService, type GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
 import type { RequestHeader } from '../../src/gen/quorate/v1/common_pb.ts';
+import { IssueService } from '../../src/gen/quorate/v1/issue_pb.ts';
 import {
   type BackupResponse,
   BackupResponseSchema,
@@ -10,6 +11,8 @@ import {
 } from '../../src/gen/quorate/v1/maintenance_pb.ts';
 import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { PolicyService } from '../../src/gen/quorate/v1/policy_pb.ts';
+import { RecoveryService } from '../../src/gen/quorate/v1/recovery_pb.ts';
 import { SessionService } from '../../src/gen/quorate/v1/session_pb.ts';
 import {
   type WatchRequest,
@@ -66,7 +69,15 @@ export class FakeMember {
   /** Listens, on the same port as before. */
   async listen(): Promise<void> {
     const server = new Server();
-    for (const service of [PhaseService, SessionService, ClusterService, MembershipService]) {
+    for (const service of [
+      PhaseService,
+      SessionService,
+      ClusterService,
+      MembershipService,
+      RecoveryService,
+      IssueService,
+      PolicyService,
+    ]) {
       const definition = typedDefinition(service as typeof PhaseService);
       server.addService(
         definition as never,
