@@ -13,7 +13,10 @@
 import { KEY_END, next } from '../machine/keys.ts';
 import { effectRowKey } from '../machine/ledger/effects.ts';
 import type { EffectRow } from '../machine/ledger/types.ts';
+import { keyOf } from '../machine/recovery/rows.ts';
+import type { RecoveryStep } from '../machine/recovery/transitions.ts';
 import type { RecoveryRow } from '../machine/recovery/types.ts';
+import { openRecoveries, recoveryOf } from '../machine/recovery/view.ts';
 import type { CommandBody, CommandResult, MachineEvent } from '../machine/types.ts';
 import type { LeaderPort } from '../node/leader-work.ts';
 import { unreachable } from '../types/assert.ts';
@@ -25,10 +28,11 @@ import { type CallOutcome, type CompensationCall, errorText } from './hook.ts';
 import { policyValue } from './policy.ts';
 import { nextAction, type RecoveryAction } from './recovery-action.ts';
 import type { RecoveryDriverDeps } from './recovery-driver.ts';
-import { findRecovery, openRecoveries, RECOVERY_PAGE } from './recovery-reader.ts';
 
 /** Jobs at a time: each has one proposal or one call under way. */
 const JOBS_MAX = 1_536;
+/** Recoveries that one tick looks at. */
+const RECOVERY_PAGE = 1_000;
 /** Proposals of them at a time: clients need room, too (PROPOSALS_MAX). */
 const PROPOSALS_MAX = 256;
 /** After an answer that did not come, and after a refusal, milliseconds. */
@@ -52,8 +56,8 @@ export class RecoveryReign {
   #proposals = 0;
   /** null: all circuits are known. */
   #learnedThrough: string | null = '';
-  /** The last recovery that was looked at. */
-  #cursor = '';
+  /** The last recovery that was looked at; null: the next one is the first. */
+  #cursor: string | null = null;
 
   /** `signal` fires when the member stops. */
   constructor(port: LeaderPort, deps: RecoveryDriverDeps, signal: AbortSignal) {
@@ -68,13 +72,12 @@ export class RecoveryReign {
   tick(nowMs: number): void {
     for (const [key, untilMs] of this.#pauses) if (untilMs <= nowMs) this.#pauses.delete(key);
     this.#learnCircuits();
-    const { rows } = this.#port.view;
-    const page = openRecoveries(rows, this.#cursor, RECOVERY_PAGE);
-    this.#cursor = page.length < RECOVERY_PAGE ? '' : (page.at(-1)?.key ?? '');
-    const due = page.flatMap(({ key, row }) => {
-      const idle = !this.#jobs.has(key) && !this.#pauses.has(key);
+    const page = openRecoveries(this.#port.view, this.#cursor, RECOVERY_PAGE);
+    this.#cursor = page.next;
+    const due = page.rows.flatMap(({ run, row }) => {
+      const idle = !this.#jobs.has(run) && !this.#pauses.has(run);
       const action = idle ? nextAction(row, this.#ledAt, this.#port.nowMs()) : NOTHING;
-      return action.kind === 'none' || action.kind === 'later' ? [] : [{ key, action }];
+      return action.kind === 'none' || action.kind === 'later' ? [] : [{ key: run, action }];
     });
     // RR2: those of an older leader first.
     for (const { key, action } of due) if (action.kind === 'takeOver') this.#begin(key);
@@ -85,8 +88,8 @@ export class RecoveryReign {
   applied(events: readonly MachineEvent[]): void {
     for (const { kind, outcome, loop, g, phase } of events) {
       if (kind !== 'phase_recovery.rollback' || !/^(?:BLOCKED_COMPENSATOR|HARD_FAILED)>/.test(outcome)) continue;
-      const found = findRecovery(this.#port.view, { loop, g, phase });
-      const effect = found === null ? null : this.#effect(found.key, found.row.seq);
+      const row = recoveryOf(this.#port.view, { loop, g, phase });
+      const effect = row === null ? null : this.#effect(keyOf(row), row.seq);
       if (effect !== null) this.#circuits.succeeded(targetOf(effect));
     }
   }
@@ -117,16 +120,22 @@ export class RecoveryReign {
 
   /** As far as it gets: ends when there is nothing to do now, or when somebody else has to come further first. */
   async #run(key: string): Promise<void> {
+    // The state goes through the documents in pieces; the schemas are gone through once.
+    let found: Promise<Examined> | null = null;
+    const documents = (): Promise<Examined> => {
+      found ??= this.#deps.checkDocuments(this.#port.view.rows, key);
+      return found;
+    };
     let further = true;
     while (further && this.#port.leading && !this.#signal.aborted) {
       const row = this.#port.view.rows.recovery.get(key);
       if (row === null) return;
-      further = await this.#act(key, row, nextAction(row, this.#ledAt, this.#port.nowMs()));
+      further = await this.#act(key, row, nextAction(row, this.#ledAt, this.#port.nowMs()), documents);
     }
   }
 
   /** True when the state has changed by it. */
-  async #act(key: string, row: RecoveryRow, action: RecoveryAction): Promise<boolean> {
+  async #act(key: string, row: RecoveryRow, action: RecoveryAction, documents: Examine): Promise<boolean> {
     const { loop, g, phase, token } = row;
     const ref = { loop, g, phase };
     switch (action.kind) {
@@ -139,33 +148,13 @@ export class RecoveryReign {
         return this.#say(key, row, { kind: 'takeOverRecovery', ref, token });
       case 'step': {
         const { step } = action;
-        const found = await this.#examine(key, row, action);
+        const found = await examine(row, step, documents);
         return this.#say(key, row, { kind: 'completeStep', ref, token, step, ...found });
       }
       case 'compensate':
         return this.#compensate(key, row);
       default:
         return unreachable(action, 'recovery action');
-    }
-  }
-
-  /** What the state cannot see by itself; all else is decided when the command is applied. */
-  async #examine(
-    key: string,
-    row: RecoveryRow,
-    { step }: Extract<RecoveryAction, { kind: 'step' }>,
-  ): Promise<{ readonly ok: boolean; readonly detail: string }> {
-    switch (step) {
-      case 'wal_fsync':
-        return { ok: true, detail: `revision ${row.changedRevision} is durable on a majority` };
-      case 'checkpoint_flush':
-      case 'sel_compensate':
-      case 'snapshot_apply':
-        return { ok: true, detail: '' };
-      case 'vc_merge':
-        return this.#deps.checkDocuments(this.#port.view.rows, key);
-      default:
-        return unreachable(step, 'recovery step');
     }
   }
 
@@ -319,4 +308,27 @@ const NOTHING: RecoveryAction = { kind: 'none' };
 /** What a circuit is about. */
 function targetOf({ compensator }: EffectRow): string {
   return `${compensator.kind} ${compensator.target}`;
+}
+
+interface Examined {
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+type Examine = () => Promise<Examined>;
+
+/** What the state cannot see by itself of a step; all else is decided when the command is applied. */
+async function examine({ changedRevision }: RecoveryRow, step: RecoveryStep, documents: Examine): Promise<Examined> {
+  switch (step) {
+    case 'wal_fsync':
+      return { ok: true, detail: `revision ${changedRevision} is durable on a majority` };
+    case 'checkpoint_flush':
+    case 'sel_compensate':
+    case 'snapshot_apply':
+      return { ok: true, detail: '' };
+    case 'vc_merge':
+      return documents();
+    default:
+      return unreachable(step, 'recovery step');
+  }
 }

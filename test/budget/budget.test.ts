@@ -71,7 +71,7 @@ describe('L4: the price of an effect', () => {
   test('a currency that is not in the table, and a cost beyond what can be on record, are refused', async () => {
     await writeFile(path('fx.yaml'), 'date: 2026-03-01\nbase: USD\nrates: { AAA: 0.000000000000000001 }');
     await open({ budgetFile: null });
-    expect(cost('', 'XXX', '1')).toMatch(/of 2026-03-01 has no XXX/);
+    expect(cost('', 'CHF', '1')).toMatch(/of 2026-03-01 has no CHF/);
     expect(cost('', 'AAA', '999999999999')).toMatch(/more than can be put on record/);
   });
 });
