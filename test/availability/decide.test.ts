@@ -6,7 +6,7 @@ import { mayBeAsync, nextAvailability, type Seen } from '../../src/availability/
 import type { AvailabilityRow } from '../../src/machine/availability/types.ts';
 import { POLICY } from '../../src/machine/detection/types.ts';
 import type { PeerStatus, RaftStatus } from '../../src/raft/types.ts';
-import { type ClusterTimeMs, logIndex, type MemberId, memberId } from '../../src/types/ids.ts';
+import { type ClusterTimeMs, type MemberId, memberId } from '../../src/types/ids.ts';
 
 const ids = (names: string): MemberId[] => [...names].map((name) => memberId(name));
 const ISOLATION_MS = POLICY.isolationMs.normal;

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { MemberRow } from '../../src/machine/rows.ts';
 import { LearnerWatch, nextStep, successorOf, untoldRemoval } from '../../src/node/membership.ts';
@@ -145,6 +146,102 @@ describe('R2: the next step towards the membership that is wanted', () => {
     const joint = { voters: [a, b], votersOutgoing: [a, b, c], learners: [] };
     expect(nextStep(status({ configuration: joint }), [row(d)], all)).toBeNull();
     expect(nextStep(status({ configurationIndex: logIndex(101) }), [row(d)], all)).toBeNull();
+  });
+});
+
+describe('A1: a lagging voter', () => {
+  const slow = (lagging: readonly MemberId[], doubtful: readonly MemberId[] = []) => ({
+    lagging: new Set(lagging),
+    doubtful: new Set(doubtful),
+  });
+  const five = { voters: [a, b, c, d, e], votersOutgoing: [], learners: [] };
+  const peersOf = (...away: MemberId[]) => [b, c, d, e].map((id) => peer(id, { active: !away.includes(id) }));
+
+  it('becomes a learner, also a first member that has no row, and a voter again when it is ready', () => {
+    expect(nextStep(status(), [], all, slow([c]))).toEqual({ voters: [a, b], learners: [c] });
+    const configuration = { voters: [a, b], votersOutgoing: [], learners: [c] };
+    expect(nextStep(status({ configuration }), [], all, slow([c]))).toBeNull();
+    expect(nextStep(status({ configuration }), [], none)).toBeNull();
+    expect(nextStep(status({ configuration }), [], all)).toEqual({ voters: [a, b, c], learners: [] });
+    expect(nextStep(status({ configuration }), [row(c)], all)).toEqual({ voters: [a, b, c], learners: [] });
+    expect(nextStep(status({ configuration }), [row(c, { wanted: 'learner' })], all)).toBeNull();
+  });
+
+  it('stays a voter while it leads', () => {
+    expect(nextStep(status(), [], all, slow([a]))).toBeNull();
+  });
+
+  it.each([
+    ['of two', { voters: [a, b], votersOutgoing: [], learners: [] }, [peer(b)], b],
+    [
+      'of three with one away',
+      { voters: [a, b, c], votersOutgoing: [], learners: [] },
+      [peer(b, { active: false }), peer(c)],
+      c,
+    ],
+    ['of three with one that recovers', undefined, [peer(b, { recovering: true }), peer(c)], c],
+    ['of five with two away', five, peersOf(b, d), c],
+  ])('stays a voter %s: too few healthy ones would be left', (_, configuration, peers, member) => {
+    const at = status({ peers, ...(configuration === undefined ? {} : { configuration }) });
+    expect(nextStep(at, [], all, slow([member]))).toBeNull();
+  });
+
+  it('of five with one away goes, unless another one is in doubt', () => {
+    const at = status({ configuration: five, peers: peersOf(b) });
+    expect(nextStep(at, [], all, slow([c]))).toEqual({ voters: [a, b, d, e], learners: [c] });
+    expect(nextStep(at, [], all, slow([c], [e]))).toBeNull();
+  });
+
+  it('does not keep another change from being made', () => {
+    const at = status({
+      configuration: { voters: [a, b], votersOutgoing: [], learners: [d] },
+      peers: [peer(b), peer(d)],
+    });
+    expect(nextStep(at, [row(d)], all, slow([b]))).toEqual({ voters: [a, b, d], learners: [] });
+  });
+
+  it('that is to be removed goes, slow or not', () => {
+    const rows = [row(c, { wanted: 'removed' })];
+    expect(nextStep(status(), rows, all, slow([c]))).toEqual({ voters: [a, b], learners: [] });
+  });
+
+  it('stays a voter until its predecessor is on record as removed: that one would be taken in again', () => {
+    const configuration = { voters: [a, b, d], votersOutgoing: [], learners: [] };
+    const at = status({ configuration, peers: [peer(b), peer(d)] });
+    const rows = [row(c), row(d, { replaces: c })];
+    expect(nextStep(at, rows, all, slow([d]))).toBeNull();
+    const told = [row(c, { wanted: 'removed' }), row(d, { replaces: c })];
+    expect(nextStep(at, told, all, slow([d]))).toEqual({ voters: [a, b], learners: [d] });
+  });
+
+  it('over random clusters: healthy voters that stay are a majority of the voters before whenever somebody is demoted', () => {
+    const flags = fc.record({
+      active: fc.boolean(),
+      recovering: fc.boolean(),
+      lagging: fc.boolean(),
+      doubtful: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(flags, { minLength: 1, maxLength: 6 }), (others) => {
+        const named = others.map((one, i) => ({ ...one, id: memberId('bcdefg'.charAt(i)) }));
+        const voters = [a, ...named.map(({ id }) => id)];
+        const peers = named.map(({ id, active, recovering }) => peer(id, { active, recovering }));
+        const configuration = { voters, votersOutgoing: [], learners: [] };
+        const of = (test: (one: (typeof named)[number]) => boolean) => named.filter(test).map(({ id }) => id);
+        const sidelined = slow(
+          of(({ lagging }) => lagging),
+          of(({ doubtful }) => doubtful),
+        );
+        const step = nextStep(status({ configuration, peers }), [], all, sidelined);
+        if (step === null) return;
+        const well = named.filter(
+          (one) => one.active && !one.recovering && !one.doubtful && step.voters.includes(one.id),
+        );
+        expect(step.voters).toContain(a);
+        expect(1 + well.length).toBeGreaterThanOrEqual(Math.floor(voters.length / 2) + 1);
+      }),
+      { numRuns: 500 },
+    );
   });
 });
 
