@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Node.js and npm packages, on Debian 12 or a relative of it: Python with gRPC, for
-# the test that a client generated from proto/ in another language works (test/interop).
+# the test that a client generated from proto/ in another language works (test/interop), and promtool, which checks the text of
+# /metrics (test/metrics).
 set -euo pipefail
 
-packages=(python3 python3-protobuf python3-grpcio python3-grpc-tools)
+packages=(python3 python3-protobuf python3-grpcio python3-grpc-tools prometheus)
 
 as_root=()
 if [[ "$(id -u)" -ne 0 ]]; then
