@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import type { BackupPiece } from '../../client/client.ts';
 import type { BackupSummary } from '../../snapshot/backup.ts';
 import { type Context, run, type Shell, withClient } from '../context.ts';
-import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
+import { EXIT, type ExitCode } from '../exit-codes.ts';
+import { fileProblem } from '../file-problem.ts';
 import { formatTime } from '../output.ts';
 import { formatBytes, Progress } from '../progress.ts';
 
@@ -33,22 +34,6 @@ function progressText(bytes: number, of: number | null): string {
   return `${formatBytes(bytes)}, about ${Math.min(99, Math.floor((bytes / of) * 100))} %`;
 }
 
-/** Errors of the file system that say what to do. */
-function explained(file: string, error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  const why: Readonly<Record<string, string>> = {
-    EEXIST: 'it is there already; choose another name, or remove it',
-    ENOENT: 'there is no such file or folder',
-    EACCES: 'it may not be read or written',
-    EISDIR: 'it is a folder; give the name of a file',
-    ENOTDIR: 'a part of the path is no folder',
-    EROFS: 'the file system is read-only',
-    ENOSPC: 'the disk is full',
-  };
-  const text = typeof code === 'string' ? why[code] : undefined;
-  return text === undefined ? error : new UsageError(`${file}: ${text}`, { cause: error });
-}
-
 async function backup(context: Context, name: string): Promise<ExitCode> {
   const { shell, out } = context;
   const file = resolve(shell.cwd, name);
@@ -70,7 +55,7 @@ async function backup(context: Context, name: string): Promise<ExitCode> {
     out.result(summaryOf(file, summary), summaryText(name, summary));
     return EXIT.ok;
   } catch (error) {
-    throw explained(name, error);
+    throw fileProblem(name, error);
   } finally {
     progress.end();
   }
@@ -90,7 +75,7 @@ async function verify(context: Context, name: string): Promise<ExitCode> {
     out.result(summaryOf(file, summary), `${summaryText(name, summary)}\nsound`);
     return EXIT.ok;
   } catch (error) {
-    throw explained(name, error);
+    throw fileProblem(name, error);
   } finally {
     progress.end();
   }
