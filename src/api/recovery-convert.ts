@@ -68,8 +68,13 @@ export function effectMessage(row: EffectRow): RecoveryEffect {
 
 /** null: nothing of the trace has cost anything. */
 export function costMessage(row: SpendingRow | null): RecoveryCost {
-  const { spentMicros, effects, capped } = row ?? { spentMicros: '0', effects: 0, capped: '' };
-  return { $typeName: `${NS}.RecoveryCost`, spentMicros, effects: BigInt(effects), capped };
+  return {
+    $typeName: `${NS}.RecoveryCost`,
+    spentMicros: row?.spentMicros ?? '0',
+    effects: BigInt(row?.effects ?? 0),
+    capped: row?.capped ?? '',
+    limitMicros: row?.cappedLimitMicros ?? '',
+  };
 }
 
 export function agentMessage(row: AgentRow): AgentStatus {

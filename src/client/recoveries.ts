@@ -93,7 +93,13 @@ export interface RecoveryDetails {
   /** By number. */
   readonly effects: readonly RecoveryEffect[];
   /** Of the trace so far, in millionths of the budget's currency, decimal digits. `capped`: COST or SWINGS stopped its automation; null: nothing. */
-  readonly cost: { readonly spentMicros: string; readonly effects: number; readonly capped: string | null };
+  readonly cost: {
+    readonly spentMicros: string;
+    readonly effects: number;
+    readonly capped: string | null;
+    /** The limit that was exceeded; null unless capped for COST. */
+    readonly limitMicros: string | null;
+  };
   /** Automatic recoveries of the run so far, and how many there may be. */
   readonly autoAttempts: number;
   readonly autoAttemptsMax: number;
@@ -191,6 +197,7 @@ export class Recoveries {
           spentMicros: cost?.spentMicros || '0',
           effects: toNumber(cost?.effects ?? 0n),
           capped: cost?.capped || null,
+          limitMicros: cost?.limitMicros || null,
         },
         autoAttempts,
         autoAttemptsMax,

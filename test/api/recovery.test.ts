@@ -204,7 +204,7 @@ describe('V5: GetRecovery', () => {
           { seq: 1n, key: 'key-1', state: RecoveryEffectState.CONFIRMED, compensatorTarget: 'http://hook/undo' },
           { seq: 2n, key: 'key-2', state: RecoveryEffectState.COMPENSATED, settledAtMs: 1_400n },
         ],
-        cost: { spentMicros: '3000000', effects: 2n, capped: 'COST' },
+        cost: { spentMicros: '3000000', effects: 2n, capped: 'COST', limitMicros: '2000000' },
         autoAttempts: 2,
         autoAttemptsMax: 2,
         blockedUntilMs: 9_000n,

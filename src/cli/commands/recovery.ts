@@ -83,7 +83,8 @@ function detailsText(out: Output, details: RecoveryDetails): string {
   const latency =
     recovery.faultAtMs === null ? '' : `, ${roughDuration(recovery.detectedAtMs - recovery.faultAtMs)} after the fault`;
   const cause = `${recovery.cause}${recovery.detail === '' ? '' : `: ${recovery.detail}`}`;
-  const capped = cost.capped === null ? '' : `; automation stopped: ${cost.capped}`;
+  const limit = cost.limitMicros === null ? '' : `, the limit is ${formatMicros(cost.limitMicros)}`;
+  const capped = cost.capped === null ? '' : `; automation stopped: ${cost.capped}${limit}`;
   const waits = waitsFor(details);
   const facts = [
     ['cause', cause],
