@@ -44,6 +44,8 @@ export interface RivalRow {
   readonly result: string;
   readonly participant: string;
   readonly vectorClock: VectorClock;
+  /** true: stands for several, of which only the merged clock is left. */
+  readonly several: boolean;
 }
 
 /** Where the recovery lock of a phase stands (V4). Key: loop and phase. */
@@ -118,7 +120,7 @@ export function domainTables(table: MakeTable) {
     resource: table<ResourceRow>('resource', record({ resource: text, changes: plain() })),
     rival: table<RivalRow>(
       'rival',
-      record({ id: text, result: text, participant: text, vectorClock: plain<VectorClock>() }),
+      record({ id: text, result: text, participant: text, vectorClock: plain<VectorClock>(), several: flag }),
     ),
     spending: table<SpendingRow>(
       'spending',

@@ -1,21 +1,28 @@
 /** What the tests of detection and recovery share: a loop at feature level 3, and short ways to break its phases and mend them. */
 
+import type { ReplicatedMachine } from '../../src/machine/api.ts';
 import type { InterruptCause } from '../../src/machine/detection/types.ts';
 import { sha256Hex } from '../../src/machine/document/snapshot.ts';
+import { hashRow, StateHash } from '../../src/machine/hash.ts';
+import { TOTAL_HASH_KEY, TOTAL_TABLE } from '../../src/machine/loader.ts';
+import { startLoading } from '../../src/machine/machine.ts';
 import type { OverrideAction } from '../../src/machine/override/types.ts';
 import type { RecoveryState, RecoveryStep } from '../../src/machine/recovery/transitions.ts';
 import type { RecoveryRow } from '../../src/machine/recovery/types.ts';
 import { recoveryOf } from '../../src/machine/recovery/view.ts';
 import type { RunRow } from '../../src/machine/rows.ts';
 import type { MachineLimits } from '../../src/machine/state.ts';
+import { Tables } from '../../src/machine/tables.ts';
 import type { CommandBody, CommandValue, Rejection } from '../../src/machine/types.ts';
 import { must } from '../../src/types/assert.ts';
-import { at, Bench, type Given, progressBody, ref, token } from './kit.ts';
+import { at, Bench, type Given, Mirror, progressBody, ref, token } from './kit.ts';
 
 type Body<K extends CommandBody['kind']> = Extract<CommandBody, { kind: K }>;
 type Advanced = Extract<CommandValue, { kind: 'recoveryAdvanced' }>;
 
 export class Ward extends Bench {
+  readonly #mirror = new Mirror();
+
   constructor(some: Partial<MachineLimits> = {}, phases: readonly string[] = ['A', 'B']) {
     super(some);
     for (const level of [2, 3]) this.done('featureLevelSet', { kind: 'setFeatureLevel', level, pinned: false });
@@ -134,6 +141,22 @@ export class Ward extends Bench {
     const target = this.recovery(phase, g).traceId;
     const { result } = this.apply({ kind: 'override', target, action, ...signed, signatures, nonce: this.#nonce() });
     return result === null || result.ok ? null : result.rejection;
+  }
+
+  /** Goes on from the stored rows, with the recovery row changed by a fault that the state hash does not show. */
+  damage(change: (row: RecoveryRow) => RecoveryRow): void {
+    const { machine } = this;
+    this.#mirror.take(machine);
+    const hash = new StateHash();
+    const { recovery } = new Tables().domain;
+    const rows = [...this.#mirror.rows.values()].map((row) =>
+      row.table === 'recovery' ? { ...row, value: recovery.encode(change(recovery.decode(row.value))) } : row,
+    );
+    for (const { table, key, value } of rows) if (table !== TOTAL_TABLE) hash.add(hashRow(table, key, value));
+    for (const row of rows) this.#mirror.rows.set(`${row.table}\n${row.key}`, row);
+    const loader = startLoading();
+    loader.add(rows.map((row) => (row.key === TOTAL_HASH_KEY ? { ...row, value: hash.toHex() } : row)));
+    (this as { machine: ReplicatedMachine }).machine = loader.finish(machine.appliedIndex);
   }
 
   #nonce(): string {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { RecoveryRow } from '../../src/machine/recovery/types.ts';
 import { openRecoveries, recoveriesOfTraceId, recoveriesPage } from '../../src/machine/recovery/view.ts';
 import { STANDING, Ward } from './recovery-kit.ts';
 
@@ -45,6 +46,72 @@ describe('V4: the lock and its token', () => {
     expect(ward.machine.runs('loop', 1)).toHaveLength(0);
     expect(ward.machine.rows.recovery.size + ward.machine.rows.recoveryTrace.size).toBe(0);
     expect(ward.machine.rows.watch.range('loop 0000000000000001 ', 'loop 0000000000000001!', 9)).toEqual([]);
+  });
+});
+
+const DAMAGES: Record<string, (row: RecoveryRow) => RecoveryRow> = {
+  crc: (row) => ({ ...row, crc: row.crc ^ 1 }),
+  step: (row) => ({ ...row, step: row.step === 'vc_merge' ? 'wal_fsync' : 'vc_merge' }),
+  seq: (row) => ({ ...row, seq: row.seq + 1 }),
+  tries: (row) => ({ ...row, tries: row.tries + 1 }),
+  restoredThrough: (row) => ({ ...row, restoredThrough: 'z' }),
+  attempt: (row) => ({ ...row, attempt: row.attempt + 1 }),
+};
+
+describe('V4: a damaged checkpoint', () => {
+  it.each(Object.keys(DAMAGES))('%s: RECONCILE goes to ROLLBACK when a leader takes over', (field) => {
+    const ward = STANDING.RECONCILE();
+    ward.damage(DAMAGES[field] as (row: RecoveryRow) => RecoveryRow);
+    const taken = ward.done('recoveryAdvanced', ward.takeOverBody());
+    expect(taken).toMatchObject({ state: 'ROLLBACK', step: 'sel_compensate' });
+    expect(ward.recovery()).toMatchObject({ seq: 1, tries: 0, restoredThrough: '' });
+    expect(ward.settle({ done: true }).state).toBe('ROLLBACK');
+  });
+
+  it('is found by the leader that is at it, too: the command is not carried out', () => {
+    const ward = STANDING.RECONCILE();
+    ward.damage((row) => ({ ...row, crc: 0 }));
+    expect(ward.step('wal_fsync')).toMatchObject({ state: 'ROLLBACK', step: 'sel_compensate' });
+  });
+
+  it('in ROLLBACK begins the rollback again; what is compensated stays so', () => {
+    const ward = new Ward();
+    ward.begin('A');
+    for (const key of ['e1', 'e2']) ward.effect(key);
+    ward.interrupt();
+    ward.start();
+    ward.step('wal_fsync', false);
+    ward.settle({ done: true });
+    ward.damage((row) => ({ ...row, seq: 0 }));
+    expect(ward.done('recoveryAdvanced', ward.takeOverBody())).toMatchObject({ step: 'sel_compensate' });
+    expect(ward.recovery()).toMatchObject({ seq: 1, state: 'ROLLBACK' });
+    ward.damage((row) => row);
+    ward.settle({ done: true });
+    expect(ward.step('sel_compensate').step).toBe('snapshot_apply');
+  });
+
+  it('before the start forces ROLLBACK; one of the compensator forces it again', () => {
+    const ward = STANDING.INTERRUPTED();
+    ward.damage((row) => ({ ...row, crc: row.crc + 1 }));
+    expect(ward.start()).toMatchObject({ state: 'ROLLBACK', step: 'sel_compensate' });
+    ward.damage((row) => ({ ...row, tries: 4 }));
+    expect(ward.settle()).toMatchObject({ state: 'ROLLBACK', step: 'sel_compensate' });
+    expect(ward.recovery().tries).toBe(0);
+  });
+
+  it.each([
+    [0x29b1, 'ROLLBACK'],
+    [0xcbf43926, 'RECONCILE'],
+    [undefined, 'RECONCILE'],
+  ])("the agent's own checksum %s of its checkpoint: %s", (checkpointCrc, state) => {
+    const ward = new Ward();
+    ward.begin('A');
+    // The check value of CRC-32/ISO-HDLC.
+    ward.report({ checkpoint: '123456789', ...(checkpointCrc === undefined ? {} : { checkpointCrc }) });
+    ward.interrupt();
+    ward.start();
+    ward.step('wal_fsync');
+    expect(ward.step('checkpoint_flush').state).toBe(state);
   });
 });
 

@@ -4,7 +4,8 @@
  *
  * R1. Numbers of a sub-step's rivals are 1 to at most RIVALS_MAX without a gap; number 0, where there is one, has the clock of the
  *     report that stands. All results are different.
- * R2. Where a rival has to go, it is one without which the decision is the same: see `placeFor`.
+ * R2. When the places are full, the last stands for several: it has their merged clock and cannot win. So what the rows decide is
+ *     what all reports together would; at worst nothing is decided, where one has exactly the merged clock.
  */
 import { must } from '../../types/assert.ts';
 import { RIVALS_MAX } from '../../types/limits.ts';
@@ -29,52 +30,61 @@ export interface ToldReport {
 const rivalKey = (run: string, id: string, number: number): string => `${run} ${padded(number)} ${id}`;
 
 /** One of the reports of a sub-step. */
-export type Candidate = Pick<RivalRow, 'result' | 'participant' | 'vectorClock'>;
+export type Candidate = Omit<RivalRow, 'id'>;
 
 export function recordRivals(state: MachineState, run: string, told: ToldReport): void {
-  const { rival } = state.tables.domain;
   const { vectorClock, participant } = told;
   for (const id of told.fresh.keys()) {
-    if (vectorClock.length > 0) rival.put(rivalKey(run, id, 0), { id, result: '', participant, vectorClock });
+    if (vectorClock.length > 0) putClock(state, run, id, participant, vectorClock);
   }
   for (const { id, result } of told.subSteps) {
     const standing = must(state.tables.subStep.get(subStepKey(run, id)), 'a sub-step that was told');
-    if (standing.result !== result) addRival(state, run, { id, result, participant, vectorClock });
+    if (standing.result !== result) addRival(state, run, { id, result, participant, vectorClock, several: false });
+    else if (vectorClock.length > 0 && !told.fresh.has(id)) putClock(state, run, id, participant, vectorClock);
   }
+}
+
+/** Merges a clock into that of the report that stands. */
+function putClock(state: MachineState, run: string, id: string, participant: string, told: VectorClock): void {
+  const { rival } = state.tables.domain;
+  const key = rivalKey(run, id, 0);
+  const vectorClock = mergeClocks(rival.get(key)?.vectorClock ?? [], told);
+  rival.put(key, { id, result: '', participant, vectorClock, several: false });
 }
 
 function addRival(state: MachineState, run: string, told: RivalRow): void {
   const { rival } = state.tables.domain;
   const rivals = rivalsOf(state, run, told.id);
-  const same = rivals.findIndex(({ result }) => result === told.result);
-  if (same >= 0) {
-    const known = must(rivals[same], 'a rival');
+  const same = rivals.findIndex(({ result, several }) => !several && result === told.result);
+  const known = rivals[same];
+  if (known !== undefined) {
     const vectorClock = mergeClocks(known.vectorClock, told.vectorClock);
-    if (compareClocks(vectorClock, known.vectorClock) === 'equal') return;
-    rival.put(rivalKey(run, told.id, same + 1), { ...known, vectorClock });
+    if (vectorClock.length > 0) rival.put(rivalKey(run, told.id, same + 1), { ...known, vectorClock });
     return;
   }
-  const number = rivals.length < RIVALS_MAX ? rivals.length + 1 : placeFor(candidates(state, run, told.id), told);
-  if (number > 0) rival.put(rivalKey(run, told.id, number), told);
+  if (rivals.length < RIVALS_MAX) {
+    rival.put(rivalKey(run, told.id, rivals.length + 1), told);
+    return;
+  }
+  const last = lastOf(candidates(state, run, told.id), told);
+  if (last !== null) rival.put(rivalKey(run, told.id, RIVALS_MAX), { ...told, ...last });
 }
 
-/**
- * R2: the number whose rival may go for `told`, or 0 when `told` itself may. With a winner W among `all` (number 0 first): what W
- * knows adds nothing; what W does not know must stay, beside W. Without one: only what knows all the others would decide.
- */
-function placeFor(all: readonly Candidate[], told: Candidate): number {
+/** R2: what the last place holds when `told` comes to those that are there, number 0 first; null: what it held. */
+function lastOf(all: readonly Candidate[], told: Candidate): Candidate | null {
   const winner = winnerOf(all);
-  if (winner === null) return winnerOf([...all, told]) === told ? RIVALS_MAX : 0;
-  const order = compareClocks(told.vectorClock, winner.vectorClock);
-  if (order === 'before') return 0;
-  return all[RIVALS_MAX] === winner ? RIVALS_MAX - 1 : RIVALS_MAX;
+  if (winner !== null && compareClocks(told.vectorClock, winner.vectorClock) === 'before') return null;
+  if (winnerOf([...all, told]) === told) return told;
+  const last = must(all[RIVALS_MAX], 'a full set of rivals');
+  const vectorClock = mergeClocks(last.vectorClock, told.vectorClock);
+  return { result: '', participant: told.participant, vectorClock, several: true };
 }
 
 /** Of reports with different results, the one that knows all the others; null: they are concurrent. */
 export function winnerOf(all: readonly Candidate[]): Candidate | null {
   const knowsAll = (one: Candidate): boolean =>
     all.every((other) => other === one || compareClocks(other.vectorClock, one.vectorClock) === 'before');
-  return all.find(knowsAll) ?? null;
+  return all.find((one) => !one.several && knowsAll(one)) ?? null;
 }
 
 /** What was told of sub-step `id`: first what stands, then its rivals. */
@@ -82,7 +92,7 @@ export function candidates(state: MachineState, run: string, id: string): readon
   const standing = must(state.tables.subStep.get(subStepKey(run, id)), 'a sub-step that has rivals');
   const first = state.tables.domain.rival.get(rivalKey(run, id, 0));
   const { participant, vectorClock } = first ?? { participant: '', vectorClock: [] };
-  return [{ result: standing.result, participant, vectorClock }, ...rivalsOf(state, run, id)];
+  return [{ result: standing.result, participant, vectorClock, several: false }, ...rivalsOf(state, run, id)];
 }
 
 function rivalsOf(state: MachineState, run: string, id: string): readonly RivalRow[] {
@@ -108,7 +118,7 @@ export function settleRivals(state: MachineState, run: string, id: string, winne
   const standing = must(tables.subStep.get(key), 'a sub-step that has rivals');
   if (standing.result !== winner.result) tables.subStep.put(key, { ...standing, result: winner.result });
   const { participant, vectorClock } = winner;
-  tables.domain.rival.put(rivalKey(run, id, 0), { id, result: '', participant, vectorClock });
+  tables.domain.rival.put(rivalKey(run, id, 0), { id, result: '', participant, vectorClock, several: false });
   for (let number = 1; number <= RIVALS_MAX; number++) tables.domain.rival.delete(rivalKey(run, id, number));
 }
 
