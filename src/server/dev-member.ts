@@ -11,6 +11,8 @@ export interface Exit {
 
 export interface DevMemberOptions {
   readonly address: MemberAddress;
+  /** Where it serves HTTP, host:port; left out: nowhere, or the flags say it. */
+  readonly httpAddress?: string;
   /** Path of the command line's entry, `dist/cli/main.js`. */
   readonly cli: string;
   /** Flags of `quorate server`. */
@@ -23,6 +25,8 @@ export interface DevMemberOptions {
 export class DevMember {
   readonly id: string;
   readonly clientAddress: string;
+  /** '' when it is not known. */
+  readonly httpAddress: string;
   readonly logFile: string;
   readonly #options: DevMemberOptions;
   #child: ChildProcess | null = null;
@@ -33,6 +37,7 @@ export class DevMember {
     this.#options = options;
     this.id = options.address.id;
     this.clientAddress = options.address.clientAddress;
+    this.httpAddress = options.httpAddress ?? '';
     this.logFile = options.logFile;
   }
 

@@ -13,6 +13,8 @@ import { DevMember } from './dev-member.ts';
 const HOST = '127.0.0.1';
 /** Peer ports are this much above client ports. */
 const PEER_PORT_OFFSET = 100;
+/** And HTTP ports this much. */
+const HTTP_PORT_OFFSET = 200;
 const STOP_GRACE_MS = 5_000;
 const LEADER_WAIT_MS = 20_000;
 const POLL_MS = 25;
@@ -21,7 +23,7 @@ export interface DevClusterOptions {
   readonly members: number;
   /** Each member has a folder in it, and a log file. Created when it is missing. */
   readonly dataDir: string;
-  /** First client port, the others follow; peers are 100 above. 'free': the system chooses. Default: 'free'. */
+  /** First client port, the others follow; peers are 100 above, HTTP 200. 'free': the system chooses. Default: 'free'. */
   readonly ports?: number | 'free';
   /**
    * What the processes see; default: this process's environment. Settings of a server in it (QUORATE_*) are left out:
@@ -67,12 +69,23 @@ async function freePorts(count: number): Promise<readonly number[]> {
   );
 }
 
-async function addresses(count: number, ports: number | 'free'): Promise<readonly MemberAddress[]> {
-  const free = ports === 'free' ? await freePorts(count * 2) : [];
+interface Addresses {
+  readonly address: MemberAddress;
+  readonly httpAddress: string;
+}
+
+async function addresses(count: number, ports: number | 'free'): Promise<readonly Addresses[]> {
+  const free = ports === 'free' ? await freePorts(count * 3) : [];
   return Array.from({ length: count }, (_, i) => {
     const client = ports === 'free' ? free[i] : ports + i;
     const peer = ports === 'free' ? free[count + i] : ports + PEER_PORT_OFFSET + i;
-    return { id: memberId(`m${i + 1}`), peerAddress: `${HOST}:${peer}`, clientAddress: `${HOST}:${client}` };
+    const http = ports === 'free' ? free[2 * count + i] : ports + HTTP_PORT_OFFSET + i;
+    const address = {
+      id: memberId(`m${i + 1}`),
+      peerAddress: `${HOST}:${peer}`,
+      clientAddress: `${HOST}:${client}`,
+    };
+    return { address, httpAddress: `${HOST}:${http}` };
   });
 }
 
@@ -200,11 +213,12 @@ export async function startDevCluster(options: DevClusterOptions): Promise<DevCl
   const env = withoutSettings(options.env ?? process.env);
   const list = await addresses(count, ports);
   signal?.throwIfAborted();
-  const common = ['--cluster-id', 'dev', '--members', JSON.stringify(list), ...flags];
-  const members = list.map((address) => {
-    const own = ['--member-id', address.id, '--data-dir', join(dataDir, address.id)];
+  const common = ['--cluster-id', 'dev', '--members', JSON.stringify(list.map(({ address }) => address)), ...flags];
+  const members = list.map(({ address, httpAddress }) => {
+    const http = flags.includes('--http-listen') ? [] : ['--http-listen', httpAddress];
+    const own = ['--member-id', address.id, '--data-dir', join(dataDir, address.id), ...http];
     const logFile = join(dataDir, `${address.id}.log`);
-    return new DevMember({ address, cli, flags: [...own, ...common], env, logFile });
+    return new DevMember({ address, httpAddress, cli, flags: [...own, ...common], env, logFile });
   });
   const cluster = new Cluster(members, temporary);
   const onAbort = (): void => void cluster.stop();

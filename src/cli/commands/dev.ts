@@ -16,9 +16,16 @@ interface DevOptions {
 
 function announce(context: Context, cluster: DevCluster, leader: string, dataDir: string): void {
   const { out } = context;
-  const members = cluster.members.map(({ id, pid, clientAddress, logFile }) => ({ id, pid, clientAddress, logFile }));
+  const members = cluster.members.map(({ id, pid, clientAddress, httpAddress, logFile }) => ({
+    id,
+    pid,
+    clientAddress,
+    httpAddress,
+    logFile,
+  }));
   const lines = members.map(
-    ({ id, pid, clientAddress }) => `  ${id}  ${clientAddress}  pid ${pid}${id === leader ? '  leader' : ''}`,
+    ({ id, pid, clientAddress, httpAddress }) =>
+      `  ${id}  ${clientAddress}  http://${httpAddress}/metrics  pid ${pid}${id === leader ? '  leader' : ''}`,
   );
   const text = [
     `${out.paint('green', '●')} ${members.length} members run, data and logs in ${dataDir}`,
@@ -84,7 +91,7 @@ export function addDevCommand(program: Command, shell: Shell): void {
     .option('--data <dir>', 'folder of the data and the logs', 'quorate-data')
     .option(
       '--base-port <port>',
-      "first client port, the others follow; members' own ports are 100 above",
+      "first client port, the others follow; members' own ports are 100 above, HTTP 200",
       parseCount,
       7401,
     )
