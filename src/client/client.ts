@@ -35,9 +35,11 @@ import {
   toPlan,
   toSubStep,
 } from './convert.ts';
+import { Documents } from './documents.ts';
 import type { ClusterFacts } from './endpoints.ts';
 import { QuorateError } from './errors.ts';
 import { Issues } from './issues.ts';
+import { LedgerReader } from './ledger.ts';
 import { type HeaderInit, Mutations } from './mutations.ts';
 import { Overrides } from './override.ts';
 import { PolicyReader } from './policy.ts';
@@ -68,9 +70,12 @@ import { watchEvents } from './watch.ts';
 
 export { Agent, type AgentAttempt, type AgentOptions, checkpointCrc } from './agent.ts';
 export type { Availability, MemberAvailability } from './availability.ts';
+export type * from './documents.ts';
 export { CompactedError, IndeterminateError, QuorateError, type QuorateReason } from './errors.ts';
 export type * from './event-kinds.ts';
 export type * from './issues.ts';
+export type * from './ledger.ts';
+export { EffectInDoubtError, EffectNotDoneError } from './ledger.ts';
 export type { Mutations } from './mutations.ts';
 export type * from './override.ts';
 export type * from './policy.ts';
@@ -132,6 +137,10 @@ export class QuorateClient implements AsyncDisposable {
   readonly withoutSession: Mutations;
   /** Interrupted runs, agents, and what is watched. */
   readonly recoveries: Recoveries;
+  /** Control documents of loops; `documents` of a session are safe to write again. */
+  readonly documents: Documents;
+  /** What phases do to the outside world; `ledger` of a session records it. */
+  readonly ledger: LedgerReader;
   readonly issues: Issues;
   readonly policy: PolicyReader;
   /** Supervisors, and the audit log. */
@@ -163,6 +172,8 @@ export class QuorateClient implements AsyncDisposable {
     this.overrides = new Overrides(this.#reader, stream);
     this.heartbeats = new Heartbeats(this.#reader);
     this.withoutSession = new Sessionless(this.#caller, this.#callerName, this.#deadlineMs);
+    this.documents = new Documents(this.#reader, this.withoutSession.documents);
+    this.ledger = new LedgerReader(this.#reader);
   }
 
   /** Who asks, for records and events. */

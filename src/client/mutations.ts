@@ -10,6 +10,8 @@ import { PhaseService } from '../gen/quorate/v1/phase_pb.ts';
 import { PolicyService } from '../gen/quorate/v1/policy_pb.ts';
 import { RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
 import { fromMemberChange, fromRef, fromVectorClock, toAnswer, toNumber, toVectorClock } from './convert.ts';
+import { DocumentWrites, type Send } from './documents.ts';
+import { LedgerWrites } from './ledger.ts';
 import {
   fromAction,
   fromSignature,
@@ -44,6 +46,12 @@ export abstract class Mutations {
     request: (header: HeaderInit) => MessageInitShape<I>,
     options: MutationOptions | undefined,
   ): Promise<MessageShape<O>>;
+
+  readonly #sendAny: Send = (method, request, options) => this.send(method, request, options);
+  /** Control documents of loops. */
+  readonly documents = new DocumentWrites(this.#sendAny);
+  /** What phases do to the outside world. */
+  readonly ledger = new LedgerWrites(this.#sendAny);
 
   /** Registers a plan under a new name. Refused with PLAN_EXISTS when the name is taken. */
   async registerPlan(plan: Plan, options?: MutationOptions): Promise<MutationAnswer> {
