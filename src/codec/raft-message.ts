@@ -62,7 +62,7 @@ function bodyToMessage(message: Message): Body {
     case 'preVoteRequest':
       return { case: 'preVoteRequest', value: { $typeName: `${NS}.PreVoteRequest`, ...lastLog(message) } };
     case 'preVoteResponse':
-      return { case: 'preVoteResponse', value: { $typeName: `${NS}.PreVoteResponse`, granted: message.granted } };
+      return { case: 'preVoteResponse', value: { $typeName: `${NS}.PreVoteResponse`, ...voteToMessage(message) } };
     case 'voteRequest': {
       const { leadershipTransfer } = message;
       return {
@@ -71,7 +71,7 @@ function bodyToMessage(message: Message): Body {
       };
     }
     case 'voteResponse':
-      return { case: 'voteResponse', value: { $typeName: `${NS}.VoteResponse`, granted: message.granted } };
+      return { case: 'voteResponse', value: { $typeName: `${NS}.VoteResponse`, ...voteToMessage(message) } };
     case 'appendRequest':
       return { case: 'appendRequest', value: appendToMessage(message) };
     case 'appendResponse':
@@ -125,19 +125,32 @@ function bodyToMessage(message: Message): Body {
   }
 }
 
+interface VoteFields {
+  readonly granted: boolean;
+  readonly blank?: true;
+}
+
+function voteToMessage({ granted, blank }: VoteFields): { granted: boolean; blank: boolean } {
+  return { granted, blank: blank === true };
+}
+
+function voteFrom({ granted, blank }: { readonly granted: boolean; readonly blank: boolean }): VoteFields {
+  return blank && !granted ? { granted, blank } : { granted };
+}
+
 /** null: no body that this release knows. */
 function bodyFromMessage(header: Header, body: Body, faults: DecodeFaults): Message | null {
   switch (body.case) {
     case 'preVoteRequest':
       return { ...header, kind: 'preVoteRequest', ...lastLogFrom(body.value, faults) };
     case 'preVoteResponse':
-      return { ...header, kind: 'preVoteResponse', granted: body.value.granted };
+      return { ...header, kind: 'preVoteResponse', ...voteFrom(body.value) };
     case 'voteRequest': {
       const { leadershipTransfer } = body.value;
       return { ...header, kind: 'voteRequest', ...lastLogFrom(body.value, faults), leadershipTransfer };
     }
     case 'voteResponse':
-      return { ...header, kind: 'voteResponse', granted: body.value.granted };
+      return { ...header, kind: 'voteResponse', ...voteFrom(body.value) };
     case 'appendRequest':
       return appendFromMessage(header, body.value, faults);
     case 'appendResponse':

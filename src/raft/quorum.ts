@@ -8,6 +8,17 @@ import type { Configuration } from './types.ts';
 
 export type VoteResult = 'won' | 'lost' | 'pending';
 
+/**
+ * blank: the voter lost a part of its log. It votes for nobody else in this term, but cannot tell whether the candidate's log holds
+ * what it acknowledged once (W4).
+ */
+export type Vote = 'granted' | 'blank' | 'refused';
+
+export function voteIn({ granted, blank }: { readonly granted: boolean; readonly blank?: true }): Vote {
+  if (granted) return 'granted';
+  return blank === true ? 'blank' : 'refused';
+}
+
 /** Members that make a majority of `count`: floor(count / 2) + 1. */
 export function majority(count: number): number {
   return Math.floor(count / 2) + 1;
@@ -44,6 +55,30 @@ function majorityVote(ids: readonly MemberId[], voteOf: (id: MemberId) => boolea
   }
   if (granted >= majority(ids.length)) return 'won';
   return granted + (ids.length - granted - refused) >= majority(ids.length) ? 'pending' : 'lost';
+}
+
+function halfElection(ids: readonly MemberId[], voteOf: (id: MemberId) => Vote | undefined): VoteResult {
+  if (ids.length === 0) return 'won';
+  const most = majority(ids.length);
+  // So many have a member in common with every majority, whatever the others have forgotten.
+  const witnesses = ids.length - most + 1;
+  const count = (vote: Vote | undefined): number => ids.filter((id) => voteOf(id) === vote).length;
+  const [granted, blank, pending] = [count('granted'), count('blank'), count(undefined)];
+  if (granted >= witnesses && granted + blank >= most) return 'won';
+  return granted + pending >= witnesses && granted + blank + pending >= most ? 'pending' : 'lost';
+}
+
+/**
+ * An election. A majority of each half gave its vote, so that nobody else is elected in the term; and so many of each half with a whole
+ * log that one of them holds whatever was committed. Those are a majority, too, where the number of voters is odd; where it is even,
+ * half of them, as of two members the one that lost nothing.
+ */
+export function electionResult(configuration: Configuration, voteOf: (id: MemberId) => Vote | undefined): VoteResult {
+  assert(configuration.voters.length > 0, 'a quorum needs a voter');
+  const incoming = halfElection(configuration.voters, voteOf);
+  const outgoing = halfElection(configuration.votersOutgoing, voteOf);
+  if (incoming === 'lost' || outgoing === 'lost') return 'lost';
+  return incoming === 'won' && outgoing === 'won' ? 'won' : 'pending';
 }
 
 /** Won when a majority of each half granted; lost when one half cannot grant any more. undefined: not heard yet. */

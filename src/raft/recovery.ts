@@ -1,10 +1,11 @@
 /**
  * A member that lost a part of its log (W4). It remembers term and vote, but not what it acknowledged: until it has all of that
- * back it neither votes nor campaigns (known bug D5). The reasoning is in README.md.
+ * back it does not campaign, and its vote only keeps others from being elected in the same term (known bug D5). The reasoning is in
+ * README.md.
  */
 import { type LogIndex, logIndex } from '../types/ids.ts';
 import { isVoter, otherVoters } from './configuration.ts';
-import { voteResult } from './quorum.ts';
+import { electionResult } from './quorum.ts';
 import { leaderOf, mark, type Recovery, type State } from './state.ts';
 
 /** Without a leader for so many election timeouts, one that leads still would have been heard, or stepped down. */
@@ -26,7 +27,7 @@ export function tickRecovery(state: State): void {
 }
 
 /**
- * Without the votes of those that recover nobody can be elected, and without a leader they do not recover. A leader that was
+ * Where those that recover are too many nobody can be elected, and without a leader they do not recover. A leader that was
  * there before may still lead, and help them: that is ruled out only after a while.
  */
 function checkImpossible(state: State, recovery: Recovery): void {
@@ -35,7 +36,7 @@ function checkImpossible(state: State, recovery: Recovery): void {
   // Who was not heard lately may have recovered from a leader that only this member does not hear.
   const others = [...recovery.others].filter(([, saidTick]) => state.tick - saidTick < state.electionTicks);
   const lost = new Set([state.id, ...others.map(([id]) => id)]);
-  if (voteResult(state.configuration, (id) => !lost.has(id)) !== 'lost') return;
+  if (electionResult(state.configuration, (id) => (lost.has(id) ? 'blank' : 'granted')) === 'won') return;
   recovery.impossible = true;
   state.output.effect({ kind: 'recoveryImpossible', members: [...lost].sort() });
 }

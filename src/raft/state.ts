@@ -8,6 +8,7 @@ import { LogView } from './log-view.ts';
 import { ConfigurationHistory } from './membership.ts';
 import { Output } from './output.ts';
 import type { Progress } from './progress.ts';
+import type { Vote } from './quorum.ts';
 import { ForwardedReads, type LeaderReads } from './read-index.ts';
 import type { Transfer } from './transfer.ts';
 import type { Configuration, RaftLimits, RaftOptions, SnapshotMark, TraceEvent } from './types.ts';
@@ -22,13 +23,13 @@ export interface FollowerRole {
 export interface PreCandidateRole {
   readonly kind: 'preCandidate';
   /** One answer for each member, bound to the term that would be campaigned for: term + 1. */
-  readonly votes: Map<MemberId, boolean>;
+  readonly votes: Map<MemberId, Vote>;
 }
 
 export interface CandidateRole {
   readonly kind: 'candidate';
   /** One answer for each member, bound to the current term (known bug E7). */
-  readonly votes: Map<MemberId, boolean>;
+  readonly votes: Map<MemberId, Vote>;
   /** The own vote counts once this persist effect is durable (known bug E4). */
   readonly selfVoteSequence: number;
 }

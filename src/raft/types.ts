@@ -73,6 +73,7 @@ export interface PreVoteRequest extends Header {
 export interface PreVoteResponse extends Header {
   readonly kind: 'preVoteResponse';
   readonly granted: boolean;
+  readonly blank?: true;
 }
 export interface VoteRequest extends Header {
   readonly kind: 'voteRequest';
@@ -84,6 +85,8 @@ export interface VoteRequest extends Header {
 export interface VoteResponse extends Header {
   readonly kind: 'voteResponse';
   readonly granted: boolean;
+  /** Not granted, but given to nobody else in this term: see `Vote`. An older candidate takes it for a refusal. */
+  readonly blank?: true;
 }
 export interface AppendRequest extends Header {
   readonly kind: 'appendRequest';
@@ -140,10 +143,7 @@ export interface TimeoutNow extends Header {
   readonly kind: 'timeoutNow';
 }
 
-/**
- * A member that lost a part of its log asks where the leader's log ends now; sent to the leader, and to all voters while none
- * is known. See `recovery` in README.md.
- */
+/** A member that lost a part of its log asks the leader, or all voters while none is known, where its log ends (README.md). */
 export interface RecoverRequest extends Header {
   readonly kind: 'recoverRequest';
   /** Drawn at random when the process started: an answer to an earlier life fits nothing. */
@@ -269,7 +269,7 @@ export type Effect =
   | { readonly kind: 'configurationChanged'; readonly placed: PlacedConfiguration; readonly committed: boolean }
   /** Recovery is complete: everything that this member may ever have acknowledged is durable here again. It votes again. */
   | { readonly kind: 'recovered'; readonly index: LogIndex }
-  /** A majority of the voters lost parts of their logs: nobody can tell what was committed. The member must stop. */
+  /** So many voters lost parts of their logs that nobody can tell what was committed. The member must stop. */
   | { readonly kind: 'recoveryImpossible'; readonly members: readonly MemberId[] }
   /** May be sent at once, also before earlier persist effects are durable. */
   | { readonly kind: 'send'; readonly message: Message }

@@ -199,11 +199,19 @@ const appendRequest: Messages['appendRequest'] = fc
     };
   });
 
+const blank = { granted: fc.constant(false), blank: fc.constant(true as const) };
+
 const MESSAGES: Messages = {
   preVoteRequest: fc.record({ kind: of('preVoteRequest'), ...head, ...lastLog }),
-  preVoteResponse: fc.record({ kind: of('preVoteResponse'), ...head, granted: fc.boolean() }),
+  preVoteResponse: fc.oneof(
+    fc.record({ kind: of('preVoteResponse'), ...head, granted: fc.boolean() }),
+    fc.record({ kind: of('preVoteResponse'), ...head, ...blank }),
+  ),
   voteRequest: fc.record({ kind: of('voteRequest'), ...head, ...lastLog, leadershipTransfer: fc.boolean() }),
-  voteResponse: fc.record({ kind: of('voteResponse'), ...head, granted: fc.boolean() }),
+  voteResponse: fc.oneof(
+    fc.record({ kind: of('voteResponse'), ...head, granted: fc.boolean() }),
+    fc.record({ kind: of('voteResponse'), ...head, ...blank }),
+  ),
   appendRequest,
   appendResponse: fc.record({
     kind: of('appendResponse'),

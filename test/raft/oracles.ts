@@ -88,9 +88,12 @@ export class Oracles {
   /** DG and WV: what leaves is backed by this disk, now; appends come from the term's leader. */
   onSend(member: TestMember, message: Message): void {
     const { hardState, entries, recovering } = member.disk;
-    if (message.kind === 'voteResponse' && message.granted) {
-      assert(hardState.term === message.term && hardState.votedFor === message.to, 'DG: a granted vote is durable');
-      assert(!recovering, 'CL: no vote before the log is back (known bug D5)');
+    if (message.kind === 'voteResponse' && (message.granted || message.blank === true)) {
+      assert(
+        hardState.term === message.term && hardState.votedFor === message.to,
+        'DG: a vote that is given is durable',
+      );
+      assert(!(message.granted && recovering), 'CL: no vote before the log is back (known bug D5)');
     }
     if (message.kind === 'preVoteResponse') assert(!(message.granted && recovering), 'CL: no pre-vote without the log');
     if (message.kind === 'voteRequest') {

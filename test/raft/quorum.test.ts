@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { majority, quorumIndex, voteResult } from '../../src/raft/quorum.ts';
+import { electionResult, majority, quorumIndex, type Vote, voteResult } from '../../src/raft/quorum.ts';
 import type { Configuration } from '../../src/raft/types.ts';
 import type { MemberId } from '../../src/types/ids.ts';
 
@@ -82,5 +82,52 @@ describe('quorum', () => {
         expect(holds(voters, index + 1) && holds(old, index + 1)).toBe(false);
       }),
     );
+  });
+});
+
+describe('W4: an election in which members vote that lost a part of their log', () => {
+  it.each([
+    ['ab', '', 'a', 'b', '', 'won'],
+    ['ab', '', '', 'ab', '', 'lost'],
+    ['ab', '', 'a', '', 'b', 'lost'],
+    ['abc', '', 'a', 'bc', '', 'lost'],
+    ['abc', '', 'a', 'b', '', 'pending'],
+    ['abc', '', 'ab', 'c', '', 'won'],
+    ['abcd', '', 'ab', 'c', '', 'won'],
+    ['abcd', '', 'ab', '', 'd', 'pending'],
+    ['abcd', '', 'a', 'bcd', '', 'lost'],
+    // The way into a configuration of which one of two has lost its log.
+    ['ac', 'abc', 'ab', 'c', '', 'won'],
+    ['ac', 'abc', 'ab', '', 'c', 'lost'],
+    ['c', 'abc', 'ab', 'c', '', 'lost'],
+  ])(
+    'voters %s, outgoing %s, granted by %s, blank by %s, refused by %s: %s',
+    (voters, outgoing, yes, blank, no, expected) => {
+      const vote = (id: MemberId): Vote | undefined => {
+        if (yes.includes(id)) return 'granted';
+        return blank.includes(id) ? 'blank' : no.includes(id) ? 'refused' : undefined;
+      };
+      expect(electionResult(config(voters, outgoing), vote)).toBe(expected);
+    },
+  );
+
+  it('is won when the votes are a majority and no majority is without one that has its whole log', () => {
+    const all = ids('abcdefg');
+    for (let count = 1; count <= all.length; count++) {
+      const voters = all.slice(0, count);
+      const subsets = Array.from({ length: 2 ** count }, (_, bits) => voters.filter((__, at) => (bits >> at) & 1));
+      const majorities = subsets.filter((some) => 2 * some.length > count);
+      for (const granted of subsets) {
+        const rest = voters.filter((id) => !granted.includes(id));
+        for (let blank = 0; blank <= rest.length; blank++) {
+          const given = [...granted, ...rest.slice(0, blank)];
+          const seen = majorities.every((some) => some.some((id) => granted.includes(id)));
+          const vote = (id: MemberId): Vote =>
+            granted.includes(id) ? 'granted' : given.includes(id) ? 'blank' : 'refused';
+          const expected = seen && 2 * given.length > count ? 'won' : 'lost';
+          expect(electionResult(config(voters.join('')), vote)).toBe(expected);
+        }
+      }
+    }
   });
 });

@@ -1,5 +1,7 @@
 /** W4: a member that lost a part of its log neither votes nor campaigns until it has everything back (known bug D5). */
 import { describe, expect, it } from 'vitest';
+import { memberId } from '../../src/types/ids.ts';
+import { encodeConfiguration } from './cluster.ts';
 import { type Body, ELECTION_TICKS, HEARTBEAT_TICKS, Solo, type SoloOptions } from './solo.ts';
 
 const DRAW = 4;
@@ -17,7 +19,7 @@ const named = (lastIndex: number | null, nonce = NONCE, others = false): Body =>
 const isRecovering = (solo: Solo): boolean => solo.member.raft.status().recovering;
 
 describe('W4: a member that lost a part of its log', () => {
-  it('gives no vote and no pre-vote, also not to whom it voted for, and does not campaign', () => {
+  it('grants no vote and no pre-vote, also not to whom it voted for, and does not campaign', () => {
     const solo = recovering({ votedFor: 'b' });
     solo.tick(5 * ELECTION_TICKS);
     expect(solo.sent('preVoteRequest')).toEqual([]);
@@ -30,6 +32,76 @@ describe('W4: a member that lost a part of its log', () => {
     solo.receive('c', 3, heartbeat());
     solo.receive('c', 3, { kind: 'timeoutNow' });
     expect(solo.member.raft.role).toBe('follower');
+  });
+
+  it('gives a blank vote, durable before it leaves, to one in a term, whatever its own log still holds', () => {
+    const solo = recovering();
+    const request = (lastLogIndex: number): Body => ({
+      kind: 'voteRequest',
+      lastLogIndex,
+      lastLogTerm: 1,
+      leadershipTransfer: false,
+    });
+    solo.receive('b', 3, { kind: 'preVoteRequest', lastLogIndex: 3, lastLogTerm: 1 });
+    expect(solo.sent('preVoteResponse')).toMatchObject([{ term: 2, granted: false, blank: true }]);
+    solo.receive('c', 3, request(2));
+    expect(solo.sent('voteResponse')).toEqual([]);
+    solo.take();
+    solo.persistAll();
+    expect(solo.member.disk.hardState).toEqual({ term: 3, votedFor: 'c' });
+    expect(solo.sent('voteResponse')).toMatchObject([{ to: 'c', granted: false, blank: true }]);
+    solo.take();
+    solo.receive('b', 3, request(9));
+    expect(solo.sent('voteResponse')).toMatchObject([{ to: 'b', granted: false }]);
+    expect(solo.sent('voteResponse')[0]?.blank).toBeUndefined();
+  });
+
+  it('of two members brings the other one to power, and recovers from it', () => {
+    const solo = recovering({ voters: ['a', 'b'] });
+    solo.tick(20 * ELECTION_TICKS);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    const candidate = new Solo({ self: 'b', voters: ['a', 'b'], log: [1, 1, 1, 1], applied: 2 });
+    candidate.tick(2 * ELECTION_TICKS);
+    candidate.receive('a', 1, { kind: 'preVoteResponse', granted: false, blank: true });
+    candidate.persistAll();
+    candidate.receive('a', 2, { kind: 'voteResponse', granted: false, blank: true });
+    expect(candidate.member.raft.role).toBe('leader');
+  });
+
+  it('does not bring one of three to power: the third may hold what both forgot', () => {
+    const solo = new Solo({ log: [1, 1, 1], applied: 2 });
+    solo.campaign('b');
+    solo.receive('b', 2, { kind: 'voteResponse', granted: false, blank: true });
+    expect(solo.member.raft.role).toBe('candidate');
+    solo.receive('c', 2, { kind: 'voteResponse', granted: false, blank: true });
+    expect(solo.member.raft.role).toBe('follower');
+  });
+
+  it('that a change half done cannot go on without helps to elect who ends it', () => {
+    const solo = new Solo({ log: [1, 1], applied: 2 });
+    const [a, b, c] = [memberId('a'), memberId('b'), memberId('c')];
+    const payload = encodeConfiguration({ voters: [a, c], votersOutgoing: [a, b, c], learners: [] });
+    const entries = [{ index: 3, term: 1, kind: 'configuration', payload }];
+    solo.receive('b', 1, { kind: 'appendRequest', prevLogIndex: 2, prevLogTerm: 1, entries, leaderCommit: 2 });
+    solo.persistAll();
+    solo.campaign('b');
+    expect(solo.member.raft.role).toBe('preCandidate');
+    // c, which lost its log, has never heard of the change.
+    solo.receive('c', 1, { kind: 'preVoteResponse', granted: false, blank: true });
+    solo.persistAll();
+    solo.receive('c', 2, { kind: 'voteResponse', granted: false, blank: true });
+    expect(solo.member.raft.role).toBe('candidate');
+    solo.receive('b', 2, { kind: 'voteResponse', granted: true });
+    expect(solo.member.raft.role).toBe('leader');
+    solo.persistAll();
+    solo.receive('c', 2, { kind: 'recoverRequest', nonce: 7 });
+    expect(solo.sent('recoverResponse')).toMatchObject([{ to: 'c', lastIndex: 4 }]);
+    solo.ack('b', 4);
+    solo.ack('c', 4);
+    solo.persistAll();
+    solo.ack('c', 5);
+    expect(solo.member.raft.configuration.configuration).toMatchObject({ voters: [a, c], votersOutgoing: [] });
+    expect(solo.member.raft.commitIndex).toBe(5);
   });
 
   it('asks everybody while no leader is known, then the leader, each heartbeat interval, until it has an answer', () => {

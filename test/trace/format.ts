@@ -1,4 +1,5 @@
 /** One line for each message and effect. */
+import { voteIn } from '../../src/raft/quorum.ts';
 import type { Effect, Entry, Message, PlacedConfiguration, RaftStatus } from '../../src/raft/types.ts';
 import { textOf } from '../raft/cluster.ts';
 
@@ -14,7 +15,7 @@ function body(message: Message): string {
       return `last=${message.lastLogIndex}/${message.lastLogTerm}${message.leadershipTransfer ? ' transfer' : ''}`;
     case 'preVoteResponse':
     case 'voteResponse':
-      return message.granted ? 'granted' : 'refused';
+      return voteIn(message);
     case 'appendRequest': {
       const { prevLogIndex, prevLogTerm, leaderCommit, entries } = message;
       return `prev=${prevLogIndex}/${prevLogTerm} commit=${leaderCommit} ${formatEntries(entries)}`;

@@ -1,3 +1,4 @@
+import { voteIn } from '../quorum.ts';
 import { tallyPreVotes } from '../roles/pre-candidate.ts';
 import type { State } from '../state.ts';
 import type { PreVoteResponse } from '../types.ts';
@@ -7,6 +8,6 @@ export function handlePreVoteResponse(state: State, message: PreVoteResponse): v
   const { role } = state;
   if (role.kind !== 'preCandidate') return;
   if (message.granted && message.term !== state.term + 1) return;
-  role.votes.set(message.from, message.granted);
+  role.votes.set(message.from, voteIn(message));
   tallyPreVotes(state, role);
 }

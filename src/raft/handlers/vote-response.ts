@@ -1,3 +1,4 @@
+import { voteIn } from '../quorum.ts';
 import { tallyVotes } from '../roles/candidate.ts';
 import type { State } from '../state.ts';
 import type { VoteResponse } from '../types.ts';
@@ -6,6 +7,6 @@ import type { VoteResponse } from '../types.ts';
 export function handleVoteResponse(state: State, message: VoteResponse): void {
   const { role } = state;
   if (role.kind !== 'candidate') return;
-  role.votes.set(message.from, message.granted);
+  role.votes.set(message.from, voteIn(message));
   tallyVotes(state, role);
 }

@@ -2,8 +2,8 @@
 import { assert } from '../../types/assert.ts';
 import { term } from '../../types/ids.ts';
 import { otherVoters } from '../configuration.ts';
-import { voteResult } from '../quorum.ts';
-import { type CandidateRole, mayCampaign, resetElectionTimer, type State } from '../state.ts';
+import { electionResult } from '../quorum.ts';
+import { type CandidateRole, mark, mayCampaign, resetElectionTimer, type State } from '../state.ts';
 import { becomeFollower } from './follower.ts';
 import { becomeLeader } from './leader.ts';
 
@@ -39,12 +39,14 @@ export function becomeCandidate(state: State, leadershipTransfer: boolean): void
 /** The own vote is durable: it counts from now on. */
 export function countOwnVote(state: State, candidate: CandidateRole): void {
   if (candidate.votes.has(state.id) || state.durability.durableSequence < candidate.selfVoteSequence) return;
-  candidate.votes.set(state.id, true);
+  candidate.votes.set(state.id, 'granted');
   tallyVotes(state, candidate);
 }
 
 export function tallyVotes(state: State, candidate: CandidateRole): void {
-  const result = voteResult(state.configuration, (id) => candidate.votes.get(id));
-  if (result === 'won') becomeLeader(state);
-  else if (result === 'lost') becomeFollower(state, state.term, null);
+  const result = electionResult(state.configuration, (id) => candidate.votes.get(id));
+  if (result === 'won') {
+    if ([...candidate.votes.values()].includes('blank')) mark(state, 'elected_beside_blank_vote');
+    becomeLeader(state);
+  } else if (result === 'lost') becomeFollower(state, state.term, null);
 }

@@ -5,7 +5,7 @@
 import { assert } from '../../types/assert.ts';
 import { term } from '../../types/ids.ts';
 import { otherVoters } from '../configuration.ts';
-import { voteResult } from '../quorum.ts';
+import { electionResult } from '../quorum.ts';
 import { mayCampaign, type PreCandidateRole, resetElectionTimer, type State } from '../state.ts';
 import { becomeCandidate } from './candidate.ts';
 import { becomeFollower } from './follower.ts';
@@ -15,7 +15,7 @@ export function becomePreCandidate(state: State): void {
   assert(mayCampaign(state), 'I9: only voters campaign');
   // Leaves the old role, so that what waited for its leader is refused.
   if (state.role.kind === 'follower') becomeFollower(state, state.term, null);
-  const role: PreCandidateRole = { kind: 'preCandidate', votes: new Map([[state.id, true]]) };
+  const role: PreCandidateRole = { kind: 'preCandidate', votes: new Map([[state.id, 'granted']]) };
   state.role = role;
   resetElectionTimer(state);
   for (const to of otherVoters(state.configuration, state.id)) {
@@ -32,7 +32,7 @@ export function becomePreCandidate(state: State): void {
 }
 
 export function tallyPreVotes(state: State, role: PreCandidateRole): void {
-  const result = voteResult(state.configuration, (id) => role.votes.get(id));
+  const result = electionResult(state.configuration, (id) => role.votes.get(id));
   if (result === 'won') becomeCandidate(state, false);
   else if (result === 'lost') becomeFollower(state, state.term, null);
 }

@@ -31,6 +31,8 @@ export class Operator {
   readonly #world: World;
   /** Went out with a change whose outcome is not known: wanted is either. */
   readonly #unsure = new Set<MemberId>();
+  /** Whom a successor was added for. */
+  readonly #replaces = new Map<MemberId, MemberId>();
 
   constructor(deps: OperatorDeps, first: readonly MemberId[]) {
     this.#deps = deps;
@@ -94,7 +96,7 @@ export class Operator {
   }
 
   async #remove(from: readonly MemberId[], voters: number): Promise<void> {
-    const leader = this.#deps.members.find((member) => member.lastStatus?.role === 'leader')?.id;
+    const leader = this.#leader()?.id;
     const leaving =
       leader !== undefined && from.includes(leader) && this.#prng.chance(400) ? leader : this.#prng.pick(from);
     if (voters <= 2 && this.wanted.get(leaving) === 'voter') return;
@@ -133,12 +135,30 @@ export class Operator {
   }
 
   #learn(change: MemberChange): void {
-    if (change.kind === 'remove') this.wanted.set(change.member, 'removed');
+    if (change.kind === 'remove') this.#learnRemoval(change.member);
     else if (change.kind === 'promote') this.wanted.set(change.member, 'voter');
     else {
       this.wanted.set(change.member, change.role);
-      if (change.replaces !== '') this.wanted.set(change.replaces, 'removed');
+      if (change.replaces === '') return;
+      this.wanted.set(change.replaces, 'removed');
+      this.#replaces.set(change.member, change.replaces);
     }
+  }
+
+  /**
+   * Whoever a removed successor was to replace stays, if it is still in. The API counts it, and refuses to go past MEMBERS_MAX; the
+   * commands of this operator do not come that way, and a wish that goes past it is never carried out.
+   */
+  #learnRemoval(member: MemberId): void {
+    this.wanted.set(member, 'removed');
+    const replaced = this.#replaces.get(member);
+    const leader = this.#leader();
+    if (replaced === undefined || leader?.log.group.voters.includes(replaced) === false) return;
+    this.wanted.set(replaced, 'voter');
+  }
+
+  #leader(): SimMember | undefined {
+    return this.#deps.members.find((member) => member.lastStatus?.role === 'leader');
   }
 
   #those(wanted: Wanted): readonly MemberId[] {

@@ -15,6 +15,16 @@ export function decides(group: Group, yes: (member: string) => boolean): boolean
   return mostOf(group.voters, yes) && (group.votersOutgoing.length === 0 || mostOf(group.votersOutgoing, yes));
 }
 
+/**
+ * Can somebody be elected with the votes of `yes`, and those of `blank`, who have lost a part of what they acknowledged? By trying all: the
+ * votes are a majority, and whatever majority acknowledged something, one of `yes` was among it.
+ */
+export function elects(group: Group, yes: (member: string) => boolean, blank: (member: string) => boolean): boolean {
+  const halves = [group.voters, group.votersOutgoing].filter((half) => half.length > 0);
+  if (halves.length === 0 || !halves.every((half) => mostOf(half, (id) => yes(id) || blank(id)))) return false;
+  return halves.every((half) => !mostOf(half, (id) => !yes(id)));
+}
+
 function mostOf(members: readonly string[], yes: (member: string) => boolean): boolean {
   return 2 * members.filter(yes).length > members.length;
 }

@@ -97,7 +97,8 @@ export class StorageNemesis {
       this.#swap(member);
       return;
     }
-    if (!this.#mayDamage(member)) return;
+    // The disk that is in its machine for now is another member's: the damage would be put down to the wrong one.
+    if (member.swapped || this.#wasRemoved(member) || !this.#mayDamage(member)) return;
     this.#takeDown(member);
     if (this.#damage(member, kind)) this.noteDamage(member, kind);
     this.#deps.world.after(prng.below(20_000) + 1, null, () => member.boot());
@@ -174,6 +175,15 @@ export class StorageNemesis {
     // Half of the time the disk is at fault in a power cut as well.
     if (this.#deps.prng.chance(500)) member.crash();
     else member.kill();
+  }
+
+  /** It is in no log that is sent any more: nobody brings it back, and two such may think that they are a majority. */
+  #wasRemoved(member: SimMember): boolean {
+    let newest: SimMember | null = null;
+    for (const other of this.#deps.members) if (other.log.lastIndex > (newest?.log.lastIndex ?? 0)) newest = other;
+    if (newest === null || member.log.group.voters.length === 0) return false;
+    const { voters, votersOutgoing, learners } = newest.log.group;
+    return ![...voters, ...votersOutgoing, ...learners].includes(member.id);
   }
 
   /** Whoever decides in any configuration that a log holds can do so without the damaged ones. */

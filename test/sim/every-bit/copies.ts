@@ -147,8 +147,9 @@ export class Copies implements MemberEvents {
     const member = this.members.find(({ id }) => id === from) as SimMember;
     if (!this.#damaged.has(member.position)) return;
     const granted = (message.kind === 'voteResponse' || message.kind === 'preVoteResponse') && message.granted;
-    if (!granted && message.kind !== 'voteRequest') return;
-    const lacks = this.lacks(member);
+    const blank = message.kind === 'voteResponse' && message.blank === true;
+    if (!granted && !blank && message.kind !== 'voteRequest') return;
+    const lacks = blank ? null : this.lacks(member);
     if (lacks !== null) this.wrong(member, `votes (${message.kind} to ${to}), and ${lacks}`);
     if (message.kind !== 'preVoteResponse' && message.term <= this.#prepared.term) {
       this.wrong(member, `votes in term ${message.term}, in which it voted before`);

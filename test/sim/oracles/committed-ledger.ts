@@ -9,7 +9,7 @@
 import type { Entry, RaftStatus } from '../../../src/raft/types.ts';
 import type { MemberId } from '../../../src/types/ids.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
-import { decides, type Group, isVoter, nameOf } from '../cluster/quorum.ts';
+import { elects, type Group, isVoter, nameOf } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
 import { atLeastAsUpToDate, sameTag, type Tag, type TrackedLog, tagOf } from '../cluster/tracked-log.ts';
 import type { Oracle, Scene } from './oracle.ts';
@@ -127,7 +127,7 @@ export class CommittedLedger implements Oracle {
       for (const log of logs) {
         if (log.covers(index, tag) || !isVoter(log.group, candidate.id)) continue;
         const votes = (id: string): boolean => this.#wouldVote(this.#scene.member(id as MemberId), candidate, log);
-        if (!decides(log.group, votes)) continue;
+        if (!elects(log.group, votes, (id) => this.#scene.member(id as MemberId).unreliable)) continue;
         this.#scene.violate(
           'CL',
           `${by.id} commits (${index}, term ${tag.term}), but ${candidate.id}, which lacks it and ends in ` +

@@ -33,7 +33,9 @@ export class DurabilityGate implements Oracle {
     }
     if (envelope.kind !== 'raft') return;
     const { message } = envelope;
-    if (message.kind === 'voteResponse' && message.granted) this.#voteGranted(from, to, message.term);
+    if (message.kind === 'voteResponse' && (message.granted || message.blank === true)) {
+      this.#voteGranted(from, to, message.term);
+    }
     if (message.kind === 'appendResponse' && message.outcome.kind === 'accepted') {
       this.#appendAcked(from, to, message, message.outcome.matchIndex);
     }

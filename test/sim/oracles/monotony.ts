@@ -19,7 +19,7 @@ export class Monotony implements Oracle {
     if (envelope.kind !== 'raft') return;
     const { message } = envelope;
     const promises =
-      (message.kind === 'voteResponse' && message.granted) ||
+      (message.kind === 'voteResponse' && (message.granted || message.blank === true)) ||
       (message.kind === 'appendResponse' && message.outcome.kind === 'accepted');
     if (!promises) return;
     const before = this.#promised.get(from.id) ?? 0;

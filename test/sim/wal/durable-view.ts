@@ -16,24 +16,31 @@ export class DurableView {
   /** Every vote that is on the disk, by term. */
   readonly votes = new Map<number, string>();
   readonly #files: () => NamedFiles;
-  #cursor: SegmentCursor = startCursor();
+  #cursor: SegmentCursor = startCursor(0);
   #version = -1;
   #seen: NamedFiles = [];
   #membership: { readonly index: number; readonly group: Group } = { index: 0, group: EMPTY_GROUP };
   /** The oldest segment has said where the log begins. */
   #begun = false;
+  /** Sequence of that segment. */
+  #first = 0;
 
   constructor(files: () => NamedFiles) {
     this.#files = files;
   }
 
   reset(): void {
+    this.#startAt(0);
+    this.#version = -1;
+  }
+
+  /** At the oldest segment that is no older than the one with this sequence. */
+  #startAt(sequence: number): void {
     this.log.clear();
     this.votes.clear();
     this.term = 0;
     this.votedFor = null;
-    this.#cursor = startCursor();
-    this.#version = -1;
+    this.#cursor = startCursor(sequence);
     this.#begun = false;
   }
 
@@ -45,6 +52,15 @@ export class DurableView {
     this.#version = version;
     this.#seen = all;
     const files = all.filter(([path]) => path.endsWith('.wal') && path.startsWith('wal/'));
+    while (!this.#readOn(files)) this.#startAt(this.#first + 1);
+  }
+
+  /**
+   * False when the log cannot begin at the oldest segment, because something before its first entry is replaced later on: a crash
+   * in the middle of a compaction (CP1 in src/wal/compaction.ts) leaves such a log, and so does damage to the oldest segment.
+   */
+  #readOn(files: NamedFiles): boolean {
+    let fits = true;
     readSegment(this.#cursor, files, {
       hardState: (term, votedFor) => {
         this.term = term;
@@ -56,11 +72,18 @@ export class DurableView {
       },
       position: (index, term) => {
         const { group, index: groupIndex } = this.#membership;
-        if (!this.#begun) this.log.rebase({ index, term, group, groupIndex }, false);
+        if (this.#begun) return;
+        this.log.rebase({ index, term, group, groupIndex }, false);
         this.#begun = true;
+        this.#first = this.#cursor.sequence;
       },
       reset: (base, keepEntries) => this.log.rebase(base, keepEntries),
-      entries: (firstIndex, tags) => this.log.replace(firstIndex, tags),
+      entries: (firstIndex, tags) => {
+        // Where nothing is missing, `replace` complains: the log never does that.
+        if (this.#first > 1 && firstIndex <= this.log.base.index) fits = false;
+        if (fits) this.log.replace(firstIndex, tags);
+      },
     });
+    return fits;
   }
 }

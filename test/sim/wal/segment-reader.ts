@@ -36,6 +36,8 @@ export interface SegmentSink {
 
 /** Where reading stopped. */
 export interface SegmentCursor {
+  /** Segments with a lower sequence are passed over. */
+  readonly from: number;
   /** '' before the first segment. */
   path: string;
   sequence: number;
@@ -47,8 +49,8 @@ export interface SegmentCursor {
   pending: ((sink: SegmentSink) => void)[];
 }
 
-export function startCursor(): SegmentCursor {
-  return { path: '', sequence: 0, tag: 0, offset: 0, chain: 0, pending: [] };
+export function startCursor(from: number): SegmentCursor {
+  return { from, path: '', sequence: 0, tag: 0, offset: 0, chain: 0, pending: [] };
 }
 
 interface Record {
@@ -135,7 +137,8 @@ function moveOn(cursor: SegmentCursor, files: NamedFiles): boolean {
   for (const [path, file] of files) {
     const bytes = file.durableBytes();
     const header = headerOf(bytes);
-    if (header === null || (!first && header.sequence !== cursor.sequence + 1)) continue;
+    if (header === null || header.sequence < cursor.from) continue;
+    if (!first && header.sequence !== cursor.sequence + 1) continue;
     const start = recordAt(bytes, HEADER_BYTES, header.tag);
     if (start === null || start.type !== SEGMENT_START) continue;
     const view = viewOf(start.body);
