@@ -166,10 +166,19 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
   it('lists every service', async () => {
     expect((await ask('listServices', '*')).services.sort()).toEqual([
       'grpc.health.v1.Health',
+      'quorate.v1.AvailabilityService',
       'quorate.v1.ClusterService',
+      'quorate.v1.CompensationWorkerService',
+      'quorate.v1.CompensatorService',
+      'quorate.v1.DocumentService',
+      'quorate.v1.IssueService',
+      'quorate.v1.LedgerService',
       'quorate.v1.MaintenanceService',
       'quorate.v1.MembershipService',
+      'quorate.v1.OverrideService',
       'quorate.v1.PhaseService',
+      'quorate.v1.PolicyService',
+      'quorate.v1.RecoveryService',
       'quorate.v1.SessionService',
       'quorate.v1.WatchService',
     ]);
