@@ -3,16 +3,23 @@ import { type ExportRecord, ExportWriter } from '../../src/audit/export-file.ts'
 import { auditHash } from '../../src/audit/hash.ts';
 import { AUDIT_HASH_START } from '../../src/machine/audit/record-text.ts';
 import { auditFrom } from '../../src/machine/audit/view.ts';
-import type { OverrideAction, SupervisorChange } from '../../src/machine/override/types.ts';
-import type { CommandBody } from '../../src/machine/types.ts';
+import type { OverrideAction, OverrideCommand, SupervisorChange } from '../../src/machine/override/types.ts';
 import { generateKey, readKey, type SigningKey } from '../../src/signing/ed25519.ts';
 import { overrideMessage, rosterMessage } from '../../src/signing/messages.ts';
 import { at, Bench, ref } from '../machine/kit.ts';
 
 export const CLUSTER = 'prod';
 
+type Override = Extract<OverrideCommand, { kind: 'override' }>;
+type RosterChange = Extract<OverrideCommand, { kind: 'changeSupervisors' }>;
+
 export class People {
+  readonly #clusterId: string;
   readonly #keys = new Map<string, SigningKey>();
+
+  constructor(clusterId = CLUSTER) {
+    this.#clusterId = clusterId;
+  }
 
   key(name: string): SigningKey {
     const known = this.#keys.get(name) ?? readKey(generateKey().pem);
@@ -20,16 +27,17 @@ export class People {
     return known;
   }
 
-  override(action: OverrideAction, signers: readonly string[], expiresAtMs: number, clusterId = CLUSTER): CommandBody {
+  override(action: OverrideAction, signers: readonly string[], expiresAtMs: number, target = 'trace'): Override {
     const nonce = generateKey().publicKey.slice(0, 32);
-    const message = overrideMessage({ clusterId, target: 'trace', action, expiresAtMs, nonce });
+    const message = overrideMessage({ clusterId: this.#clusterId, target, action, expiresAtMs, nonce });
     const signatures = this.#sign(message, signers);
-    return { kind: 'override', target: 'trace', action, expiresAtMs: at(expiresAtMs), nonce, signatures };
+    return { kind: 'override', target, action, expiresAtMs: at(expiresAtMs), nonce, signatures };
   }
 
-  roster(changes: readonly SupervisorChange[], signers: readonly string[], expiresAtMs: number): CommandBody {
+  roster(changes: readonly SupervisorChange[], signers: readonly string[], expiresAtMs: number): RosterChange {
     const nonce = generateKey().publicKey.slice(0, 32);
-    const signatures = this.#sign(rosterMessage({ clusterId: CLUSTER, changes, expiresAtMs, nonce }), signers);
+    const message = rosterMessage({ clusterId: this.#clusterId, changes, expiresAtMs, nonce });
+    const signatures = this.#sign(message, signers);
     return { kind: 'changeSupervisors', changes, expiresAtMs: at(expiresAtMs), nonce, signatures };
   }
 
