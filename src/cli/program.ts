@@ -10,6 +10,8 @@ import { addClusterCommands } from './commands/cluster.ts';
 import { addCompletionCommand } from './commands/completion.ts';
 import { addDemoCommands } from './commands/demo.ts';
 import { addDevCommand } from './commands/dev.ts';
+import { addDocumentCommands } from './commands/document.ts';
+import { addEffectCommands } from './commands/effect.ts';
 import { addFeatureLevelCommands } from './commands/feature-level.ts';
 import { addIssueCommands } from './commands/issue.ts';
 import { addLoopCommands } from './commands/loop.ts';
@@ -64,6 +66,8 @@ export function buildProgram(shell: Shell, settings: readonly Setting[]): Comman
   addLoopCommands(program, shell);
   addPhaseCommands(program, shell);
   addPlanCommands(program, shell);
+  addDocumentCommands(program, shell);
+  addEffectCommands(program, shell);
   addRecoveryCommands(program, shell);
   addAgentCommands(program, shell);
   addIssueCommands(program, shell);
