@@ -372,7 +372,10 @@ export interface MemberStatus {
   readonly fault: string | null;
   /** Of the cluster. */
   readonly featureLevel: number;
-  /** What keeps the member from its full work, and clears by itself: NO_SPACE, RECOVERING, PARTITIONED. */
+  /**
+   * What keeps the member from its full work, and clears by itself: NO_SPACE, RECOVERING, PARTITIONED. About any member, and said by
+   * all: LAGGING, PERMIT_ASYNC, PENDING_EVICTION, EVICTION_BLOCKED.
+   */
   readonly alarms: readonly string[];
   /** The member was removed from the cluster. */
   readonly removed: boolean;

@@ -1,6 +1,7 @@
 /** A scripted member: a real gRPC server whose answers each test decides. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Server, ServerCredentials, type ServerWritableStream, type UntypedHandleCall } from '@grpc/grpc-js';
+import { AvailabilityService } from '../../src/gen/quorate/v1/availability_pb.ts';
 import { ClusterService, type GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
 import type { RequestHeader } from '../../src/gen/quorate/v1/common_pb.ts';
 import { IssueService } from '../../src/gen/quorate/v1/issue_pb.ts';
@@ -74,6 +75,7 @@ export class FakeMember {
       SessionService,
       ClusterService,
       MembershipService,
+      AvailabilityService,
       RecoveryService,
       IssueService,
       PolicyService,

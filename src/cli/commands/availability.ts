@@ -56,7 +56,7 @@ function addPermit(program: Command, shell: Shell): void {
     .addHelpText(
       'after',
       `
-For a member whose disk is slow and whose acknowledgements are needed. It ends by itself (30 minutes unless the policy permitAsyncMs
+For a member whose disk is slow, so that writes do not wait for it when another one fails. It ends by itself (30 minutes unless the policy permitAsyncMs
 says otherwise), and one member at a time may have it, among enough others. If the member crashes meanwhile, it fetches
 everything back before it votes again.
 
