@@ -1,6 +1,7 @@
 /** A2: a member that may have acknowledged before its fsync is taken for one that lost a part of its log, wherever it crashed. */
 import { describe, expect, it } from 'vitest';
 import { ASYNC_FILE } from '../../src/storage/async-marker.ts';
+import { must } from '../../src/types/assert.ts';
 import { SEGMENT_HEADER_BYTES } from '../../src/wal/record.ts';
 import { segmentPath } from '../../src/wal/segment.ts';
 import { CONFIGURATION, flipped, flush, hardState } from '../wal/support.ts';
@@ -44,7 +45,7 @@ async function marked(): Promise<Machine> {
 async function expectRecovering(machine: Machine): Promise<void> {
   const storage = await open(machine);
   expect(storage).toMatchObject({ recovering: true, report: { kind: 'recovering', movedAside: [] } });
-  const { hardState: vote, configuration, entries } = await contents(storage.wal);
+  const { hardState: vote, configuration, entries } = must(await contents(storage.wal), 'the log holds the stream');
   expect({ vote, configuration, entries }).toEqual({
     vote: hardState(3, 'b'),
     configuration: CONFIGURATION,
@@ -121,7 +122,7 @@ describe('A2: a crash while the mark comes or goes', () => {
           machine.disk.crash(() => keep);
           const next = await open(machine);
           if (!more) expect(next.recovering).toBe(change === 'write');
-          expect((await contents(next.wal)).entries).toEqual(ENTRIES);
+          expect((await contents(next.wal))?.entries).toEqual(ENTRIES);
           await closed(next);
           if (!more) break;
         }
