@@ -5,7 +5,16 @@ import type { Alarm, MemberStatus } from '../node/types.ts';
 import { BoundedLabel } from './labels.ts';
 import { phaseSuspicion } from './suspicion.ts';
 
-const ALARMS = ['NO_SPACE', 'RECOVERING', 'PARTITIONED'] as const satisfies readonly Alarm[];
+/** A record, so that one that is new is not forgotten. */
+const ALARMS: Readonly<Record<Alarm, true>> = {
+  EVICTION_BLOCKED: true,
+  LAGGING: true,
+  NO_SPACE: true,
+  PARTITIONED: true,
+  PENDING_EVICTION: true,
+  PERMIT_ASYNC: true,
+  RECOVERING: true,
+};
 
 export interface IoReading {
   readonly bytesProposed: number;
@@ -131,7 +140,7 @@ export class MemberMetrics {
       counter.inc(Math.max(0, value(reading)));
     }
     const { status, view, detector } = reading;
-    for (const alarm of ALARMS) this.#alarm.set({ alarm }, flag(status.alarms.includes(alarm)));
+    for (const alarm of Object.keys(ALARMS) as Alarm[]) this.#alarm.set({ alarm }, flag(status.alarms.includes(alarm)));
     this.#peerActive.reset();
     this.#peerLag.reset();
     for (const { id: peer, active, matchIndex } of status.raft.peers) {

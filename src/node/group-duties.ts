@@ -90,8 +90,7 @@ export class GroupDuties {
   // ------------------------------------------------------------------------------------------ called by the group
 
   tick(nowMs: number): void {
-    const { contactTick, lastIndex, role } = this.#options.raft;
-    this.partition.observe({ nowMs, contactTick, lastIndex, leading: role === 'leader' });
+    this.#notePartition(nowMs);
     this.availability.tick(nowMs);
     this.#noteSpace();
     this.#judgeRemoval();
@@ -329,6 +328,15 @@ export class GroupDuties {
     if (kept === undefined || kept <= raft.firstIndex) return;
     input({ kind: 'compacted', index: (kept - 1) as LogIndex });
     deps.onNotice?.({ kind: 'compacted', firstIndex: kept });
+  }
+
+  #notePartition(nowMs: number): void {
+    const { deps, raft } = this.#options;
+    const { contactTick, lastIndex, role } = raft;
+    const before = this.partition.partitioned;
+    this.partition.observe({ nowMs, contactTick, lastIndex, leading: role === 'leader' });
+    const { partitioned, durationMs: silentMs } = this.partition;
+    if (partitioned !== before) deps.onNotice?.({ kind: partitioned ? 'partitioned' : 'partitionOver', silentMs });
   }
 
   /** W5: without room, the core takes nothing of clients. */

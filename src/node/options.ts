@@ -91,6 +91,9 @@ export type Notice =
   | { readonly kind: 'compacted'; readonly firstIndex: LogIndex }
   | { readonly kind: 'noSpace'; readonly since: 'log' | 'store' }
   | { readonly kind: 'spaceBack' }
+  /** This member is cut off; `silentMs`: without contact with a majority. And: it is not any more. */
+  | { readonly kind: 'partitioned'; readonly silentMs: number }
+  | { readonly kind: 'partitionOver'; readonly silentMs: number }
   | { readonly kind: 'recovered'; readonly index: LogIndex }
   | { readonly kind: 'configuration'; readonly placed: PlacedConfiguration; readonly committed: boolean }
   | {

@@ -13,6 +13,8 @@ const LINES: Readonly<Record<Notice['kind'], Line>> = {
   compacted: ['debug', 'the log was cut at its beginning'],
   noSpace: ['error', 'the disk is full: no changes are taken until there is room again; reads go on'],
   spaceBack: ['info', 'the disk has room again'],
+  partitioned: ['error', 'this member is cut off: no contact with a majority; it refuses changes'],
+  partitionOver: ['info', 'this member has contact with a majority again'],
   recovered: ['info', 'everything that was lost is back from the cluster; this member votes again'],
   configuration: ['info', 'the members of the cluster'],
   diverged: ['error', 'the state of a member differs from that of the majority; that member must stop'],

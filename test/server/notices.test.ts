@@ -15,6 +15,8 @@ const NOTICES: readonly (readonly [level: number, notice: Notice])[] = [
   [20, { kind: 'compacted', firstIndex: logIndex(7) }],
   [50, { kind: 'noSpace', since: 'log' }],
   [30, { kind: 'spaceBack' }],
+  [50, { kind: 'partitioned', silentMs: 45_000 }],
+  [30, { kind: 'partitionOver', silentMs: 60_000 }],
   [30, { kind: 'recovered', index: logIndex(7) }],
   [30, { kind: 'configuration', placed: { index: logIndex(7), configuration }, committed: true }],
   [50, { kind: 'diverged', member: b, index: logIndex(7), hash: 'x', majorityHash: 'y' }],
