@@ -14,6 +14,11 @@ export {
   type QuorateReason,
   type Session,
 } from './client/client.ts';
+export {
+  type Compensation,
+  type CompensationWorkerOptions,
+  runCompensationWorker,
+} from './client/compensation-worker.ts';
 export type * from './client/event-kinds.ts';
 export type * from './client/issues.ts';
 export type * from './client/policy.ts';

@@ -146,7 +146,7 @@ export class Stage {
   /** Ticks until `done`, which must be soon. */
   async until(done: () => boolean, ms = TICK_MS): Promise<void> {
     for (let ticks = 0; !done(); ticks++) {
-      if (ticks > 2_000) throw new Error(`it does not come to that: ${JSON.stringify(this.ward.recovery())}`);
+      if (ticks > 2_000) throw new Error(`it does not come to that: ${JSON.stringify(this.recoveries())}`);
       await this.tick(ms);
     }
   }
