@@ -1,6 +1,8 @@
 /** The table of requests that are refused before anything is asked of the cluster: what is sent, and what is said. */
 import * as limits from '../../src/types/limits.ts';
+import { clock, consistency, header, label, name, numbers, page, ref, text, token } from './field-rows.ts';
 import { changesOfEachKind, memberChanges, memberName, type Row } from './member-rows.ts';
+import { participants, RECOVERY_ROWS, recoveryBases } from './recovery-rows.ts';
 
 /** What the base requests need to be accepted. */
 export interface Prepared {
@@ -25,7 +27,7 @@ export function baseRequest(method: string, prepared: Prepared): object {
     CreateLoop: { header, loop: 'other', plan: '' },
     ListLoops: page,
     GetLoop: { loop: ref.loop, consistency: 1 },
-    BeginPhase: { header, ref, supersedeAttempt: 1n, vectorClock },
+    BeginPhase: { header, ref, supersedeAttempt: 1n, vectorClock, participants: ['table', 'other'] },
     ReportProgress: {
       header,
       ref,
@@ -35,12 +37,16 @@ export function baseRequest(method: string, prepared: Prepared): object {
       note: 'n',
       subSteps: [{ id: 's', result: 'r' }],
       checkpoint: 'c',
+      checkpointCrc: 0,
+      vectorClock,
+      participant: 'table',
     },
     CommitPhase: { header, ref, fencingToken, result: 'r', vectorClock },
     AbortPhase: { header, ref, fencingToken, reason: 'r', hardFail: false, vectorClock },
     GetPhaseRun: { ref, consistency: 1 },
     ListSubSteps: { ref, ...page },
-    OpenSession: { header, ttlMs: 60_000n },
+    // One that expired while the rest is sent would be an entry of the log.
+    OpenSession: { header, ttlMs: BigInt(limits.SESSION_TTL_MAX_MS) },
     KeepAlive: { header },
     CloseSession: { header },
     Watch: { fromRevision: 1n, loop: ref.loop },
@@ -50,7 +56,8 @@ export function baseRequest(method: string, prepared: Prepared): object {
     TransferLeadership: { to: 'm1' },
     Backup: {},
     GetFeatureLevel: { consistency: 1 },
-    SetFeatureLevel: { header, level: 2, pinned: true },
+    SetFeatureLevel: { header, level: 3, pinned: true },
+    ...recoveryBases({ header, ref, fencingToken, page }),
   };
   const base = bases[method];
   if (base === undefined) throw new Error(`no base request for ${method}: add one, and rows for its fields`);
@@ -59,166 +66,6 @@ export function baseRequest(method: string, prepared: Prepared): object {
 
 export interface RequestRow extends Row {
   readonly method: string;
-}
-
-const ABOVE_SAFE = 2n ** 53n;
-/** What −1 is on the wire. */
-const NEGATIVE = 2n ** 64n - 1n;
-const BAD_NAMES: readonly (readonly [string, string])[] = [
-  ['too long', 'x'.repeat(limits.NAME_LENGTH_MAX + 1)],
-  ['far too long', 'x'.repeat(100_000)],
-  ['a space in it', 'a b'],
-  ['letters beyond ASCII', 'schlüssel'],
-  ['a zero byte', 'a\u0000b'],
-  ['a colon', 'a:b'],
-];
-
-function numbers(field: string, min: bigint, max: bigint = ABOVE_SAFE - 1n, also: Row['set'] = {}): Row[] {
-  const wrong: [string, bigint][] = [
-    ['above 2^53 - 1', ABOVE_SAFE],
-    ['negative', NEGATIVE],
-  ];
-  if (min > 0n) wrong.push(['below the minimum', min - 1n]);
-  if (max < ABOVE_SAFE - 1n) wrong.push(['above the maximum', max + 1n]);
-  const says = new RegExp(`send a whole number from ${min} to ${max}|send at most`);
-  return wrong.map(([name, value]) => ({ name: `${field} ${name}`, field, set: { [field]: value, ...also }, says }));
-}
-
-function name(field: string, empty: 'allowed' | 'refused' = 'refused'): Row[] {
-  const says = /send 1 to 128 (characters|letters, digits, '\.', '_', '-' or '\/')/;
-  const rows = BAD_NAMES.map(([what, value]) => ({
-    name: `${field} with ${what}`,
-    field,
-    set: { [field]: value },
-    says,
-  }));
-  return empty === 'allowed' ? rows : [...rows, { name: `${field} empty`, field, set: { [field]: '' }, says }];
-}
-
-function text(field: string, lengthMax: number): Row[] {
-  const says = new RegExp(`send at most ${lengthMax}|send 1 to ${lengthMax}`);
-  return ['x', 'ü'].map((letter) => {
-    const set = { [field]: letter.repeat(lengthMax + 1) };
-    return { name: `${field} of ${lengthMax + 1} times ${letter}`, field, set, says };
-  });
-}
-
-function label(field: string): Row[] {
-  const says = /send one line of plain text/;
-  const controls = ['a\nb', '\u001b[31mred', '\u0000', '\u009b0m'];
-  return [
-    ...text(field, limits.NAME_LENGTH_MAX),
-    ...controls.map((value) => ({ name: `${field} ${JSON.stringify(value)}`, field, set: { [field]: value }, says })),
-  ];
-}
-
-function header(session: 'optional' | 'required' | 'ignored'): Row[] {
-  const labels = [...label('header.caller'), ...label('header.trace_id')];
-  if (session === 'ignored') return labels;
-  const acked: Row = {
-    name: 'header.acked_through not below its own number',
-    field: 'header.acked_through',
-    set: { 'header.sequence': 5n, 'header.acked_through': 5n },
-    says: /send at most 4/,
-  };
-  const missing: Row = {
-    name: 'no session',
-    field: 'header.session_id',
-    set: { 'header.session_id': 0n },
-    says: /send the session_id that OpenSession answered with/,
-  };
-  const alone: Row = {
-    name: 'a number without a session',
-    field: 'header.sequence',
-    set: { 'header.session_id': 0n },
-    says: /send session_id too, or 0 here/,
-  };
-  return [
-    ...labels,
-    ...numbers('header.session_id', 0n).map((row) => ({ ...row, says: /send a whole number from 1 to/ })),
-    ...numbers('header.sequence', session === 'required' ? 0n : 1n),
-    ...numbers('header.acked_through', 0n),
-    acked,
-    ...(session === 'required' ? [missing, { ...missing, name: 'no header', set: { header: undefined } }] : [alone]),
-  ];
-}
-
-function ref(): Row[] {
-  const missing = {
-    name: 'ref missing',
-    field: 'ref',
-    set: { ref: undefined },
-    says: /name the loop, the round and the phase/,
-  };
-  return [missing, ...name('ref.loop'), ...numbers('ref.g', 1n), ...name('ref.phase')];
-}
-
-function clock(): Row[] {
-  const entries = 'vector_clock.entries';
-  const nodes = (count: number, node: (i: number) => string) =>
-    Array.from({ length: count }, (_, i) => ({ $typeName: 'quorate.v1.VectorClockEntry', node: node(i), counter: 1n }));
-  const max = limits.VECTOR_CLOCK_ENTRIES_MAX;
-  return [
-    {
-      name: 'too many entries',
-      field: entries,
-      set: { [entries]: nodes(max + 1, String) },
-      says: new RegExp(`send at most ${max}`),
-    },
-    {
-      name: 'a node twice',
-      field: entries,
-      set: { [entries]: nodes(2, () => 'n') },
-      says: /send one entry for each node/,
-    },
-    {
-      name: 'a node without a name',
-      field: `${entries}[0].node`,
-      set: { [`${entries}[0].node`]: '' },
-      says: /send 1 to 128/,
-    },
-    ...label(`${entries}[0].node`),
-    ...numbers(`${entries}[0].counter`, 1n, ABOVE_SAFE - 2n),
-  ];
-}
-
-function consistency(): Row[] {
-  const says = /send 1 \(linearizable\), 2 \(stale\) or 3 \(lease\), or 0 for linearizable/;
-  const rows = [4, -1, 2_147_483_647].map((value) => {
-    return { name: `consistency ${value}`, field: 'consistency', set: { consistency: value }, says };
-  });
-  const field = 'max_staleness_ms';
-  // A bound beside a promise that is stronger: one of the two is a mistake, and nobody can tell which.
-  const beside = [0, 1, 3].map((value) => ({
-    name: `a bound with consistency ${value}`,
-    field,
-    set: { consistency: value, [field]: 1n },
-    says: /send it with consistency 2 \(stale\) only/,
-  }));
-  return [...rows, ...beside, ...numbers(field, 0n, ABOVE_SAFE - 1n, { consistency: 2 }).map(fromOne)];
-}
-
-/** 0 is no bound; of those that are given, the least is 1. */
-function fromOne(row: Row): Row {
-  return { ...row, says: /send a whole number from 1 to/ };
-}
-
-function page(): Row[] {
-  const sizes = [limits.PAGE_SIZE_MAX + 1, 2 ** 32 - 1].map((size) => {
-    return {
-      name: `page_size ${size}`,
-      field: 'page_size',
-      set: { page_size: size },
-      says: /send 1 to 1000, or 0 for 100/,
-    };
-  });
-  const tokens = ['not ours!', 'Zg==', 'Zh', '_w', 'x'.repeat(5_000)].map((token) => ({
-    name: `page_token ${token.slice(0, 10)}`,
-    field: 'page_token',
-    set: { page_token: token },
-    says: /send '' or the next_page_token of the page before/,
-  }));
-  return [...sizes, ...tokens, ...consistency()];
 }
 
 function planRows(): Row[] {
@@ -269,10 +116,17 @@ function progressRows(): Row[] {
     ...text('note', limits.NOTE_LENGTH_MAX),
     ...subSteps(),
     ...text('checkpoint', limits.CHECKPOINT_LENGTH_MAX),
+    {
+      name: 'a checksum of no checkpoint',
+      field: 'checkpoint_crc',
+      set: { checkpoint: undefined },
+      says: /send the checkpoint that it is of/,
+    },
+    ...clock(),
+    ...label('participant'),
   ];
 }
 
-const token = numbers('fencing_token', 1n);
 const ttl = numbers('ttl_ms', BigInt(limits.SESSION_TTL_MIN_MS), BigInt(limits.SESSION_TTL_MAX_MS));
 
 const BY_METHOD: Readonly<Record<string, readonly Row[]>> = {
@@ -281,7 +135,7 @@ const BY_METHOD: Readonly<Record<string, readonly Row[]>> = {
   CreateLoop: [...header('optional'), ...name('loop'), ...name('plan', 'allowed')],
   ListLoops: page(),
   GetLoop: [...name('loop'), ...consistency()],
-  BeginPhase: [...header('optional'), ...ref(), ...numbers('supersede_attempt', 0n), ...clock()],
+  BeginPhase: [...header('optional'), ...ref(), ...numbers('supersede_attempt', 0n), ...clock(), ...participants()],
   ReportProgress: [...header('optional'), ...ref(), ...token, ...progressRows()],
   CommitPhase: [
     ...header('optional'),
@@ -313,6 +167,7 @@ const BY_METHOD: Readonly<Record<string, readonly Row[]>> = {
     ...header('optional'),
     { name: 'no level', field: 'level', set: { level: 0 }, says: /send a feature level from 1 on/ },
   ],
+  ...RECOVERY_ROWS,
 };
 
 export const REQUEST_ROWS: readonly RequestRow[] = Object.entries(BY_METHOD).flatMap(([method, rows]) =>
@@ -325,6 +180,8 @@ export const NEVER_OUT_OF_RANGE: readonly string[] = [
   'ChangeMembers changes.add.learner',
   'ChangeMembers force',
   'SetFeatureLevel pinned',
+  'ListRecoveries open_only',
+  'ListIssues open_only',
   // A session is not opened within another one: the header's is not looked at.
   'OpenSession header.session_id',
   'OpenSession header.sequence',

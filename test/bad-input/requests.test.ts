@@ -10,6 +10,7 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { status as Code, Metadata } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
+import { ListIssuesResponseSchema } from '../../src/gen/quorate/v1/issue_pb.ts';
 import { ListMembersResponseSchema } from '../../src/gen/quorate/v1/membership_pb.ts';
 import {
   BeginPhaseResponseSchema,
@@ -26,6 +27,7 @@ import { Prng } from '../sim/kernel/prng.ts';
 import { cliPath } from '../support/build.ts';
 import { type Answer, decoded, RawCaller, shown } from './caller.ts';
 import { changeTo } from './member-rows.ts';
+import { atRest, quiet } from './quiet.ts';
 import { baseRequest, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
 import { STATE_ROWS } from './state-rows.ts';
 import * as wire from './wire.ts';
@@ -50,10 +52,11 @@ beforeAll(async () => {
     return sequence;
   };
   prepared = { session: opened.sessionId, token: 1n, sequence: next };
+  await quiet(send);
   const loop = await send('CreateLoop', { loop: 'bad-input' });
   expect(shown(loop)).toContain('accepted');
   const ref = { loop: 'bad-input', g: 1n, phase: 'ANALYZE' };
-  const begun = decoded(await send('BeginPhase', { ref }), BeginPhaseResponseSchema);
+  const begun = decoded(await send('BeginPhase', { ref, participants: ['table', 'other'] }), BeginPhaseResponseSchema);
   prepared = { ...prepared, token: begun.fencingToken };
   const subSteps = [{ id: 'kept', result: 'before' }];
   const kept = {
@@ -99,6 +102,7 @@ const accepted = new Map<string, Answer>();
 async function inOrderWithUnknownFields(): Promise<void> {
   const session = decoded(await send('OpenSession', { ttlMs: DAY_MS }), OpenSessionResponseSchema).sessionId;
   let token = 0n;
+  let issue = 0n;
   const steps: readonly (readonly [string, () => Record<string, unknown>])[] = [
     ['RegisterPlan', () => ({})],
     ['ListPlans', () => ({})],
@@ -109,9 +113,23 @@ async function inOrderWithUnknownFields(): Promise<void> {
     ['ReportProgress', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
     ['GetPhaseRun', () => ({ 'ref.loop': 'in-order' })],
     ['ListSubSteps', () => ({ 'ref.loop': 'in-order' })],
+    ['Heartbeat', () => ({})],
+    ['ReportFinished', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
+    ['GetDetection', () => ({ loop: 'in-order' })],
     ['CommitPhase', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
     ['BeginPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', supersede_attempt: 0n })],
     ['AbortPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', fencing_token: token })],
+    ['BeginPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', supersede_attempt: 0n })],
+    ['InterruptPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', attempt: 2n })],
+    ['ListRecoveries', () => ({})],
+    ['GetRecovery', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT' })],
+    ['ListIssues', () => ({})],
+    ['GetIssue', () => ({ issue })],
+    ['AcknowledgeIssue', () => ({ issue })],
+    ['ListAlerts', () => ({})],
+    ['ListAgents', () => ({})],
+    ['GetPolicy', () => ({})],
+    ['SetPolicy', () => ({})],
     ['OpenSession', () => ({ 'header.session_id': 2n ** 64n - 1n, 'header.acked_through': 2n ** 64n - 1n })],
     ['KeepAlive', () => ({ 'header.session_id': session, 'header.sequence': 1n, 'header.acked_through': 0n })],
     ['CloseSession', () => ({ 'header.session_id': session, 'header.sequence': 2n, 'header.acked_through': 1n })],
@@ -132,6 +150,8 @@ async function inOrderWithUnknownFields(): Promise<void> {
     const answer = await caller.call(method, Buffer.concat([request, wire.unknownFieldsEverywhere(method.input)]));
     accepted.set(name, answer);
     if (name === 'ChangeMembers') await settled();
+    if (name === 'InterruptPhase') await atRest(send);
+    if (name === 'ListIssues') issue = decoded(answer, ListIssuesResponseSchema).issues[0]?.issue ?? 0n;
     if (name === 'BeginPhase') token = decoded(answer, BeginPhaseResponseSchema).fencingToken;
   }
 }
@@ -295,7 +315,10 @@ describe('U2: request fields', () => {
 });
 
 describe('R3: freshness of reads', () => {
-  const READS = ['ListPlans', 'ListLoops', 'GetLoop', 'GetPhaseRun', 'ListSubSteps', 'ListMembers', 'GetFeatureLevel'];
+  const READS = [
+    ...['ListPlans', 'ListLoops', 'GetLoop', 'GetPhaseRun', 'ListSubSteps', 'ListMembers', 'GetFeatureLevel'],
+    ...['ListRecoveries', 'ListAgents', 'ListIssues', 'ListAlerts', 'GetPolicy'],
+  ];
 
   test.each(READS)('%s: every consistency, and bounds from the least to the largest', async (name) => {
     const method = wire.methodNamed(name);

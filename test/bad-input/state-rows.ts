@@ -139,15 +139,38 @@ function members(): StateRow[] {
       'TRANSFER_FAILED',
       /leadership stays: there is no other voter/,
     ),
-    row('SetFeatureLevel', 'a level to come', { level: 3 }, 'FEATURE_LEVEL_UNSUPPORTED', /only 2; upgrade them first/),
+    row('SetFeatureLevel', 'a level to come', { level: 4 }, 'FEATURE_LEVEL_UNSUPPORTED', /only 3; upgrade them first/),
     row(
       'SetFeatureLevel',
       'the last level there could be',
       { level: 2 ** 32 - 1 },
       'FEATURE_LEVEL_UNSUPPORTED',
-      /only 2/,
+      /only 3/,
     ),
-    row('SetFeatureLevel', 'below what was used', { level: 1 }, 'FEATURE_LEVEL_IN_USE', /Keep the feature level at 2/),
+    row('SetFeatureLevel', 'below what was used', { level: 1 }, 'FEATURE_LEVEL_IN_USE', /Keep the feature level at 3/),
+  ];
+}
+
+/** ANALYZE of loop bad-input runs, and was never interrupted; what was, is of loop in-order. */
+function recoveries(): StateRow[] {
+  const far = { issue: MAX };
+  return [
+    row('GetRecovery', 'a run that was never interrupted', {}, 'RECOVERY_NOT_FOUND', /was never interrupted/),
+    row('GetRecovery', 'a round to come', { 'ref.g': MAX }, 'ROUND_NOT_FOUND', /the open round is 1/),
+    row(
+      'InterruptPhase',
+      'an attempt that is not the newest',
+      { attempt: MAX },
+      'ATTEMPT_MISMATCH',
+      /the newest attempt/,
+    ),
+    ...['InterruptPhase', 'ReportFinished'].flatMap(onRun),
+    ...withToken('ReportFinished'),
+    row('ReportFinished', 'somebody else', { participant: 'stranger' }, 'PARTICIPANT_UNKNOWN', /stranger/),
+    row('GetDetection', 'a loop that is not there', { loop: 'nowhere' }, 'LOOP_NOT_FOUND', /create it with CreateLoop/),
+    row('GetIssue', 'an issue that is not there', far, 'ISSUE_NOT_FOUND', /ListIssues shows those there are/),
+    row('AcknowledgeIssue', 'an issue that is not there', far, 'ISSUE_NOT_FOUND', /issue/),
+    ...['InterruptPhase', 'ReportFinished', 'AcknowledgeIssue', 'SetPolicy'].flatMap(inSession),
   ];
 }
 
@@ -212,6 +235,7 @@ export const STATE_ROWS: readonly StateRow[] = [
   ...ON_RUN.filter((method) => method !== 'BeginPhase').flatMap(withToken),
   ...IN_SESSION.flatMap(inSession),
   ...members(),
+  ...recoveries(),
   ...inSession('SetFeatureLevel'),
   ...inSession('ChangeMembers').map((one) => ({
     ...one,

@@ -4,9 +4,12 @@ import { create, ScalarType, toBinary } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { ClusterService } from '../../src/gen/quorate/v1/cluster_pb.ts';
+import { IssueService } from '../../src/gen/quorate/v1/issue_pb.ts';
 import { MaintenanceService } from '../../src/gen/quorate/v1/maintenance_pb.ts';
 import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { PolicyService } from '../../src/gen/quorate/v1/policy_pb.ts';
+import { RecoveryService } from '../../src/gen/quorate/v1/recovery_pb.ts';
 import { SessionService } from '../../src/gen/quorate/v1/session_pb.ts';
 import { WatchService } from '../../src/gen/quorate/v1/watch_pb.ts';
 
@@ -17,6 +20,9 @@ const SERVICES: readonly DescService[] = [
   ClusterService,
   MembershipService,
   MaintenanceService,
+  RecoveryService,
+  IssueService,
+  PolicyService,
 ];
 /** Every method of the public API. */
 export const METHODS: readonly DescMethod[] = SERVICES.flatMap((service) => service.methods);

@@ -87,13 +87,13 @@ function eventText(out: Output, event: WatchEvent): string {
   const { revision, kind, loop, g, phase, attempt, caller, outcome } = event;
   const what = [
     loop,
-    `g=${g}`,
+    g === 0 ? '' : `g=${g}`,
     phase,
     attempt === 0 ? '' : `attempt=${attempt}`,
     outcome,
     caller === '' ? '' : `by ${caller}`,
   ];
-  return `${String(revision).padStart(8)}  ${formatTime(event.timeMs)}  ${out.paint('cyan', kind.padEnd(25))}  ${what.filter((w) => w !== '').join(' ')}`;
+  return `${String(revision).padStart(8)}  ${formatTime(event.timeMs)}  ${out.paint('cyan', kind.padEnd(26))}  ${what.filter((w) => w !== '').join(' ')}`;
 }
 
 export function addClusterCommands(program: Command, shell: Shell): void {

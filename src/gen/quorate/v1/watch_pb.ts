@@ -63,6 +63,9 @@ export type Event = Message<"quorate.v1.Event"> & {
 
   /**
    * loop.created, phase_transition.started, phase_transition.progress, phase_transition.finished, phase_ready.
+   * From feature level 3 on also phase_recovery.interrupted, .reconcile, .rollback, .step, .blocked, .finished and .waiting,
+   * agent.down, agent.up, document.changed, effect.intent, effect.confirmed, effect.compensated, override.accepted, issue.opened,
+   * alert.raised, member.availability. More may come: leave out those that you do not know.
    *
    * @generated from field: string kind = 4;
    */
@@ -99,7 +102,8 @@ export type Event = Message<"quorate.v1.Event"> & {
   traceId: string;
 
   /**
-   * Of phase_transition.finished: CLEAN_EXIT, ABORTED, HARD_FAILED or SUPERSEDED.
+   * Of phase_transition.finished: CLEAN_EXIT, ABORTED, FAILED_PARTIAL, HARD_FAILED or SUPERSEDED. Of phase_recovery: the arc, as in
+   * INTERRUPTED>RECONCILE, and cause or step behind a space.
    *
    * @generated from field: string outcome = 11;
    */
