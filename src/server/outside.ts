@@ -1,4 +1,5 @@
 /** What a member has to do with the world outside of its cluster: compensators, the webhook for alerts, and what effects may cost. */
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createSecureContext } from 'node:tls';
@@ -130,13 +131,22 @@ async function readTls({ hooks }: ServerConfig): Promise<HookTls> {
       ? null
       : { cert: await readSetting('hooks.certFile', certFile), key: await readSetting('hooks.keyFile', keyFile) };
   try {
-    // What is no certificate is found now, and not when the first effect has to be undone.
+    // What is no certificate is found now, and not when the first effect has to be undone. Node takes a CA that is none without a word.
+    if (ca !== null) checkCertificates(ca.toString('latin1'));
     createSecureContext({ ...(ca === null ? {} : { ca }), ...identity });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new Error(`hooks.caFile, hooks.certFile and hooks.keyFile cannot be used together: ${why}`, { cause: error });
   }
   return { ca, identity };
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----/gs;
+
+function checkCertificates(pem: string): void {
+  const blocks = pem.match(CERTIFICATE) ?? [];
+  if (blocks.length === 0) throw new Error('hooks.caFile has no certificate in PEM');
+  for (const block of blocks) new X509Certificate(block);
 }
 
 async function readSecret({ hooks: { hmacSecretFile } }: ServerConfig): Promise<Buffer | null> {
