@@ -163,21 +163,17 @@ function agentHandlers(context: ApiContext): AgentHandlers {
   };
 }
 
-/** null: the leader's memory has all of them. */
+/** null: the leader's memory has all of them. Asks for the member's status only to say why not: heartbeats are many. */
 function beatAll(context: ApiContext, agents: readonly string[]): StatusError | null {
-  const status = context.member.status(DATA_STREAM);
-  const elsewhere = leaderOnly(context, status);
-  if (elsewhere !== null) return elsewhere;
-  if (status.featureLevel < AGENTS_LEVEL) {
-    const message = `agents are watched from feature level ${AGENTS_LEVEL} on, and the cluster is at ${status.featureLevel}; upgrade all members`;
-    return failure('FEATURE_LEVEL_TOO_LOW', message, { metadata: { level: String(status.featureLevel) } });
+  const { level } = context.member.local(DATA_STREAM).featureLevel();
+  if (level < AGENTS_LEVEL) {
+    const message = `agents are watched from feature level ${AGENTS_LEVEL} on, and the cluster is at ${level}; upgrade all members`;
+    return failure('FEATURE_LEVEL_TOO_LOW', message, { metadata: { level: String(level) } });
   }
-  for (const agent of agents) {
-    if (context.agents?.heartbeat(agent) !== 'ok') {
-      return failure('NOT_LEADER', `member ${context.memberId} leads, and does not watch agents yet; try again`);
-    }
-  }
-  return null;
+  if (agents.every((agent) => context.agents?.heartbeat(agent) === 'ok')) return null;
+  const elsewhere = leaderOnly(context, context.member.status(DATA_STREAM));
+  const message = `member ${context.memberId} leads, and does not watch agents yet; try again`;
+  return elsewhere ?? failure('NOT_LEADER', message);
 }
 
 /** Feature level that brings agents. */

@@ -30,6 +30,7 @@ describe('D3: Heartbeat', () => {
   });
 
   it('elsewhere it names the leader, so that clients go there', async () => {
+    api.beatAnswer = 'not-leader';
     api.member.raftFields = { role: 'follower', leader: memberId('b') };
     const answer = await api.call(method.heartbeat, { agents: ['a'] });
     expect(answer.ok ? null : answer.error).toMatchObject({
