@@ -24,7 +24,7 @@ export interface DocumentInfo {
   readonly deleted: boolean;
   /** Over the UTF-8 bytes of the content, 64 hexadecimal digits; '' for a deleted version. */
   readonly sha256: string;
-  /** The phase run that wrote it; null: written outside of any phase, or by a rollback. */
+  /** The phase run that wrote the content, which a rollback may have restored; null: written outside of any phase. */
   readonly writtenBy: PhaseRef | null;
   readonly caller: string;
   readonly changedRevision: number;

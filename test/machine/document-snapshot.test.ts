@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ApplyContext } from '../../src/machine/context.ts';
 import { firstWatch } from '../../src/machine/detection/watch.ts';
@@ -10,13 +11,13 @@ import {
   unpinSnapshot,
 } from '../../src/machine/document/snapshot.ts';
 import { documentKey, olderVersions, versionAt } from '../../src/machine/document/store.ts';
-import { putDocument } from '../../src/machine/document/write.ts';
+import { deleteDocument, putDocument } from '../../src/machine/document/write.ts';
 import { runKey } from '../../src/machine/keys.ts';
 import { addDefaultPlan } from '../../src/machine/phase/plan.ts';
 import { openRound, planOf } from '../../src/machine/phase/round.ts';
 import { DEFAULT_MACHINE_LIMITS, MachineState } from '../../src/machine/state.ts';
 import { revision } from '../../src/types/ids.ts';
-import { Level3, putBody, sha256 } from './document-kit.ts';
+import { deleteBody, Level3, putBody, sha256 } from './document-kit.ts';
 import { at, token } from './kit.ts';
 
 const RUN = runKey('loop', 1, 0);
@@ -75,6 +76,16 @@ class Bare {
     const by = inside ? { phase: 'ANALYZE', token: this.#token } : null;
     const outcome = putDocument(this.context(), putBody(name, version, content, by));
     if (!outcome.ok) throw new Error(outcome.error.message);
+  }
+
+  /** Nothing happens where there is no document; true when there was one. */
+  remove(name: string, inside: boolean): boolean {
+    const version = this.state.tables.domain.document.get(documentKey('loop', name))?.version ?? 0;
+    const by = inside ? { phase: 'ANALYZE', token: this.#token } : null;
+    if (this.content(name) === null) return false;
+    const outcome = deleteDocument(this.context(), deleteBody(name, version, by));
+    if (!outcome.ok) throw new Error(outcome.error.message);
+    return true;
   }
 
   content(name: string): string | null {
@@ -194,6 +205,27 @@ describe('snapshots of documents (P7, V3)', () => {
     for (const text of ['', 'grün', '漢字🙂']) expect(sha256Hex(text)).toBe(sha256(text));
   });
 
+  it('what an earlier run has written and a later one is rolled back to may still be undone itself', () => {
+    const bare = new Bare();
+    const later = runKey('loop', 1, 1);
+    bare.put('plan', 'before', false);
+    bare.begin();
+    bare.put('plan', 'first run', true);
+    // The first run has failed for good, and holds its snapshot until a supervisor decides; the next one goes on.
+    const run = bare.state.tables.run.get(later);
+    if (run === null) throw new Error('no run');
+    bare.state.tables.domain.watch.put(later, firstWatch(run));
+    const begun = bare.context();
+    bare.state.tables.run.put(later, { ...run, state: 'RUNNING', attempt: 1, token: token(begun.revision) });
+    pinSnapshot(bare.state, later, begun.revision);
+    const by = { phase: 'BLUEPRINT', token: begun.revision };
+    expect(putDocument(bare.context(), putBody('plan', 2, 'second run', by)).ok).toBe(true);
+    expect(restoreTouched(bare.context(), later, '', 10).done).toBe(true);
+    expect(bare.content('plan')).toBe('first run');
+    bare.restore();
+    expect(bare.content('plan')).toBe('before');
+  });
+
   it('causal clocks do not go back with the content', () => {
     const bare = new Bare();
     const causal = { causalFields: ['/a'], causalChanged: ['/a'] };
@@ -208,6 +240,49 @@ describe('snapshots of documents (P7, V3)', () => {
       run: '',
       causalClocks: [[['agent', 2]]],
     });
+  });
+});
+
+describe('a rollback (property)', () => {
+  const write = fc.record({
+    name: fc.constantFrom('a', 'b', 'c'),
+    /** null: a deletion. */
+    content: fc.option(fc.string({ maxLength: 3 })),
+    inside: fc.boolean(),
+  });
+
+  it('leaves what the writes from outside alone would have left', () => {
+    fc.assert(
+      fc.property(fc.array(write, { maxLength: 8 }), fc.array(write, { maxLength: 60 }), (before, during) => {
+        const bare = new Bare();
+        const expected = new Map<string, string | null>();
+        const versions = new Map<string, number>();
+        const carryOut = ({ name, content, inside }: { name: string; content: string | null; inside: boolean }) => {
+          if (content !== null) bare.put(name, content, inside);
+          else if (!bare.remove(name, inside)) return;
+          if (!inside) expected.set(name, content);
+        };
+        for (const one of before) carryOut({ ...one, inside: false });
+        bare.begin();
+        for (const one of during) {
+          carryOut(one);
+          const version = bare.state.tables.domain.document.get(documentKey('loop', one.name))?.version ?? 0;
+          expect(version - (versions.get(one.name) ?? version)).toBeLessThanOrEqual(1);
+          versions.set(one.name, version);
+        }
+        bare.restore(2);
+        for (const name of ['a', 'b', 'c']) {
+          expect(bare.content(name), name).toBe(expected.get(name) ?? null);
+          const row = bare.state.tables.domain.document.get(documentKey('loop', name));
+          if (row !== null) expect(documentMatches(row)).toBe(true);
+          // Two snapshots' worth at most: the base, the newest from outside, and those that are kept anyway.
+          expect(olderVersions(bare.state.tables.domain, 'loop', name).length).toBeLessThanOrEqual(15 + 2);
+        }
+        unpinSnapshot(bare.state, RUN);
+        expect(bare.state.tables.domain.touched.size).toBe(0);
+      }),
+      { numRuns: 200 },
+    );
   });
 });
 

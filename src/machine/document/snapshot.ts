@@ -87,12 +87,16 @@ export function restoreTouched(
   // A run without a snapshot has nothing to go back to, and has noted nothing.
   assert(found.length === 0 || snapshotOf(rows.watch.get(runKey)) !== null, 'touched documents have a snapshot');
   for (const document of found) {
-    if (document.current.run === runKey) restore(context, document);
+    if (document.current.run === runKey) restore(context, runKey, document);
   }
   return { restoredThrough: found.at(-1)?.name ?? after, done: found.length < limit };
 }
 
-function restore(context: ApplyContext, { loop, name, current, baseVersion, outsideVersion }: TouchedDocument): void {
+function restore(
+  context: ApplyContext,
+  runKey: string,
+  { loop, name, current, baseVersion, outsideVersion }: TouchedDocument,
+): void {
   const version = outsideVersion === 0 ? baseVersion : outsideVersion;
   const target =
     version === 0
@@ -100,7 +104,9 @@ function restore(context: ApplyContext, { loop, name, current, baseVersion, outs
       : must(versionOf(context.state.tables.domain, loop, name, version), `version ${version} of ${name} is kept`);
   const content: DocumentContent =
     target === null || target.deleted ? deletedContent(loop, name) : goBack(current, target);
-  writeVersion(context, content, '', 'RESTORED');
+  // What another run has written stays its own: that run may still be undone too.
+  const run = target === null || target.run === runKey ? '' : target.run;
+  writeVersion(context, content, run, 'RESTORED', version);
 }
 
 export function deletedContent(loop: string, name: string): DocumentContent {

@@ -80,8 +80,17 @@ export type DocumentContent = Pick<
   'loop' | 'name' | 'deleted' | 'content' | 'sha256' | 'schema' | 'causalFields' | 'causalClocks'
 >;
 
-/** Writes the next version: by the run with key `run`, or '' for outside of any phase. The caller has checked everything. */
-export function writeVersion(context: ApplyContext, content: DocumentContent, run: string, verb: string): DocumentRow {
+/**
+ * Writes the next version: by the run with key `run`, or '' for outside of any phase. The caller has checked everything.
+ * `restoredFrom`: the version that a rollback goes back to, 0 for any other write.
+ */
+export function writeVersion(
+  context: ApplyContext,
+  content: DocumentContent,
+  run: string,
+  verb: 'PUT' | 'DELETED' | 'RESTORED',
+  restoredFrom = 0,
+): DocumentRow {
   const { state } = context;
   const { document, documentVersion } = state.tables.domain;
   const { loop, name } = content;
@@ -98,6 +107,7 @@ export function writeVersion(context: ApplyContext, content: DocumentContent, ru
     changedAtMs: context.timeMs,
   };
   noteTouched(state, held, before, row);
+  if (restoredFrom > 0) noteRestored(state, held, row, restoredFrom);
   if (before !== null) documentVersion.put(versionKey(loop, name, before.version), before);
   document.put(key, row);
   dropVersions(state, held, row);
@@ -126,6 +136,26 @@ function noteTouched(
     touched.put(key, { loop, name, baseVersion: base, outsideVersion });
     addToCount(state, snapshot.run);
   }
+}
+
+/**
+ * A rollback has gone back to what another run wrote, which holds a snapshot still: what came after that was undone and is no
+ * write from outside any more. The one before it counts again, as far as it is kept.
+ */
+function noteRestored(
+  state: MachineState,
+  held: readonly HeldSnapshot[],
+  { loop, name, run }: DocumentRow,
+  restoredFrom: number,
+): void {
+  const { touched } = state.tables.domain;
+  const key = touchedKey(run, name);
+  const noted = held.some((snapshot) => snapshot.run === run) ? touched.get(key) : null;
+  if (noted === null || noted.outsideVersion < restoredFrom) return;
+  const before = olderVersions(state.tables.domain, loop, name).findLast(
+    (row) => row.version < restoredFrom && row.version > noted.baseVersion && row.run !== run,
+  );
+  touched.put(key, { ...noted, outsideVersion: before?.version ?? 0 });
 }
 
 /** S2. */

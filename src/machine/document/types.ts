@@ -55,7 +55,7 @@ export interface DocumentRow {
   readonly causalFields: readonly string[];
   /** Clock of each causal field, in the order of `causalFields`. */
   readonly causalClocks: readonly VectorClock[];
-  /** Key of the run that wrote it; '' when it was written outside of any phase. */
+  /** Key of the run that wrote the content, which a rollback may have restored; '' when written outside of any phase. */
   readonly run: string;
   readonly caller: string;
   readonly changedRevision: Revision;

@@ -58,7 +58,7 @@ function write(
   context: ApplyContext,
   content: DocumentContent,
   { loop, run, clock }: WriteGrant,
-  verb: string,
+  verb: 'PUT' | 'DELETED',
 ): number {
   const { state } = context;
   useFeatureLevel(state, 3);

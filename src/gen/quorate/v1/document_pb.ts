@@ -100,7 +100,7 @@ export type Document = Message<"quorate.v1.Document"> & {
   causalFields: CausalField[];
 
   /**
-   * The phase run that wrote it; not set: written outside of any phase, or by a rollback.
+   * The phase run that wrote the content, which a rollback may have restored; not set: written outside of any phase.
    *
    * @generated from field: quorate.v1.PhaseRef written_by = 9;
    */
