@@ -28,7 +28,7 @@ export interface DetectorLimits {
   readonly proposalsMax: number;
 }
 
-export const DETECTOR_LIMITS: DetectorLimits = { periodMs: 250, perTick: 64, proposalsMax: 256 };
+export const DETECTOR_LIMITS: DetectorLimits = { periodMs: 500, perTick: 64, proposalsMax: 256 };
 
 /** What one leadership knows. */
 interface Office {

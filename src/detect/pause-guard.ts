@@ -4,7 +4,8 @@
  * was none, nobody could report. Pure: time is handed in.
  *
  * PG1  Nothing is overdue before `quietUntilMs`, and that never goes back.
- * PG2  A stall is a gap between two ticks of more than twice the period.
+ * PG2  A stall is a gap between two ticks of more than twice the period. A gap that is shorter, and still more than a tenth of that,
+ *      is made up for by its own length: a busy process has many of them, and must not stay quiet for good.
  */
 import { assert } from '../types/assert.ts';
 
@@ -35,9 +36,11 @@ export class PauseGuard {
   tick(nowMs: number, leastMs: number): boolean {
     const gapMs = nowMs - this.#lastTickMs;
     if (gapMs > 0) this.#lastTickMs = nowMs;
-    if (gapMs > 2 * this.#periodMs) {
-      this.#stalls += 1;
-      this.#quietUntilMs = Math.max(this.#quietUntilMs, nowMs + Math.max(gapMs, leastMs));
+    const stallMs = 2 * this.#periodMs;
+    if (gapMs > stallMs) this.#stalls += 1;
+    if (gapMs > stallMs / 10) {
+      const graceMs = gapMs > stallMs ? Math.max(gapMs, leastMs) : gapMs;
+      this.#quietUntilMs = Math.max(this.#quietUntilMs, nowMs + graceMs);
     }
     return nowMs >= this.#quietUntilMs;
   }
