@@ -271,7 +271,7 @@ export interface WatchEvent {
   readonly traceId: string;
   /**
    * Of `phase_transition.finished`: CLEAN_EXIT, ABORTED, FAILED_PARTIAL, HARD_FAILED or SUPERSEDED. Of `phase_recovery.*`: the
-   * arc, as in `INTERRUPTED>RECONCILE`, and cause or step behind a space.
+   * arc, as in `INTERRUPTED>RECONCILE`, and cause or step behind a space. Of `agent.*`: the agent. Of others: what it is about.
    */
   readonly outcome: string;
   readonly vectorClock: VectorClock;

@@ -103,7 +103,8 @@ export type Event = Message<"quorate.v1.Event"> & {
 
   /**
    * Of phase_transition.finished: CLEAN_EXIT, ABORTED, FAILED_PARTIAL, HARD_FAILED or SUPERSEDED. Of phase_recovery: the arc, as in
-   * INTERRUPTED>RECONCILE, and cause or step behind a space.
+   * INTERRUPTED>RECONCILE, and cause or step behind a space. Of agent.down and agent.up: the agent. Of issue.opened and alert.raised:
+   * kind or name, and number. Of document.changed: what was done, the name and the version.
    *
    * @generated from field: string outcome = 11;
    */
