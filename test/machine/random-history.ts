@@ -4,6 +4,7 @@ import type { ReplicatedMachine } from '../../src/machine/api.ts';
 import type { AppliedEntry, Command, CommandBody, MemberChange, SessionRef } from '../../src/machine/types.ts';
 import { logIndex, type MemberId, term } from '../../src/types/ids.ts';
 import { at, limits, token } from './kit.ts';
+import { DOMAIN_KINDS, domainBody } from './random-domain.ts';
 
 /** Small bounds, so that every one of them is met within a hundred commands. */
 export const SMALL_LIMITS = limits({
@@ -17,6 +18,9 @@ export const SMALL_LIMITS = limits({
   roundsKept: 1,
   attemptsKept: 2,
   timerRowsPerApplyMax: 3,
+  agentsMax: 2,
+  issuesMax: 4,
+  alertsMax: 3,
 });
 
 /** A step of a random history; what depends on the past (tokens, indexes, time) is worked out when it is applied. */
@@ -40,6 +44,8 @@ export interface Step {
   readonly newTerm: boolean;
   readonly text: string;
   readonly caller: string;
+  /** What a command of feature level 3 is about (random-domain.ts); null: a command of the levels below. */
+  readonly domain: number | null;
 }
 
 const seldom = fc.integer({ min: 0, max: 11 }).map((n) => n === 0);
@@ -60,6 +66,7 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.record({
   newTerm: seldom,
   text: fc.string({ unit: 'grapheme', maxLength: 6 }),
   caller: fc.constantFrom('', 'a', 'b', 'ü'),
+  domain: fc.option(fc.nat(DOMAIN_KINDS - 1), { freq: 2 }),
 });
 
 export const PHASES = ['ONE', 'TWO', 'THREE'];
@@ -71,12 +78,25 @@ export class Driver {
   #term = 1;
   readonly #sessions: number[] = [];
   readonly #sequences = new Map<number, number>();
+  /** Commands that come first. */
+  readonly #first: CommandBody[];
+  readonly #domain: boolean;
+
+  /** `domain`: mostly commands of feature level 3, in a cluster that is there already. */
+  constructor(domain = false) {
+    this.#domain = domain;
+    this.#first = domain ? domainSetup() : [];
+  }
 
   next(machine: ReplicatedMachine, step: Step): AppliedEntry {
     this.#timeMs += step.elapsedMs;
     if (step.newTerm) this.#term++;
     const index = logIndex(machine.appliedIndex + 1);
-    const entry = { index, term: term(this.#term), command: step.pick === 29 ? null : this.#command(machine, step) };
+    const entry = {
+      index,
+      term: term(this.#term),
+      command: step.pick === 29 && !this.#domain ? null : this.#command(machine, step),
+    };
     if (entry.command?.body.kind === 'openSession') this.#sessions.push(index);
     this.log.push(entry);
     return entry;
@@ -96,6 +116,8 @@ export class Driver {
   }
 
   #body(machine: ReplicatedMachine, step: Step): CommandBody {
+    const first = this.#first.shift();
+    if (first !== undefined) return first;
     const loop = `loop/${step.loop}`;
     const openG = machine.loop(loop)?.g ?? 1;
     const open = machine.runs(loop, openG).find(({ state }) => state !== 'CLEAN_EXIT' && state !== 'HARD_FAILED');
@@ -105,6 +127,11 @@ export class Driver {
     const fence = token(Math.max(1, run?.token ?? 0) + (step.wrongToken ? 1 : 0));
     const where = { loop, g, phase };
     const vectorClock = step.supersede ? ([['z', step.acked + 1]] as const) : [];
+    const domain = this.#domain && step.pick % 3 !== 0 ? (step.domain ?? step.pick % DOMAIN_KINDS) : step.domain;
+    if (domain !== null && run !== null && machine.featureLevel().level >= 3) {
+      return domainBody(machine, { ...step, domain }, run);
+    }
+    if (step.domain !== null && step.pick % 8 === 0) return { kind: 'setFeatureLevel', level: 3, pinned: false };
     // Until there is something to work on, most steps make it.
     const work = step.pick < 13 && run?.state === 'RUNNING' ? 21 : step.pick;
     const pick =
@@ -117,7 +144,7 @@ export class Driver {
       case 0:
         return { kind: 'advanceTime' };
       case 30:
-        return { kind: 'setFeatureLevel', level: step.wrongToken ? 1 : 2, pinned: step.hardFail };
+        return { kind: 'setFeatureLevel', level: step.wrongToken ? 1 : step.newTerm ? 2 : 3, pinned: step.hardFail };
       case 31:
       case 32:
         return { kind: 'changeMembers', changes: memberChanges(step) };
@@ -157,12 +184,22 @@ export class Driver {
         const subSteps = step.subSteps.map((id) => ({ id: `s ${id}`, result: step.text }));
         const checkpoint = step.hardFail ? step.text : null;
         const report = { completed: 1, total: 2, note: step.text, subSteps, checkpoint };
-        return { kind: 'reportProgress', ref: where, token: fence, ...report };
+        const clocked = machine.featureLevel().level >= 3 && step.supersede ? { vectorClock } : {};
+        return { kind: 'reportProgress', ref: where, token: fence, ...report, ...clocked };
       }
       default:
         return { kind: 'commitPhase', ref: where, token: fence, result: step.text, vectorClock };
     }
   }
+}
+
+function domainSetup(): CommandBody[] {
+  return [
+    { kind: 'setFeatureLevel', level: 3, pinned: false },
+    { kind: 'registerPlan', plan: 'short', phases: phases.slice(0, 2).map((phase) => ({ ...phase, slaMs: 100 })) },
+    { kind: 'createLoop', loop: 'loop/0', plan: 'short' },
+    { kind: 'createLoop', loop: 'loop/1', plan: 'short' },
+  ];
 }
 
 const memberChanges = (step: Step): readonly MemberChange[] =>

@@ -33,9 +33,9 @@ function seen(machine: ReplicatedMachine): unknown {
 describe('R7: replicas', () => {
   it('the same entries give the same answers, events, row changes and hash', () => {
     fc.assert(
-      fc.property(history, fc.nat(10), (steps, every) => {
+      fc.property(history, fc.nat(10), fc.boolean(), (steps, every, domain) => {
         const [one, other] = [createMachine(SMALL_LIMITS), createMachine(SMALL_LIMITS)];
-        const driver = new Driver();
+        const driver = new Driver(domain);
         const [mine, theirs] = [new Mirror(), new Mirror()];
         steps.forEach((step, at) => {
           const entry = driver.next(one, step);
@@ -55,10 +55,10 @@ describe('R7: replicas', () => {
 
   it('SE: a machine loaded from stored rows is the same, and goes on the same', () => {
     fc.assert(
-      fc.property(history, fc.nat(100), (steps, percent) => {
+      fc.property(history, fc.nat(100), fc.boolean(), (steps, percent, domain) => {
         const cut = Math.floor((steps.length * percent) / 100);
         const original = createMachine(SMALL_LIMITS);
-        const driver = new Driver();
+        const driver = new Driver(domain);
         const mirror = new Mirror();
         for (const step of steps.slice(0, cut)) original.apply(driver.next(original, step));
         mirror.take(original);

@@ -58,9 +58,9 @@ describe('U5: the state in another cluster', () => {
 
   it('adds up for any state, whatever the pages', () => {
     fc.assert(
-      fc.property(history, fc.integer({ min: 1, max: 50 }), (steps, size) => {
+      fc.property(history, fc.integer({ min: 1, max: 50 }), fc.boolean(), (steps, size, domain) => {
         const machine = createMachine(SMALL_LIMITS);
-        const driver = new Driver();
+        const driver = new Driver(domain);
         for (const step of steps) machine.apply(driver.next(machine, step));
         const mirror = new Mirror();
         mirror.take(machine);
