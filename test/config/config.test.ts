@@ -41,11 +41,13 @@ describe('U1: configuration', () => {
       dataDir: '/srv/data',
       clientListen: '127.0.0.1:7401',
       peerListen: '127.0.0.1:7501',
+      httpListen: '',
       join: false,
       raft: { tickMs: 20, electionTicks: 20, heartbeatTicks: 3, leaseTicks: 10, leaseMs: 160 },
       storeFlushMs: 5_000,
       storeFlushBytes: 4 * 1024 * 1024,
-      featureLevelMax: 2,
+      partitionMs: 45_000,
+      featureLevelMax: 3,
       log: { level: 'info', format: 'json' },
     });
     expect([...sources.keys()].sort()).toEqual(SETTINGS.map((setting) => setting.path).sort());
@@ -212,9 +214,18 @@ describe('U1: configuration', () => {
     ],
     [
       'R9: feature level of a later release',
-      `${BASE}featureLevelMax: 3\n`,
+      `${BASE}featureLevelMax: 4\n`,
       {},
-      ['quorate.yaml:11: featureLevelMax: must be a whole number from 1 to 2, not 3'],
+      ['quorate.yaml:11: featureLevelMax: must be a whole number from 1 to 3, not 4'],
+    ],
+    [
+      'D5: a window without length, U3: an HTTP port that is none',
+      `${BASE}partitionMs: 0\nhttpListen: localhost\n`,
+      {},
+      [
+        'quorate.yaml:12: httpListen: must be host:port with a port from 1 to 65535, such as 127.0.0.1:7601, or empty, not "localhost"',
+        'quorate.yaml:11: partitionMs: must be a whole number from 100 to 3600000, not 0',
+      ],
     ],
     [
       'limits against each other',
