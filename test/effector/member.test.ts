@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { QuorateClient } from '../../src/client/client.ts';
 import { runCompensationWorker } from '../../src/client/compensation-worker.ts';
 import {
   type CompensateRequest,
@@ -182,6 +183,46 @@ describe('L2: a member undoes effects', () => {
     await vi.waitFor(() => expect(recovery(server)?.state).toBe('BLOCKED_COMPENSATOR'), WAIT);
     expect(http.heard).toHaveLength(5);
     await vi.waitFor(() => expect(alerts).toEqual(['sel_compensator_failed']), WAIT);
+  });
+});
+
+describe('L4: a member and its budget', () => {
+  test('a new file changes the verdict without a restart, a broken one does not; old rates are told to the webhook', async () => {
+    const told: unknown[] = [];
+    const webhook = await HookServer.listen(({ body }, response) => {
+      told.push(JSON.parse(body));
+      response.end();
+    });
+    closing.push(() => webhook.close());
+    const budgetOf = (limit: string) =>
+      writeFile(join(folder, 'budget.yaml'), `regions: {eu: {currency: EUR, limit: ${limit}}}`);
+    await budgetOf('10');
+    await writeFile(join(folder, 'fx.yaml'), 'date: 2020-01-01\nbase: EUR\nrates: {USD: 2}');
+    const server = await start({ budgetFile: 'budget.yaml', fxFile: 'fx.yaml', alertWebhook: webhook.url() });
+    const text = expect.stringMatching(/^the exchange rates of member a are of 2020-01-01, \d+ hours old$/);
+    const stale = expect.objectContaining({ name: 'fx_stale', clusterId: 'demo', memberId: 'a', text });
+    await vi.waitFor(() => expect(told).toEqual([stale]), WAIT);
+    await carryOut(server, 'loopCreated', { kind: 'createLoop', loop: 'loop', plan: '' });
+    const client = await QuorateClient.connect({ endpoints: [clientAddress] });
+    closing.push(() => client.close());
+    const { token } = await client.withoutSession.beginPhase(ref, { traceId: 'trace' });
+    const compensator = { kind: 'worker', target: 'q' } as const;
+    const spend = (key: string) =>
+      client.withoutSession.ledger.intent(
+        ref,
+        token,
+        { key, compensator, price: { amount: '12', currency: 'USD', region: 'eu' } },
+        { traceId: 'trace' },
+      );
+    // 12 USD are 6 EUR; 10 EUR are allowed.
+    expect(await spend('k1')).toMatchObject({ fresh: true });
+    await expect(spend('k2')).rejects.toMatchObject({ reason: 'COST_CAP_EXCEEDED' });
+    await budgetOf('much');
+    await vi.waitFor(() => expect(lines.some(({ msg }) => msg.startsWith('the file cannot be used'))).toBe(true), WAIT);
+    await expect(spend('k3')).rejects.toMatchObject({ reason: 'COST_CAP_EXCEEDED' });
+    await budgetOf('20');
+    await vi.waitFor(() => expect(lines.some(({ msg }) => msg === 'a new budget holds')).toBe(true), WAIT);
+    expect(await spend('k4')).toMatchObject({ fresh: true });
   });
 });
 
