@@ -5,8 +5,8 @@
  *      lift it, as they would in a pool of all samples. When all are slow it rises with them, and nobody is marked.
  * LG2  No judgement without at least `samplesMin` samples of the member and of a majority of the voters.
  * LG3  Slow is above `factor` × the median and above `floorMs`, for `holdMs` without a break. Keeping up again is at most
- *      `returnFactor` / `factor` of that, for `returnMs`; or nothing at all that speaks against it for `quietMs`, since a cluster
- *      that writes nothing never gives enough samples.
+ *      `returnFactor` / `factor` of that, for `returnMs`; or, where too few samples come for a judgement, their median below the
+ *      limit for `quietMs`: a cluster that writes little never gives enough.
  * LG4  A member is marked only if healthy voters that stay are at least floor(N/2)+1 of the N voters, and no other is marked.
  *      The leader never marks itself: it hands over, and the next one judges.
  */
@@ -115,9 +115,7 @@ export class LagWatch {
     const pace = paceOf(window, reference, this.#rules);
     keepSince(this.#slow, member, pace === 'slow', nowMs);
     keepSince(this.#fine, member, pace === 'fine', nowMs);
-    const limitMs = Math.max(this.#rules.floorMs, this.#rules.factor * (reference ?? 0));
-    const against = (window.p95Ms ?? 0) > limitMs || window.pendingMs > limitMs;
-    keepSince(this.#quiet, member, !against, nowMs);
+    keepSince(this.#quiet, member, !isAgainst(window, pace, reference, this.#rules), nowMs);
   }
 
   #clear({ member, window }: Measured, nowMs: number): LagVerdict | null {
@@ -149,6 +147,13 @@ export class LagWatch {
     this.#handedOverMs = nowMs;
     return { kind: 'handOver', to: best.member };
   }
+}
+
+/** Of few samples the highest are no measure: one hiccup in a quiet half minute would be. Half of them are. */
+function isAgainst({ p50Ms, pendingMs }: AckWindow, pace: Pace, reference: number | null, rules: LagRules): boolean {
+  if (pace !== 'unknown') return pace !== 'fine';
+  const limitMs = Math.max(rules.floorMs, rules.factor * (reference ?? 0));
+  return (p50Ms ?? 0) > limitMs || pendingMs > Math.max(rules.holdMs, limitMs);
 }
 
 function weight({ p95Ms, pendingMs }: AckWindow): number {

@@ -5,7 +5,7 @@
  */
 import type { AvailabilityCommand } from '../machine/availability/types.ts';
 import { availabilityRows, sidelined } from '../machine/availability/view.ts';
-import type { AckTimes, AckWindow } from '../node/ack-times.ts';
+import { type AckTimes, type AckWindow, UNKNOWN_TIMES } from '../node/ack-times.ts';
 import type { LeaderPort, LeaderWork } from '../node/leader-work.ts';
 import { healthyOf } from '../node/membership.ts';
 import type { RaftStatus } from '../raft/types.ts';
@@ -100,7 +100,7 @@ export class AvailabilityWork implements LeaderWork {
       lagging: lagging.has(member),
       healthy: healthy.has(member),
       // Nobody waits for the fsync of one that acknowledges before it (A2).
-      window: asyncOnes.has(member) ? { count: 0, p95Ms: null, pendingMs: 0 } : this.#window(status, member, nowMs),
+      window: asyncOnes.has(member) ? UNKNOWN_TIMES : this.#window(status, member, nowMs),
     }));
   }
 

@@ -20,7 +20,8 @@ export interface AckTimesReport {
 /** What is known of one member over the window. */
 export interface AckWindow {
   readonly count: number;
-  /** Nearest rank; null without samples. */
+  /** By nearest rank; null without samples. */
+  readonly p50Ms: number | null;
   readonly p95Ms: number | null;
   readonly pendingMs: number;
 }
@@ -36,7 +37,7 @@ interface Known {
   heardMs: number;
 }
 
-const UNKNOWN: AckWindow = { count: 0, p95Ms: null, pendingMs: 0 };
+export const UNKNOWN_TIMES: AckWindow = { count: 0, p50Ms: null, p95Ms: null, pendingMs: 0 };
 
 /** Times are of this member's monotonic clock, milliseconds. */
 export class AckTimes {
@@ -84,7 +85,7 @@ export class AckTimes {
   /** Of another member. What it said last of an append that waits counts only while it goes on reporting. */
   of(member: MemberId, nowMs: number, windowMs: number): AckWindow {
     const known = this.#others.get(member);
-    if (known === undefined) return UNKNOWN;
+    if (known === undefined) return UNKNOWN_TIMES;
     return windowOf(known.samples, nowMs - known.heardMs < windowMs ? known.pendingMs : 0, nowMs - windowMs);
   }
 
@@ -106,6 +107,6 @@ function windowOf(samples: readonly Sample[], pendingMs: number, afterMs: number
     .filter(({ atMs }) => atMs > afterMs)
     .map(({ ms }) => ms)
     .sort((x, y) => x - y);
-  const p95Ms = sorted[Math.max(0, Math.ceil(sorted.length * 0.95) - 1)] ?? null;
-  return { count: sorted.length, p95Ms, pendingMs };
+  const rank = (part: number): number | null => sorted[Math.max(0, Math.ceil(sorted.length * part) - 1)] ?? null;
+  return { count: sorted.length, p50Ms: rank(0.5), p95Ms: rank(0.95), pendingMs };
 }

@@ -140,6 +140,7 @@ function logReport(logger: Logger, { kind, problem, movedAside }: StorageReport)
     logger.warn({ problem, movedAside }, `the tables on disk were damaged and are rebuilt from the log; ${kept}`);
   } else {
     const until = 'until the cluster has brought this member up to date it does not vote';
-    logger.error({ problem, movedAside }, `a part of the log or of the tables was damaged or lost; ${kept}; ${until}`);
+    const aside = movedAside.length === 0 ? '' : `${kept}; `;
+    logger.error({ problem, movedAside }, `a part of the log or of the tables was damaged or lost; ${aside}${until}`);
   }
 }

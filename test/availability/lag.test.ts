@@ -14,7 +14,12 @@ import { memberId } from '../../src/types/ids.ts';
 
 const RULES = LAG_RULES;
 
-const window = (p95Ms: number | null, count = 100, pendingMs = 0): AckWindow => ({ count, p95Ms, pendingMs });
+const window = (p95Ms: number | null, count = 100, pendingMs = 0, p50Ms = p95Ms): AckWindow => ({
+  count,
+  p50Ms,
+  p95Ms,
+  pendingMs,
+});
 
 function voter(name: string, p95Ms: number | null, some: Partial<Measured> = {}): Measured {
   const member = memberId(name);
@@ -143,6 +148,14 @@ describe('a member that is marked', () => {
     expect(seenFor([...others, learner('c', 500)], 10 * RULES.quietMs)).toBeNull();
   });
 
+  it('comes back in a cluster that writes little when half of what it writes is fast, for longer; hiccups do not matter', () => {
+    const few = (p50Ms: number) => ({ window: window(90, RULES.samplesMin - 1, 50, p50Ms) });
+    const measured = (p50Ms: number) => [voter('a', 5, few(5)), voter('b', 5, few(5)), learner('c', 90, few(p50Ms))];
+    expect(seenFor(measured(15), RULES.quietMs - 500)).toBeNull();
+    expect(seenFor(measured(15), RULES.quietMs)).toMatchObject({ kind: 'clear', member: 'c' });
+    expect(seenFor(measured(25), 10 * RULES.quietMs)).toBeNull();
+  });
+
   it('comes back in a cluster that writes nothing when nothing speaks against it for longer', () => {
     const idle = { window: window(null, 0) };
     const measured = [voter('a', null, idle), voter('b', null, idle), learner('c', null, idle)];
@@ -170,7 +183,7 @@ describe('over random measurements', () => {
           const measured = all.map(({ p95Ms, count, pendingMs, ...rest }, k): Measured => {
             const member = memberId('abcdefg'.charAt(k));
             const leader = k === 0;
-            return { member, leader, lagging: member === marked, ...rest, window: { p95Ms, count, pendingMs } };
+            return { member, leader, lagging: member === marked, ...rest, window: window(p95Ms, count, pendingMs) };
           });
           const verdict = watch.judge(measured, i * RULES.returnMs);
           if (verdict?.kind === 'clear') expect(verdict.member).toBe(marked);
