@@ -316,6 +316,60 @@ describe('O3: the audit log as a stream', () => {
     expect(await verifyAudit([file({ info, records })])).toMatchObject({ sound: true, records: records.length });
   });
 
+  test('AX2: hashes no further than the client reads', async () => {
+    const texts = {
+      caller: 'a',
+      traceId: 'b',
+      command: 'createLoop',
+      subject: 'x'.repeat(256),
+      outcome: 'OK',
+      detail: '',
+    };
+    const records = Array.from({ length: AUDIT_BLOCK_RECORDS }, () => ({
+      ...texts,
+      index: logIndex(1),
+      timeMs: at(1),
+    }));
+    let hashed = 0;
+    const counted: AuditRecord[] = records.map(
+      (record) =>
+        Object.defineProperty({ ...record }, 'subject', {
+          enumerable: true,
+          get: () => {
+            hashed += 1;
+            return record.subject;
+          },
+        }) as unknown as AuditRecord,
+    );
+    const audit = new Bench().machine.rows.audit as Table<AuditBlockRow>;
+    const blocks = 400;
+    for (let i = 0; i < blocks; i++) {
+      const first = 1 + i * AUDIT_BLOCK_RECORDS;
+      const row = { first, previousHash: '0'.repeat(64), records: counted as unknown as AuditBlockRow['records'] };
+      audit.put(String(first).padStart(16, '0'), row);
+    }
+    const rows = { ...bench.machine.rows, audit };
+    const view = Object.create(bench.machine, { rows: { value: rows } }) as typeof bench.machine;
+    api.member.read = async () => ({ kind: 'ready', view });
+    const { stream } = open();
+    let received = 0;
+    stream.on('data', () => {
+      received += 1;
+      stream.pause();
+    });
+    await vi.waitFor(() => expect(received).toBe(1));
+    let before = -1;
+    await vi.waitFor(
+      () => {
+        const still = hashed === before;
+        before = hashed;
+        expect(still).toBe(true);
+      },
+      { interval: 200, timeout: 10_000 },
+    );
+    expect(hashed).toBeLessThan((blocks * AUDIT_BLOCK_RECORDS) / 2);
+  });
+
   test('without a quorum it is refused', async () => {
     const message = 'no majority';
     api.member.read = async () => ({ kind: 'refused', reason: 'NO_QUORUM', leader: null, retryAfterMs: null, message });
