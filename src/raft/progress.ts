@@ -55,7 +55,7 @@ export class Progress {
   get matchIndex(): LogIndex {
     return this.#matchIndex;
   }
-  /** It lost a part of its log and does not have all of it back: it does not vote. */
+  /** It lost a part of its log and does not have all of it back: its vote is blank. */
   get recovering(): boolean {
     return this.#matchIndex < this.#recoversTo;
   }

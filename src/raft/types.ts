@@ -312,7 +312,7 @@ export interface RaftOptions {
   readonly encodeConfiguration: (configuration: Configuration) => Uint8Array;
   /** Throws for what this version cannot read: an entry that would be skipped stops the member instead. */
   readonly decodeConfiguration: (payload: Uint8Array) => Configuration;
-  /** This member lost a part of its log: it does not vote or campaign until it has everything back (W4). */
+  /** This member lost a part of its log: its vote is blank, and it does not campaign, until it has everything back (W4). */
   readonly recovering: boolean;
   /** What was durable when the member started; for a new member term 0 and no vote. */
   readonly hardState: HardState;

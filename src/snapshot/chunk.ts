@@ -15,7 +15,7 @@ const ROW_HEADER_BYTES = 12;
 const LZ4_PREFIX_BYTES = 4;
 const COMPRESS_BYTES_MIN = 256;
 /** Stands in keys of the store, which the name must not break. */
-const TABLE = /^[a-z]{1,32}$/;
+const TABLE = /^[a-z][a-z.]{0,31}$/;
 
 /** Largest encoded chunk. */
 export const CHUNK_BYTES_MAX = HEADER_BYTES + SNAPSHOT_CHUNK_BYTES_MAX;
