@@ -1,7 +1,15 @@
 /** Random histories for the machine: steps from fast-check, made into commands that fit the state they meet. */
 import fc from 'fast-check';
 import type { ReplicatedMachine } from '../../src/machine/api.ts';
-import type { AppliedEntry, Command, CommandBody, MemberChange, SessionRef } from '../../src/machine/types.ts';
+import type { RunRow } from '../../src/machine/rows.ts';
+import type {
+  AppliedEntry,
+  Command,
+  CommandBody,
+  MemberChange,
+  PhaseRef,
+  SessionRef,
+} from '../../src/machine/types.ts';
 import { logIndex, type MemberId, term } from '../../src/types/ids.ts';
 import { at, limits, token } from './kit.ts';
 import { DOMAIN_KINDS, domainBody } from './random-domain.ts';
@@ -118,20 +126,29 @@ export class Driver {
   #body(machine: ReplicatedMachine, step: Step): CommandBody {
     const first = this.#first.shift();
     if (first !== undefined) return first;
-    const loop = `loop/${step.loop}`;
-    const openG = machine.loop(loop)?.g ?? 1;
-    const open = machine.runs(loop, openG).find(({ state }) => state !== 'CLEAN_EXIT' && state !== 'HARD_FAILED');
-    const phase = (step.phase === null ? open?.phase : PHASES[step.phase]) ?? 'ONE';
-    const g = openG + step.roundOffset;
-    const run = machine.run(loop, g, phase);
-    const fence = token(Math.max(1, run?.token ?? 0) + (step.wrongToken ? 1 : 0));
-    const where = { loop, g, phase };
-    const vectorClock = step.supersede ? ([['z', step.acked + 1]] as const) : [];
+    const { where, run } = this.#whereOf(machine, step);
     const domain = this.#domain && step.pick % 3 !== 0 ? (step.domain ?? step.pick % DOMAIN_KINDS) : step.domain;
     if (domain !== null && run !== null && machine.featureLevel().level >= 3) {
       return domainBody(machine, { ...step, domain }, run);
     }
     if (step.domain !== null && step.pick % 8 === 0) return { kind: 'setFeatureLevel', level: 3, pinned: false };
+    return this.#phaseBody(machine, step, where, run);
+  }
+
+  #whereOf(machine: ReplicatedMachine, step: Step): { where: PhaseRef; run: RunRow | null } {
+    const loop = `loop/${step.loop}`;
+    const openG = machine.loop(loop)?.g ?? 1;
+    const open = machine.runs(loop, openG).find(({ state }) => state !== 'CLEAN_EXIT' && state !== 'HARD_FAILED');
+    const phase = (step.phase === null ? open?.phase : PHASES[step.phase]) ?? 'ONE';
+    const g = openG + step.roundOffset;
+    return { where: { loop, g, phase }, run: machine.run(loop, g, phase) };
+  }
+
+  /** A command of the levels below 3. */
+  #phaseBody(machine: ReplicatedMachine, step: Step, where: PhaseRef, run: RunRow | null): CommandBody {
+    const { loop } = where;
+    const fence = token(Math.max(1, run?.token ?? 0) + (step.wrongToken ? 1 : 0));
+    const vectorClock = step.supersede ? ([['z', step.acked + 1]] as const) : [];
     // Until there is something to work on, most steps make it.
     const work = step.pick < 13 && run?.state === 'RUNNING' ? 21 : step.pick;
     const pick =
