@@ -53,8 +53,12 @@ export interface RecoveryLockRow {
   readonly token: number;
 }
 
-/** In the order of their names. */
 export function domainTables(table: MakeTable) {
+  return { ...tablesToDocuments(table), ...tablesFromDurations(table) };
+}
+
+/** In the order of their names. */
+function tablesToDocuments(table: MakeTable) {
   return {
     agent: table<AgentRow>(
       'agent',
@@ -101,6 +105,12 @@ export function domainTables(table: MakeTable) {
     documentCount: table<{ readonly documents: number }>('document.count', record({ documents: count })),
     /** Those that are not the newest any more. */
     documentVersion: table<DocumentRow>('document.version', documentRow),
+  };
+}
+
+/** In the order of their names. */
+function tablesFromDurations(table: MakeTable) {
+  return {
     durations: table<DurationsRow>(
       'durations',
       record({ plan: text, phase: text, durationsMs: plain<readonly number[]>() }),
