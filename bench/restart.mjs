@@ -55,7 +55,8 @@ const memory = () => {
 start();
 const client = await QuorateClient.connect({ endpoints: [address], caller: 'bench', deadlineMs: 60_000 });
 const session = await client.openSession({ ttlMs: 3_600_000 });
-await session.createLoop('bench');
+await session.registerPlan({ name: 'load', phases: [{ name: 'ANALYZE', priorMs: 24 * 60 * 60 * 1000, slaMs: 0 }] });
+await session.createLoop('bench', { plan: 'load' });
 const { token } = await session.beginPhase({ loop: 'bench', g: 1, phase: 'ANALYZE' });
 const ref = message(field(1, 'bench'), field(2, 1), field(3, 'ANALYZE'));
 const header = field(1, field(4, 'bench'));

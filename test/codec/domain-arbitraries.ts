@@ -25,18 +25,29 @@ const of = <Kind extends string>(kind: Kind): fc.Arbitrary<Kind> => fc.constant(
 const member: fc.Arbitrary<MemberId> = fc.constantFrom('a', 'node-1', 'z9').map(memberId);
 const flag = fc.boolean();
 
-export function domainBodies({ count, text, clock, ref }: Parts): DomainBodies {
+export function domainBodies(parts: Parts): DomainBodies {
+  return { ...phaseBodies(parts), ...recoveryBodies(parts), ...operatorBodies(parts) };
+}
+
+function phaseBodies({
+  count,
+  text,
+  clock,
+  ref,
+}: Parts): Pick<
+  DomainBodies,
+  | 'putDocument'
+  | 'deleteDocument'
+  | 'decommissionNode'
+  | 'interruptPhase'
+  | 'markAgent'
+  | 'reportFinished'
+  | 'setPolicy'
+> {
   const token = count as fc.Arbitrary<FencingToken>;
   const timeMs = count as fc.Arbitrary<ClusterTimeMs>;
   const texts = fc.array(text, { maxLength: 4 });
-  const signatures = fc.array(fc.record({ supervisor: text, publicKey: text, signature: text }), { maxLength: 4 });
-  const compensator = fc.record({
-    kind: fc.constantFrom('http' as const, 'grpc' as const, 'worker' as const),
-    target: text,
-    payload: text,
-  });
   const written = { loop: text, name: text, expectedVersion: count, ref: fc.option(ref), token, vectorClock: clock };
-  const signed = { expiresAtMs: timeMs, nonce: text, signatures };
   return {
     putDocument: fc.record({
       kind: of('putDocument'),
@@ -63,6 +74,31 @@ export function domainBodies({ count, text, clock, ref }: Parts): DomainBodies {
       kind: of('setPolicy'),
       values: fc.array(fc.record({ name: fc.constantFrom(...POLICY_NAMES), value: count }), { maxLength: 4 }),
     }),
+  };
+}
+
+function recoveryBodies({
+  count,
+  text,
+  ref,
+}: Parts): Pick<
+  DomainBodies,
+  | 'startRecovery'
+  | 'takeOverRecovery'
+  | 'completeStep'
+  | 'settleCompensation'
+  | 'recordIntent'
+  | 'confirmEffect'
+  | 'withdrawEffect'
+> {
+  const token = count as fc.Arbitrary<FencingToken>;
+  const timeMs = count as fc.Arbitrary<ClusterTimeMs>;
+  const compensator = fc.record({
+    kind: fc.constantFrom('http' as const, 'grpc' as const, 'worker' as const),
+    target: text,
+    payload: text,
+  });
+  return {
     startRecovery: fc.record({ kind: of('startRecovery'), ref, token }),
     takeOverRecovery: fc.record({ kind: of('takeOverRecovery'), ref, token }),
     completeStep: fc.record({
@@ -97,6 +133,26 @@ export function domainBodies({ count, text, clock, ref }: Parts): DomainBodies {
     }),
     confirmEffect: fc.record({ kind: of('confirmEffect'), ref, token, key: text, result: text }),
     withdrawEffect: fc.record({ kind: of('withdrawEffect'), ref, token, key: text, reason: text }),
+  };
+}
+
+function operatorBodies({
+  count,
+  text,
+}: Parts): Pick<
+  DomainBodies,
+  | 'override'
+  | 'changeSupervisors'
+  | 'acknowledgeIssue'
+  | 'settleAlert'
+  | 'markLagging'
+  | 'permitAsync'
+  | 'markIsolated'
+  | 'evictMember'
+> {
+  const signatures = fc.array(fc.record({ supervisor: text, publicKey: text, signature: text }), { maxLength: 4 });
+  const signed = { expiresAtMs: count as fc.Arbitrary<ClusterTimeMs>, nonce: text, signatures };
+  return {
     override: fc.record({
       kind: of('override'),
       target: text,

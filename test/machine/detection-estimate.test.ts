@@ -89,7 +89,9 @@ describe('alarms', () => {
     const rows = FAMILIES.map((family) => measure(family));
     const table = measuredTable(rows);
     process.stdout.write(`${table}\n`);
-    expect(readText('docs/recovery.md')).toContain(table);
+    // A formatter may line the columns up.
+    const plain = (text: string): string => text.replaceAll(/ +/g, ' ').replaceAll(/-{3,}/g, '---');
+    expect(plain(readText('docs/recovery.md'))).toContain(plain(table));
     // A hang is always over the timeout in the end: it is never missed, only late.
     for (const { hangsMissed } of rows) expect(hangsMissed).toBe(0);
   });

@@ -20,6 +20,7 @@ import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
 import { freePorts } from '../support/ports.ts';
 import { unaryCall } from './load.ts';
+import { beginLongPhase } from './long-phase.ts';
 import { TcpProxy } from './tcp-proxy.ts';
 import { settled, waitFor } from './wait.ts';
 
@@ -89,8 +90,7 @@ describe('R4: a follower that missed a great deal', () => {
     client = await QuorateClient.connect({ endpoints, caller: 'catch-up', deadlineMs: 30_000 });
     session = await client.openSession({ ttlMs: 3_600_000 });
     for (let i = 0; i < LOOPS; i += 1) {
-      await session.createLoop(`loop-${i}`);
-      tokens.push((await session.beginPhase({ loop: `loop-${i}`, g: 1, phase: 'ANALYZE' })).token);
+      tokens.push(await beginLongPhase(session, `loop-${i}`));
     }
   });
 

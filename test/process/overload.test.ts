@@ -14,6 +14,7 @@ import { parseStatus } from '../../src/rpc/status.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { cliPath } from '../support/build.ts';
 import { type LoadResult, type LoadTarget, runLoad, unaryCall } from './load.ts';
+import { beginLongPhase } from './long-phase.ts';
 
 const CLIENTS = 2_000;
 const SECONDS = 30;
@@ -136,9 +137,7 @@ async function prepare(client: QuorateClient): Promise<LoadTarget[]> {
   const targets: LoadTarget[] = [];
   for (let i = 0; i < LOOPS; i += 1) {
     const loop = `load-${i}`;
-    await session.createLoop(loop);
-    const { token } = await session.beginPhase({ loop, g: 1, phase: 'ANALYZE' });
-    targets.push({ address, loop, token });
+    targets.push({ address, loop, token: await beginLongPhase(session, loop) });
   }
   return targets;
 }

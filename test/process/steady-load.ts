@@ -3,6 +3,7 @@
  * longest time in which nothing was written.
  */
 import { QuorateClient, type Session } from '../../src/client/client.ts';
+import { beginLongPhase } from './long-phase.ts';
 
 const PHASE = 'ANALYZE';
 
@@ -37,8 +38,7 @@ export class SteadyLoad {
         const client = await QuorateClient.connect({ endpoints, caller: `steady-${i}` });
         const session = await client.openSession({ ttlMs: 600_000 });
         const loop = `steady-${i}`;
-        await session.createLoop(loop);
-        const { token } = await session.beginPhase({ loop, g: 1, phase: PHASE });
+        const token = await beginLongPhase(session, loop);
         return { client, session, loop, token, next: 0 };
       }),
     );

@@ -22,6 +22,7 @@ import { ReportProgressRequestSchema } from '../../src/gen/quorate/v1/phase_pb.t
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { cliPath } from '../support/build.ts';
 import { unaryCall } from './load.ts';
+import { beginLongPhase } from './long-phase.ts';
 
 const CLIENTS = 64;
 const LOOPS = 64;
@@ -80,15 +81,7 @@ describe('W6: write amplification', () => {
   /** One running phase for each loop: its token. */
   async function begin(): Promise<readonly number[]> {
     const session = await client.openSession();
-    // Long enough that the detector leaves the runs alone however slow the machine is (D1).
-    const phases = [{ name: 'ANALYZE', priorMs: 24 * 60 * 60 * 1000, slaMs: 0 }];
-    await session.registerPlan({ name: 'load', phases });
-    const tokens = await Promise.all(
-      Array.from({ length: LOOPS }, async (_, i) => {
-        await session.createLoop(`loop-${i}`, { plan: 'load' });
-        return (await session.beginPhase({ loop: `loop-${i}`, g: 1, phase: 'ANALYZE' })).token;
-      }),
-    );
+    const tokens = await Promise.all(Array.from({ length: LOOPS }, (_, i) => beginLongPhase(session, `loop-${i}`)));
     await session.close();
     return tokens;
   }

@@ -50,6 +50,8 @@ const DAY = 24 * 60 * MINUTE;
 export const POLICY = {
   /** Factor of D2 in thousandths: 1600 normal, 1200 STRICT, 2000 DEV_FAST. */
   kMilli: { normal: 1_600, min: 100, max: 100_000 },
+  /** No adaptive timeout is shorter: below it the jitter of machines and networks is longer than the phase. */
+  timeoutMinMs: { normal: SECOND, min: 0, max: DAY },
   heartbeatMs: { normal: 15 * SECOND, min: 10, max: DAY },
   /** More missed heartbeats than this, and the agent is UNHEALTHY (D3). */
   heartbeatMissesMax: { normal: 3, min: 1, max: 1_000 },

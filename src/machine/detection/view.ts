@@ -73,5 +73,6 @@ export function estimateOf(
   phase: PlanPhase,
 ): Estimate & { readonly timeoutMs: number } {
   const found = estimate(durationsOf(view, plan, phase.name), phase.priorMs);
-  return { ...found, timeoutMs: timeoutOf(found, policyIn(view, 'kMilli')) };
+  const timeoutMs = Math.max(timeoutOf(found, policyIn(view, 'kMilli')), policyIn(view, 'timeoutMinMs'));
+  return { ...found, timeoutMs };
 }

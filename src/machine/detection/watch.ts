@@ -128,7 +128,8 @@ export function deadlineAt(state: MachineState, key: string, kind: DeadlineKind)
 function timeoutFor(state: MachineState, plan: string, phase: string, priorMs: number): number {
   const { durations } = state.tables.domain;
   const window = durations.get(durationsKey(plan, phase))?.durationsMs ?? [];
-  return timeoutOf(estimate(window, priorMs), policyValue(state, 'kMilli'));
+  const timeoutMs = timeoutOf(estimate(window, priorMs), policyValue(state, 'kMilli'));
+  return Math.max(timeoutMs, policyValue(state, 'timeoutMinMs'));
 }
 
 function recordDuration(state: MachineState, plan: string, run: StoredRunRow): void {
