@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { IoUsage } from '../api/context.ts';
 import { serverOptions } from '../api/options.ts';
 import { createApi } from '../api/server.ts';
+import type { HttpRequest } from '../http/server.ts';
 import { StateError } from '../machine/loader.ts';
 import { Member } from '../node/member.ts';
 import { DEFAULT_MEMBER_SETTINGS, type MemberDeps, type MemberSettings } from '../node/options.ts';
@@ -292,6 +293,8 @@ async function serve(
   const asked = observed.metrics.measured(member);
   const from = { member: asked, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
   const api = createApi({ ...from, budget, workers, agents: observed.detector });
+  const override = ({ params, body }: HttpRequest) => api.override(params.trace_id ?? '', body);
+  observed.http.route('POST', '/override/<trace_id>', override, 'a signed decision about recoveries');
   const clientServer = new Server(serverOptions('client'));
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');

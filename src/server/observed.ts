@@ -64,7 +64,7 @@ export class Observed {
     if (httpListen === '') return;
     try {
       const http = await this.http.listen(httpListen);
-      this.#logger.info({ http }, 'HTTP port: metrics and health');
+      this.#logger.info({ http }, 'HTTP port: metrics, health and overrides');
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       throw new Error(`cannot listen on ${httpListen} (httpListen): ${bindHint(why)}`, { cause: error });
