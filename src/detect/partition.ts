@@ -2,7 +2,7 @@
  * When a member is PARTITIONED (D5): it had no contact with a majority for the whole window. Contact of a leader: a majority
  * answers it; of anybody else: it hears a leader, which has a majority or steps down. Pure: time is handed in.
  *
- * PW1  Contact ends the partition at the next tick.
+ * PW1  Contact ends the partition at the next tick; the votes of a majority are contact.
  * PW2  Time in which this process itself stood still does not count towards the window: nobody was heard because nobody listened.
  *      Once PARTITIONED it counts: the duration is that of the silence.
  * PW3  While PARTITIONED the log does not grow: it takes nothing before a leader of its term or a later one is heard, which is
@@ -31,6 +31,8 @@ export class PartitionWatch {
   #lastIndex: number | null = null;
   #durationMs = 0;
   #partitions = 0;
+  /** It was elected since the last look: a majority has answered, whatever became of it meanwhile. */
+  #elected = false;
 
   /** `windowMs`: no contact for so long. `stallMs`: a longer gap between two looks is a stall of this process. */
   constructor(windowMs: number, stallMs: number) {
@@ -51,12 +53,18 @@ export class PartitionWatch {
     return this.#durationMs;
   }
 
+  /** The member was elected. It may append at once, and have stepped down before the next look. */
+  elected(): void {
+    this.#elected = true;
+  }
+
   /** With each tick of the member. */
   observe({ nowMs, contactTick, lastIndex, leading }: Contact): void {
     const gapMs = this.#lastMs === null ? 0 : nowMs - this.#lastMs;
     const first = this.#lastMs === null;
     this.#lastMs = nowMs;
-    const contact = first || contactTick === null || contactTick > this.#contactTick;
+    const contact = first || this.#elected || contactTick === null || contactTick > this.#contactTick;
+    this.#elected = false;
     if (contactTick !== null && contactTick > this.#contactTick) this.#contactTick = contactTick;
     if (contact) {
       if (this.partitioned) this.#durationMs = nowMs - this.#contactMs;

@@ -109,7 +109,8 @@ export class GroupDuties {
     this.#raiseFeatureLevel(nowMs);
   }
 
-  roleChanged(): void {
+  roleChanged(leads: boolean): void {
+    if (leads) this.partition.elected();
     this.#learners.clear();
     this.#levelsSinceMs = null;
   }

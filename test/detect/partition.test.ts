@@ -43,6 +43,16 @@ describe('D5: the partition watch', () => {
     expect(one.durationMs).toBe(3_020);
   });
 
+  it('ends when the member is elected, also when it appended and stepped down before the next look', () => {
+    const one = watch();
+    silent(one, 0, 2_000);
+    expect(one.partitioned).toBe(true);
+    one.elected();
+    one.observe(look(2_020, 0, { lastIndex: 8 }));
+    expect(one.partitioned).toBe(false);
+    expect(one.durationMs).toBe(2_020);
+  });
+
   it('is not for one that belongs to no cluster, nor for a leader, which steps down first', () => {
     const alone = watch();
     for (let nowMs = 0; nowMs <= 5_000; nowMs += TICK_MS) alone.observe(look(nowMs, null));

@@ -52,6 +52,8 @@ export class DurableView {
     this.#version = version;
     this.#seen = all;
     const files = all.filter(([path]) => path.endsWith('.wal') && path.startsWith('wal/'));
+    // Its segment was let go while it stood in it, with records that it had not read: those after it are read from their beginning.
+    if (this.#cursor.path !== '' && !files.some(([path]) => path === this.#cursor.path)) this.#startAt(0);
     while (!this.#readOn(files)) this.#startAt(this.#first + 1);
   }
 
@@ -77,7 +79,10 @@ export class DurableView {
         this.#begun = true;
         this.#first = this.#cursor.sequence;
       },
-      reset: (base, keepEntries) => this.log.rebase(base, keepEntries),
+      reset: (base, keepEntries) => {
+        // Said again of a log whose beginning has been cut further since: nothing of what is there goes.
+        if (!keepEntries || base.index >= this.log.base.index) this.log.rebase(base, keepEntries);
+      },
       entries: (firstIndex, tags) => {
         // Where nothing is missing, `replace` complains: the log never does that.
         if (this.#first > 1 && firstIndex <= this.log.base.index) fits = false;
