@@ -1,7 +1,7 @@
 /** What a peer must support to take an envelope: an older member ends the stream of one that it cannot read (R9). */
 
 import type { Envelope } from '../node/types.ts';
-import { isDomainCommand } from './domain.ts';
+import { commandLevel } from './command-level.ts';
 
 /** The lowest feature level whose releases can read the envelope. */
 export function envelopeLevel(envelope: Envelope): number {
@@ -12,12 +12,8 @@ export function envelopeLevel(envelope: Envelope): number {
       return 2;
     case 'ackTimes':
       return 3;
-    case 'forwardRequest': {
-      const { body } = envelope.request;
-      if (isDomainCommand(body)) return 3;
-      const { kind } = body;
-      return kind === 'changeMembers' || kind === 'setFeatureLevel' ? 2 : 1;
-    }
+    case 'forwardRequest':
+      return commandLevel(envelope.request.body);
     case 'raft': {
       const { kind } = envelope.message;
       return kind === 'recoverRequest' || kind === 'recoverResponse' ? 2 : 1;

@@ -131,7 +131,8 @@ type Refusal = Extract<MutationOutcome, { kind: 'refused' }>;
 
 /**
  * On the wire; NO_SPACE came later and travels as OVERLOADED with a mark, so that older members take it (R9). PARTITION_ERROR does
- * not travel: it is of the member that a client asked, and whoever passes a request on is told NO_QUORUM.
+ * not travel: it is of the member that a client asked, and whoever passes a request on is told NO_QUORUM. FEATURE_LEVEL_TOO_LOW came
+ * later, too; it answers commands that older members do not pass on.
  */
 const REFUSAL_REASONS: Readonly<Record<Exclude<Refusal['reason'], 'NO_SPACE' | 'PARTITION_ERROR'>, true>> = {
   NOT_LEADER: true,
@@ -139,6 +140,7 @@ const REFUSAL_REASONS: Readonly<Record<Exclude<Refusal['reason'], 'NO_SPACE' | '
   NO_QUORUM: true,
   SHUTTING_DOWN: true,
   TOO_LARGE: true,
+  FEATURE_LEVEL_TOO_LOW: true,
 };
 
 const WIRE_REASONS: Partial<Readonly<Record<Refusal['reason'], string>>> = {

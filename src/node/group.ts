@@ -59,7 +59,7 @@ export class Group {
   #nextProposalId = 1;
   /** Members that nothing was heard of since their connection broke: forwarding to them would only wait in vain. */
   readonly #silent = new Set<MemberId>();
-  #transferring: ((outcome: TransferOutcome) => void)[] = [];
+  readonly #transferring: ((outcome: TransferOutcome) => void)[] = [];
   #stopped = false;
 
   constructor(deps: MemberDeps, stream: StreamId, start: GroupStart) {
@@ -73,6 +73,7 @@ export class Group {
       deps,
       stream,
       now: () => this.#time.now(),
+      featureLevel: () => ({ level: this.#machine.featureLevel().level, settled: this.#mark.term === this.#raft.term }),
       nextProposalId: () => this.#nextProposalId++,
       propose: (proposals) => this.#driver.input({ kind: 'propose', proposals }),
     });
@@ -315,9 +316,7 @@ export class Group {
   }
 
   #transferEnded(outcome: TransferOutcome): void {
-    const waiting = this.#transferring;
-    this.#transferring = [];
-    for (const resolve of waiting) resolve(outcome);
+    for (const resolve of this.#transferring.splice(0)) resolve(outcome);
   }
 
   #applyAll(entries: readonly Entry[]): void {

@@ -6,8 +6,11 @@
  * G2  A mutation is answered `refused` only if it can never be carried out: it never entered a log, or another entry
  *     was committed in its place. Everything else that ends early is `indeterminate`.
  * G3  Answers are given once.
+ * G4  No command of a client gets into the log that a member of the cluster's feature level could not carry out in full: such a
+ *     member would stop, or differ from the others.
  */
 import { decodeCommand, encodeCommand } from '../codec/command.ts';
+import { commandLevel } from '../codec/command-level.ts';
 import { forwardBytes } from '../codec/envelope-size.ts';
 import type { Applied } from '../machine/api.ts';
 import type { Command, CommandBody } from '../machine/types.ts';
@@ -26,6 +29,8 @@ export interface MutationsOptions {
   readonly deps: MemberDeps;
   readonly stream: StreamId;
   readonly now: () => ClusterTimeMs;
+  /** As this member has applied it; `settled`: all that was committed before its term is in it. */
+  readonly featureLevel: () => { readonly level: number; readonly settled: boolean };
   /** Unique in this process, shared with other proposals to the same core. */
   readonly nextProposalId: () => number;
   /** Hands proposals to the core, at once. */
@@ -70,6 +75,8 @@ export class Mutations {
     // The gateway lets no such command pass, so it is a bug of a caller in this process.
     const decoded = decodeCommand(payload);
     if (!decoded.ok) return Promise.reject(new InvariantError(`a command that cannot be read back: ${decoded.error}`));
+    const unfit = this.#checkLevel(decoded.value.body);
+    if (unfit !== null) return Promise.resolve(unfit);
     this.#decoded.set(payload, decoded.value);
     if (!this.#admission.tryAdmit(payload.length)) {
       return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
@@ -83,6 +90,15 @@ export class Mutations {
       };
       this.#enqueue(payload, { settle, deadlineMs: startedMs + deadlineMs });
     });
+  }
+
+  /** G4. What sets the level is checked against what the members support (`api/maintenance-service.ts`), not against the level. */
+  #checkLevel(body: CommandBody): outcomes.Refused | null {
+    const needed = body.kind === 'setFeatureLevel' ? 1 : commandLevel(body);
+    const { level, settled } = this.#options.featureLevel();
+    if (level >= needed) return null;
+    // A new leader may not have applied yet that the level has risen.
+    return settled ? outcomes.levelTooLow(level, needed) : outcomes.noLeader();
   }
 
   /** What the leader proposes on its own account; not admitted, because there is little of it. `done`: applied, or not. */

@@ -65,6 +65,16 @@ export function tooLarge(bytes: number, bytesMax: number): Refused {
   };
 }
 
+export function levelTooLow(level: number, needed: number): Refused {
+  return {
+    kind: 'refused',
+    reason: 'FEATURE_LEVEL_TOO_LOW',
+    leader: null,
+    retryAfterMs: null,
+    message: `upgrade all members and let the feature level rise to ${needed}: the cluster is at ${level}`,
+  };
+}
+
 export function shuttingDown(): Refused {
   return {
     kind: 'refused',

@@ -33,6 +33,8 @@ export type MutationOutcome =
         | 'SHUTTING_DOWN'
         | 'TOO_LARGE'
         | 'NO_SPACE'
+        /** Members that are older could not read it, or would carry out something else (R9). */
+        | 'FEATURE_LEVEL_TOO_LOW'
         /** The member that was asked is PARTITIONED (D5); never of one that it was passed on to. */
         | 'PARTITION_ERROR';
       readonly leader: MemberId | null;

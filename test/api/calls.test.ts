@@ -183,6 +183,7 @@ describe('errors', () => {
     ],
     [{ reason: 'OVERLOADED' }, { code: Code.RESOURCE_EXHAUSTED, retryAfterMs: 100 }],
     [{ reason: 'TOO_LARGE' }, { code: Code.RESOURCE_EXHAUSTED, retryAfterMs: null }],
+    [{ reason: 'FEATURE_LEVEL_TOO_LOW' }, { code: Code.FAILED_PRECONDITION, retryAfterMs: null }],
   ])('of the member: %j', async (fields, expected) => {
     const outcome = refusal(fields);
     member.outcome = outcome;

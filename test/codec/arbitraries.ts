@@ -259,7 +259,15 @@ const outcome: fc.Arbitrary<MutationOutcome> = fc.oneof(
   }),
   fc.record({
     kind: of('refused'),
-    reason: fc.constantFrom('NOT_LEADER', 'OVERLOADED', 'NO_QUORUM', 'SHUTTING_DOWN', 'TOO_LARGE', 'NO_SPACE'),
+    reason: fc.constantFrom(
+      'NOT_LEADER',
+      'OVERLOADED',
+      'NO_QUORUM',
+      'SHUTTING_DOWN',
+      'TOO_LARGE',
+      'NO_SPACE',
+      'FEATURE_LEVEL_TOO_LOW',
+    ),
     leader: fc.option(member),
     retryAfterMs: fc.option(count),
     message: text,

@@ -28,6 +28,9 @@ export interface CallerDeps {
   readonly settled: (operation: Operation) => void;
 }
 
+/** Refusals that the next try would get, too. */
+const FINAL: ReadonlySet<string> = new Set(['TOO_LARGE', 'FEATURE_LEVEL_TOO_LOW']);
+
 /** Tries of one request after the end was announced; more means that the cluster does not answer. */
 const LAST_TRIES_MAX = 200;
 
@@ -89,7 +92,7 @@ export class Caller {
       if (outcome === null || outcome.kind === 'indeterminate') {
         maybeDone = true;
         if (request.session === null) break;
-      } else if (outcome.reason === 'TOO_LARGE' || (request.session === null && tries >= 5)) break;
+      } else if (FINAL.has(outcome.reason) || (request.session === null && tries >= 5)) break;
       await world.sleep(prng.below(options.timeoutUs / 4) + 100);
     }
     this.settle(operation, { kind: maybeDone ? 'unknown' : 'refused' });
