@@ -1,5 +1,5 @@
 /**
- * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--workers N] [--trace]
+ * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--recovery on|off|drawn] [--workers N] [--trace]
  * [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
  */
 import { type ChildProcess, fork } from 'node:child_process';
@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { formatNote } from './kernel/journal.ts';
 import { FOCUSES, type Focus } from './options.ts';
+import type { RecoveryWanted } from './recovery-options.ts';
 import { type RunReport, runSeed } from './run.ts';
 
 interface Settings {
@@ -14,6 +15,7 @@ interface Settings {
   readonly count: number;
   readonly members: number | null;
   readonly focus: Focus | null;
+  readonly recovery: RecoveryWanted;
   readonly workers: number;
   readonly trace: boolean;
   readonly json: boolean;
@@ -50,6 +52,7 @@ function readSettings(): Settings {
       seed: { type: 'string' },
       members: { type: 'string' },
       focus: { type: 'string' },
+      recovery: { type: 'string', default: 'drawn' },
       workers: { type: 'string', default: '2' },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -63,11 +66,14 @@ function readSettings(): Settings {
   if (members !== null && ![1, 3, 5].includes(members)) throw new Error('--members is 1, 3 or 5');
   const focus = FOCUSES.find((name) => name === values.focus) ?? null;
   if (values.focus !== undefined && focus === null) throw new Error(`--focus is ${FOCUSES.join(', ')}`);
+  const recovery = (['on', 'off', 'drawn'] as const).find((name) => name === values.recovery);
+  if (recovery === undefined) throw new Error('--recovery is on, off or drawn');
   return {
     start: seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
     count,
     members,
     focus,
+    recovery,
     workers: Math.max(1, Math.min(whole(values.workers, 'workers') ?? 2, Math.ceil(count / SEEDS_AT_ONCE))),
     trace: values.trace,
     json: values.json,
@@ -86,8 +92,8 @@ function whole(text: string | undefined, name: string): number | null {
 async function runHere(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
   const sink = settings.trace ? (note: Parameters<typeof formatNote>[0]) => console.log(formatNote(note)) : null;
   for (let at = 0; at < settings.count; at += 1) {
-    if (!add(await runSeed({ seed: settings.start + at, members: settings.members, focus: settings.focus, sink })))
-      return;
+    const { members, focus, recovery } = settings;
+    if (!add(await runSeed({ seed: settings.start + at, members, focus, recovery, sink }))) return;
   }
 }
 
@@ -95,6 +101,7 @@ interface Order {
   readonly seeds: readonly number[];
   readonly members: number | null;
   readonly focus: Focus | null;
+  readonly recovery: RecoveryWanted;
 }
 
 /** A child process: runs what it is sent, and answers with a report for each. */
@@ -102,7 +109,8 @@ function work(): void {
   process.on('message', (order: Order) => {
     void (async () => {
       for (const seed of order.seeds) {
-        process.send?.(await runSeed({ seed, members: order.members, focus: order.focus, sink: null }));
+        const { members, focus, recovery } = order;
+        process.send?.(await runSeed({ seed, members, focus, recovery, sink: null }));
       }
     })();
   });
@@ -118,7 +126,8 @@ function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): 
       return 0;
     }
     const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => next++);
-    child.send({ seeds, members: settings.members, focus: settings.focus } satisfies Order);
+    const { members, focus, recovery } = settings;
+    child.send({ seeds, members, focus, recovery } satisfies Order);
     return seeds.length;
   };
   const one = (): Promise<void> =>
@@ -173,7 +182,8 @@ function printViolation(report: RunReport, settings: Settings): void {
   console.log(`\n${report.violation?.oracle} broken with seed ${report.seed}: ${report.violation?.message}`);
   const members = settings.members === null ? '' : ` --members ${settings.members}`;
   const focus = settings.focus === null ? '' : ` --focus ${settings.focus}`;
-  console.log(`replay: ${settings.again} --seed ${report.seed}${members}${focus} --trace`);
+  const recovery = settings.recovery === 'drawn' ? '' : ` --recovery ${settings.recovery}`;
+  console.log(`replay: ${settings.again} --seed ${report.seed}${members}${focus}${recovery} --trace`);
 }
 
 function printTotals(totals: Totals, tookMs: number): void {

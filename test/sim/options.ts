@@ -5,6 +5,7 @@
 import type { MemberSettings } from '../../src/node/options.ts';
 import { Prng } from './kernel/prng.ts';
 import { DAMAGE_KINDS, type DamageKind } from './ports/disk-damage.ts';
+import type { RecoveryOptions } from './recovery-options.ts';
 
 /** Rates are in events per 1000 where they end in `Permille`, times in microseconds of true time. */
 export interface SimOptions {
@@ -100,6 +101,8 @@ export interface SimOptions {
     readonly payloadMax: number;
     readonly sessionTtlMs: number;
   };
+  /** Phases with effects and documents, and their recoveries. Left out: feature level 2, and none of it. */
+  readonly recovery?: RecoveryOptions;
 }
 
 export type StorageFault = DamageKind | 'storeUnreadable' | 'storeRow' | 'storeLost' | 'fullDisk' | 'swappedFolders';

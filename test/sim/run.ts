@@ -4,12 +4,14 @@ import { formatNote, type Note } from './kernel/journal.ts';
 import { describe, fullTurn, type Violation } from './kernel/world.ts';
 import { drawOptions, type Focus, type SimOptions } from './options.ts';
 import { checkLiveness } from './oracles/liveness.ts';
+import { type RecoveryWanted, withRecovery } from './recovery-options.ts';
 
 export interface RunRequest {
   readonly seed: number;
   /** null: drawn. */
   readonly members: number | null;
   readonly focus: Focus | null;
+  readonly recovery: RecoveryWanted;
   /** Told of everything, as it happens. */
   readonly sink: ((note: Note) => void) | null;
 }
@@ -43,7 +45,7 @@ const EVENTS_MAX = 400_000;
 const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
-  const options = drawOptions(request.seed, request.members, request.focus);
+  const options = withRecovery(drawOptions(request.seed, request.members, request.focus), request.recovery);
   const cluster = new Cluster(options, request.sink);
   const { world } = cluster;
   const onRejection = (error: unknown): void => cluster.violate('CR', `unhandled rejection: ${describe(error)}`);
@@ -97,5 +99,6 @@ function faultsOf(cluster: Cluster): Record<string, number> {
   for (const { counts } of [cluster.nemesis, cluster.aimed, cluster.storage, cluster.operator]) {
     for (const [act, count] of counts) faults[act] = (faults[act] ?? 0) + count;
   }
+  for (const [name, count] of cluster.recoveries.counts) faults[name] = (faults[name] ?? 0) + count;
   return faults;
 }

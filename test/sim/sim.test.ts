@@ -18,6 +18,8 @@ const MARKS = ['compacted', 'snapshotInstalled', 'recovered', 'leave_joint', 'fe
 const regressions = JSON.parse(readFileSync(new URL('./regressions.json', import.meta.url), 'utf8')) as readonly {
   readonly seed: number;
   readonly members: number | null;
+  /** Found in a run with recoveries: `on`. */
+  readonly recovery?: 'on';
   readonly found: string;
 }[];
 
@@ -56,9 +58,9 @@ describe('simulated clusters', () => {
 
   it.each(regressions)(
     'seed $seed: $found',
-    async ({ seed, members }) => {
+    async ({ seed, members, recovery }) => {
       const sized = members === null ? [] : ['--members', String(members)];
-      const outcome = await runSim(['--seed', String(seed), ...sized]);
+      const outcome = await runSim(['--seed', String(seed), '--recovery', recovery ?? 'off', ...sized]);
       expect(outcome.violations).toEqual([]);
     },
     TIMEOUT_MS,

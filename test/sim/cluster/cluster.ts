@@ -23,17 +23,19 @@ import type { Oracle, Scene } from '../oracles/oracle.ts';
 import { StateEquality } from '../oracles/state-equality.ts';
 import { WatchOrder } from '../oracles/watch.ts';
 import { Wire } from '../oracles/wire.ts';
-import { SimWallClock } from '../ports/clock.ts';
+import { type SimClock, SimWallClock } from '../ports/clock.ts';
 import { SimNetwork } from '../ports/network.ts';
 import type { StepKind } from '../ports/steps.ts';
 import type { AimedNemesis } from './aimed-nemesis.ts';
 import { Board } from './board.ts';
 import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
+import type { Works } from './leader-works.ts';
 import type { Nemesis } from './nemesis.ts';
 import { type Answer, type Operation, Operations } from './operations.ts';
 import { Operator } from './operator.ts';
 import type { Group } from './quorum.ts';
+import { RecoveryCast } from './recovery-cast.ts';
 import { makeRegisters, type Register, RegisterClient } from './register-client.ts';
 import { type MemberEvents, type Process, SimMember } from './sim-member.ts';
 import type { StorageNemesis } from './storage-nemesis.ts';
@@ -54,6 +56,7 @@ export class Cluster implements Scene, MemberEvents {
   readonly clients: readonly Client[];
   readonly registerClients: readonly RegisterClient[];
   readonly operator: Operator;
+  readonly recoveries: RecoveryCast;
   readonly watchers: readonly Watcher[];
   readonly nemesis: Nemesis;
   readonly aimed: AimedNemesis;
@@ -81,7 +84,9 @@ export class Cluster implements Scene, MemberEvents {
     this.#source = source;
     const old = source(4);
     for (const id of voters) {
-      this.reachable.push(this.#member(id, voters, old.chance(options.membership.oldReleasePermille) ? 1 : 2));
+      this.reachable.push(
+        this.#member(id, voters, old.chance(options.membership.oldReleasePermille) ? 1 : this.#level),
+      );
     }
     const troubles = makeTroubles(this, source);
     this.nemesis = troubles.nemesis;
@@ -92,6 +97,8 @@ export class Cluster implements Scene, MemberEvents {
     this.linearizable = new LinearizableReads(this);
     this.#exactlyOnce = new ExactlyOnce(this, this.operations);
     this.#watchOrder = new WatchOrder(this);
+    const callerDeps = this.#callerDeps.bind(this);
+    this.recoveries = new RecoveryCast({ scene: this, world: this.world, options, source, callerDeps });
     this.#oracles = [
       elections,
       new LogMatching(this),
@@ -106,6 +113,7 @@ export class Cluster implements Scene, MemberEvents {
       this.#exactlyOnce,
       this.linearizable,
       this.#watchOrder,
+      ...this.recoveries.oracles,
     ];
     const clients = options.clients.count + options.clients.readers;
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(at, source(100 + at)));
@@ -149,9 +157,14 @@ export class Cluster implements Scene, MemberEvents {
     return member;
   }
 
+  /** Feature level of the release. */
+  get #level(): number {
+    return this.options.recovery === undefined ? 2 : 3;
+  }
+
   /** A machine that waits to be added. */
   makeMachine(): SimMember {
-    const machine = this.#member(memberId(`m${this.members.length + 1}`), [], 2);
+    const machine = this.#member(memberId(`m${this.members.length + 1}`), [], this.#level);
     this.reachable.push(machine);
     return machine;
   }
@@ -218,6 +231,7 @@ export class Cluster implements Scene, MemberEvents {
       client.run().catch((error: unknown) => this.violate('CR', `client ${client.name}: ${describe(error)}`));
     }
     for (const watcher of this.watchers) watcher.start();
+    this.recoveries.start();
     if (this.options.membership.everyUs > 0) {
       this.operator.run().catch((error: unknown) => this.violate('CR', `operator: ${describe(error)}`));
     } else this.operator.idle = true;
@@ -231,6 +245,7 @@ export class Cluster implements Scene, MemberEvents {
     this.nemesis.stop();
     this.aimed.stop();
     this.storage.stop();
+    this.recoveries.heal();
     this.network.heal(maxUs);
     this.board.ending = true;
     for (const member of this.members) {
@@ -334,6 +349,10 @@ export class Cluster implements Scene, MemberEvents {
 
   booted(member: SimMember): void {
     for (const oracle of this.#oracles) oracle.booted?.(member);
+  }
+
+  works(member: SimMember, process: Process, clock: SimClock): Works {
+    return this.recoveries.works(member, process, clock);
   }
 
   /** Right if the disk gave up; the machine is then restarted. Anything else is a bug. */

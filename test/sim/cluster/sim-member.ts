@@ -21,6 +21,7 @@ import type { NetworkNode, SimNetwork } from '../ports/network.ts';
 import type { Step, StepKind } from '../ports/steps.ts';
 import { SimStoreDisk } from '../ports/store.ts';
 import { DurableView } from '../wal/durable-view.ts';
+import type { Works } from './leader-works.ts';
 import { CLUSTER, openSimStorage } from './storage.ts';
 import { baseOf, NO_BASE, type Tag, TrackedLog, tagOf } from './tracked-log.ts';
 
@@ -36,6 +37,8 @@ export interface MemberEvents {
   noticed(member: SimMember, notice: Notice): void;
   /** The core took a rare branch. */
   marked(name: string): void;
+  /** What the member does while it leads. */
+  works(member: SimMember, process: Process, clock: SimClock): Works;
   /** The process said that it cannot go on, or could not start. */
   failed(member: SimMember, process: Process, error: unknown): void;
 }
@@ -49,11 +52,13 @@ export class Process implements Owner {
   member: Member | null = null;
   wal: Wal | null = null;
   store: Store | null = null;
+  works: Works | null = null;
   stopping = false;
   /** The cluster told it that it was removed. */
   removed = false;
 
   async close(): Promise<void> {
+    this.works?.close();
     await this.store?.close();
     await this.wal?.close();
   }
@@ -210,7 +215,10 @@ export class SimMember implements NetworkNode {
     const { kind, problem } = opened.report;
     if (kind !== 'sound') world.note(this.id, kind, 0, 0, 0, problem?.message ?? '');
     this.#recover();
+    const works = this.#events.works(this, process, clock);
+    process.works = works;
     const deps: MemberDeps = {
+      leaderWorks: () => works.works,
       clusterId: CLUSTER,
       memberId: this.id,
       initialConfiguration: { voters: this.#voters, votersOutgoing: [], learners: [] },

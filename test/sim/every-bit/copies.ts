@@ -8,6 +8,7 @@ import type { Envelope } from '../../../src/node/types.ts';
 import type { Entry, SnapshotMark } from '../../../src/raft/types.ts';
 import { DATA_STREAM, type MemberId } from '../../../src/types/ids.ts';
 import type { WalAppend } from '../../../src/wal/types.ts';
+import { NO_WORKS, type Works } from '../cluster/leader-works.ts';
 import { type MemberEvents, type Process, SimMember } from '../cluster/sim-member.ts';
 import { type Tag, tagOf } from '../cluster/tracked-log.ts';
 import type { Note } from '../kernel/journal.ts';
@@ -132,6 +133,9 @@ export class Copies implements MemberEvents {
     this.world.note(member.id, notice.kind, 0, 0, 0, notice);
   }
   marked(): void {}
+  works(): Works {
+    return NO_WORKS;
+  }
 
   #isHash(member: SimMember, index: number, hash: string): void {
     const known = this.#hashes.get(index);

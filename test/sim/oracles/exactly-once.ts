@@ -21,6 +21,8 @@ export class ExactlyOnce implements Oracle {
   readonly #operations: Operations;
   /** Revision of each effect, by operation. */
   readonly #effects = new Map<number, number>();
+  /** Revision at which a run was last rolled back: what it had reported is gone. */
+  readonly #rolledBack = new Map<string, number>();
   #seenIndex = 0;
 
   constructor(scene: Scene, operations: Operations) {
@@ -68,8 +70,11 @@ export class ExactlyOnce implements Oracle {
   }
 
   #effect(event: MachineEvent): void {
+    if (event.kind === 'phase_recovery.finished' && event.outcome.startsWith('ROLLBACK>CLEAN_EXIT')) {
+      this.#rolledBack.set(`${event.loop} ${event.g} ${event.phase}`, event.revision);
+    }
     const operation = this.#operations.byTraceId(event.traceId);
-    if (operation === undefined || classOf(event) !== operation.effect) return;
+    if (operation === undefined || operation.effect === 'none' || classOf(event) !== operation.effect) return;
     const earlier = this.#effects.get(operation.id);
     if (earlier !== undefined) {
       this.#violate(operation, `took effect at revision ${earlier} and again at ${event.revision}`);
@@ -89,6 +94,7 @@ export class ExactlyOnce implements Oracle {
     if (operation.effect !== 'progress') return;
     const { loop, g, phase } = operation;
     if (view.run(loop, g, phase) === null) return;
+    if ((this.#rolledBack.get(`${loop} ${g} ${phase}`) ?? 0) > operation.state.revision) return;
     const rows = view.subSteps(loop, g, phase, null, SUB_STEPS_READ_MAX).rows;
     for (const id of operation.subSteps) {
       const row = rows.find((candidate) => candidate.id === id);

@@ -7,6 +7,7 @@ import type { Client } from '../cluster/client.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { EMPTY_GROUP, isIn, isVoter, nameOf } from '../cluster/quorum.ts';
 import type { SimMember } from '../cluster/sim-member.ts';
+import { checkRecoveries, viewOf } from './recovery-liveness.ts';
 
 /** Longest election timeouts (2 × the base) from the end of the faults. */
 const TIMEOUTS_TO_LEADER = 25;
@@ -20,7 +21,7 @@ const TIMEOUTS_TO_WATCH = 240;
 export async function checkLiveness(cluster: Cluster): Promise<void> {
   const { world, options, members } = cluster;
   const timeoutUs = 2 * options.settings.electionTicks * options.settings.tickMs * 1000;
-  const fromUs = world.nowUs;
+  let fromUs = world.nowUs;
   const within = async (timeouts: number, what: string, done: () => boolean): Promise<boolean> => {
     await world.run(fromUs + timeouts * timeoutUs, done, () => cluster.check());
     if (world.violation !== null) return false;
@@ -34,7 +35,7 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
     return leader?.lastStatus?.term === Math.max(...voters.map((member) => member.lastStatus?.term ?? 0));
   };
   if (!(await within(TIMEOUTS_TO_LEADER, 'no leader', led))) return;
-  const callers = [...cluster.clients, ...cluster.registerClients, cluster.operator];
+  const callers = [...cluster.clients, ...cluster.registerClients, ...cluster.recoveries.callers, cluster.operator];
   const idle = (): boolean => callers.every((client) => client.idle);
   if (!(await within(TIMEOUTS_TO_ANSWERS, 'a client has no answer', idle))) return;
   const lost = members.filter((member) => member.lost && isIn(leaderOf(cluster)?.log.group ?? EMPTY_GROUP, member.id));
@@ -43,6 +44,9 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
   if (!(await within(TIMEOUTS_TO_SETTLE, 'the configuration is not what is wanted', () => settled(cluster)))) return;
   const probes = startProbes(cluster);
   if (!(await within(TIMEOUTS_TO_PROBES, 'a fresh mutation does not commit', () => probes.left === 0))) return;
+  const probedUs = world.nowUs;
+  if (!(await checkRecoveries(cluster, () => viewOf(leaderOf(cluster))))) return;
+  fromUs += world.nowUs - probedUs;
   if (!(await within(TIMEOUTS_TO_CONVERGE, 'members do not converge', () => converged(cluster)))) return;
   await within(TIMEOUTS_TO_WATCH, 'a watch does not see everything', () => cluster.watched);
 }
