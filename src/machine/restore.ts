@@ -1,7 +1,8 @@
 /**
  * The state of one cluster as the first state of another (U5). What has a number stays below the new index, so that tokens,
  * revisions and session ids go on rising. Gone is what belonged to the old cluster: its event history, which watches of the new
- * one could not go on from, and what was wanted of its members.
+ * one could not go on from, what was wanted of its members, and what was found of them (A1–A3): a member that was away there must not be
+ * evicted here before it has started.
  */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, revision } from '../types/ids.ts';
@@ -11,7 +12,7 @@ import { FEATURE_KEY, META_KEY } from './state.ts';
 import { Tables } from './tables.ts';
 import type { StoredRow } from './types.ts';
 
-const DROPPED = new Set(['event', 'member']);
+const DROPPED = new Set(['availability', 'event', 'member']);
 
 /** Rows in, rows out, a page at a time: states are large. Pages come in the order in which they were stored. */
 export class RowRestorer {
@@ -60,6 +61,8 @@ export class RowRestorer {
 
   #restore(row: StoredRow): StoredRow | null {
     if (DROPPED.has(row.table)) return null;
+    // Its availability row is gone: the two belong together.
+    if (row.table === 'timer' && this.#read(row, this.#codecs.timer).kind === 'async') return null;
     if (row.table === 'meta' && row.key === META_KEY) return this.#restoreMeta(row);
     if (row.table === 'feature' && row.key === FEATURE_KEY) {
       return this.#recoded(row, this.#codecs.feature, (feature) => ({ ...feature, pinned: false }));
@@ -80,13 +83,15 @@ export class RowRestorer {
     table: { decode(value: string): Row; encode(row: Row): string },
     change: (before: Row) => Row,
   ): StoredRow {
-    let before: Row;
+    return { ...row, value: table.encode(change(this.#read(row, table))) };
+  }
+
+  #read<Row>(row: StoredRow, table: { decode(value: string): Row }): Row {
     try {
-      before = table.decode(row.value);
+      return table.decode(row.value);
     } catch (cause) {
       throw new StateError(`a row of table ${row.table} cannot be read: damaged, or of a newer version`, { cause });
     }
-    return { ...row, value: table.encode(change(before)) };
   }
 }
 

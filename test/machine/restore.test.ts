@@ -4,7 +4,7 @@ import { StateError, TOTAL_HASH_KEY, TOTAL_INDEX_KEY } from '../../src/machine/l
 import { createMachine, startLoading } from '../../src/machine/machine.ts';
 import { RowRestorer, restoreRows } from '../../src/machine/restore.ts';
 import type { StoredRow } from '../../src/machine/types.ts';
-import { type LogIndex, logIndex, type MemberId, revision, term } from '../../src/types/ids.ts';
+import { clusterTimeMs, type LogIndex, logIndex, type MemberId, revision, term } from '../../src/types/ids.ts';
 import { Bench, Mirror, session } from './kit.ts';
 import { Driver, history, SMALL_LIMITS } from './random-history.ts';
 
@@ -54,6 +54,25 @@ describe('U5: the state in another cluster', () => {
     const taken = restored.apply({ index: logIndex(newIndex + 2), term: term(2), command: next });
     expect(taken.result).toMatchObject({ ok: true, value: { token: newIndex + 2 } });
     expect(restored.events(revision(0), 100).map((event) => event.revision)).toContain(newIndex + 2);
+  });
+
+  it('A1–A3: what was found of the old members stays behind: nobody is evicted, or acknowledges early, for what was there', () => {
+    const bench = new Bench();
+    const [a, b, c] = ['a', 'b', 'c'] as MemberId[] as [MemberId, MemberId, MemberId];
+    bench.done('featureLevelSet', { kind: 'setFeatureLevel', level: 3, pinned: false });
+    bench.done('availabilityChanged', { kind: 'markIsolated', member: b, isolated: true });
+    bench.done('availabilityChanged', { kind: 'markLagging', member: a, lagging: true, detail: '' });
+    bench.done('availabilityChanged', { kind: 'permitAsync', member: c, on: true });
+    expect(bench.machine.nextTimerMs()).not.toBe(null);
+    const newIndex = logIndex(bench.machine.appliedIndex + BUMP);
+    const restored = load(restoreRows(rowsOf(bench), newIndex), newIndex);
+    expect(restored.rows.availability.size).toBe(0);
+    expect(restored.nextTimerMs()).toBe(null);
+    const body = { kind: 'evictMember', member: b, voters: [a, b, c] } as const;
+    const timeMs = clusterTimeMs(bench.machine.timeMs + 86_400_000);
+    const command = { timeMs, session: null, caller: '', traceId: '', body };
+    const { result } = restored.apply({ index: logIndex(newIndex + 1), term: term(2), command });
+    expect(result).toMatchObject({ ok: false, rejection: { reason: 'AVAILABILITY_LIMIT' } });
   });
 
   it('adds up for any state, whatever the pages', () => {
