@@ -2,16 +2,16 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { must } from '../types/assert.ts';
-import type { AgentOptions } from './agent.ts';
-import { type AgentMessage, formatHolds } from './protocol.ts';
+import type { AgentMessage } from './protocol.ts';
 
 /** How long the demo waits for the next thing that it expects of an agent, milliseconds. */
 const EXPECT_MS = 45_000;
 
 export type MessageOf<Kind extends AgentMessage['kind']> = Extract<AgentMessage, { kind: Kind }>;
 
-export interface AgentProcessOptions extends Omit<AgentOptions, 'endpoints'> {
-  readonly endpoints: readonly string[];
+export interface AgentProcessOptions {
+  /** The hidden command of the agent, with its options. */
+  readonly args: readonly string[];
   /** Path of `dist/cli/main.js`. */
   readonly cli: string;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -26,10 +26,7 @@ export class AgentProcess {
   #stderr = '';
 
   constructor(options: AgentProcessOptions) {
-    const { cli, endpoints, caller, loop, g, folder, outFolder, journal, holds, takeOver, env } = options;
-    const args = ['demo-agent', '--endpoints', endpoints.join(','), '--caller', caller];
-    args.push('--loop', loop, '--g', String(g), '--dir', folder, '--out', outFolder, '--journal', journal);
-    args.push('--holds', formatHolds(holds), ...(takeOver ? ['--take-over'] : []));
+    const { cli, args, env } = options;
     this.#child = spawn(process.execPath, [cli, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env });
     // Writing to an agent that has just been killed is no news.
     this.#child.stdin?.on('error', () => undefined);

@@ -6,8 +6,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type PhaseBegun, type PhaseRef, type PhaseRun, QuorateClient, type Session } from '../client/client.ts';
 import { forEachParallel, hashOfArchive, sha256, syncFolders, writeArchive } from './archive.ts';
+import { type AgentPort, performAttempt } from './attempt.ts';
 import { Journal } from './journal.ts';
-import type { AgentMessage, HoldPoint } from './protocol.ts';
+import type { HoldPoint } from './protocol.ts';
 import { Recorder, settled } from './recorder.ts';
 import { walkFolder } from './walk.ts';
 
@@ -28,11 +29,6 @@ export interface AgentOptions {
   readonly holds: readonly HoldPoint[];
   /** Take over a phase that runs already. Only for who knows that its holder is gone. */
   readonly takeOver: boolean;
-}
-
-export interface AgentPort {
-  readonly tell: (message: AgentMessage) => void;
-  readonly waitForGo: () => Promise<void>;
 }
 
 interface Work {
@@ -141,8 +137,8 @@ export async function runAgent(options: AgentOptions, port: AgentPort): Promise<
     const { ref } = run;
     const phase = PHASES[ref.phase];
     if (phase === undefined) throw new Error(`this agent does not know the phase ${ref.phase}`);
-    const { attempt, token, subStepsDone } = await begin(session, run, options.takeOver);
-    port.tell({ kind: 'begun', phase: ref.phase, attempt, token, done: subStepsDone });
+    const begun = await begin(session, run, options.takeOver);
+    const { attempt, token } = begun;
     const recorder: Work['recorder'] = (total, done, sync) =>
       new Recorder({
         session,
@@ -156,15 +152,7 @@ export async function runAgent(options: AgentOptions, port: AgentPort): Promise<
         ...port,
         ...(sync === undefined ? {} : { sync }),
       });
-    try {
-      const result = await phase({ options, client, ref, recorder });
-      const { nextG } = await settled(session.commitPhase(ref, token, { result }));
-      port.tell({ kind: 'committed', phase: ref.phase, nextG, result });
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      await session.abortPhase(ref, token, { reason }).catch(() => undefined);
-      throw error;
-    }
+    await performAttempt({ session, ref, begun, tell: port.tell }, () => phase({ options, client, ref, recorder }));
   }
   journal.close();
 }

@@ -1,7 +1,13 @@
 /** What the demo proves at its end, from sources that do not depend on the agents' good will. */
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { PhaseRef, QuorateClient, WatchEvent } from '../client/client.ts';
+import {
+  type PhaseRef,
+  type QuorateClient,
+  QuorateError,
+  type QuorateReason,
+  type WatchEvent,
+} from '../client/client.ts';
 import { archivePath, forEachParallel, hashOfArchive, sha256 } from './archive.ts';
 import type { FoundFile } from './walk.ts';
 
@@ -70,4 +76,15 @@ export async function readHistory(
     if (event.revision <= through) events.push(event);
   }
   return events;
+}
+
+/** The reason of a refusal. A call that is carried out, or fails in another way, is no refusal. */
+export async function refusalOf(call: Promise<unknown>): Promise<QuorateReason | 'ACCEPTED'> {
+  try {
+    await call;
+    return 'ACCEPTED';
+  } catch (error) {
+    if (error instanceof QuorateError) return error.reason;
+    throw error;
+  }
 }

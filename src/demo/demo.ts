@@ -2,24 +2,20 @@
  * The demo: a real folder goes through the phases on a real cluster, while members and agents are killed; at the end
  * everything is checked from independent sources.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { QuorateClient, type WatchEvent } from '../client/client.ts';
 import type { AgentProcess } from './agent-process.ts';
 import { countVerified, readHistory, recordedBy, waitForEqualState } from './checks.ts';
-import type { DemoCluster } from './cluster.ts';
+import { type Cleanup, type DemoDeps, runCleanly } from './cleanup.ts';
 import { Round, type RoundResult } from './round.ts';
 import { writeSample } from './sample.ts';
-import type { LiveView } from './view.ts';
 import { type Walk, walkFolder } from './walk.ts';
 
 const LOOP = 'archive';
 const MEMBERS = 3;
 const CATCH_UP_MS = 15_000;
-/** How long interrupted work may take to notice it, milliseconds. */
-const SETTLE_MAX_MS = 5_000;
 
 export interface DemoOptions {
   /** null: a sample is made. */
@@ -29,16 +25,6 @@ export interface DemoOptions {
   readonly rounds: number;
   /** Leave temporary folders in place. */
   readonly keep: boolean;
-}
-
-export interface DemoDeps {
-  /** Starts members that keep their data in the folder; resolves when one leads. */
-  readonly startCluster: (members: number, dataDir: string) => Promise<DemoCluster>;
-  readonly view: LiveView;
-  /** Path of `dist/cli/main.js`. */
-  readonly cli: string;
-  readonly env: Readonly<Record<string, string | undefined>>;
-  readonly signal: AbortSignal;
 }
 
 /** The last line of `quorate demo --json`. */
@@ -70,67 +56,6 @@ export interface DemoResult {
 /** Input that the demo can not work with; the message says what to do. */
 export class DemoInputError extends Error {
   override readonly name = 'DemoInputError';
-}
-
-/** Everything that must not outlive the demo; also run, as far as it goes without waiting, when the process exits. */
-class Cleanup {
-  readonly #folders: string[] = [];
-  readonly #agents = new Set<AgentProcess>();
-  #done = false;
-  client: QuorateClient | null = null;
-  cluster: DemoCluster | null = null;
-  readonly #onExit = (): void => {
-    for (const member of this.cluster?.members ?? []) member.kill('SIGKILL');
-    for (const agent of this.#agents) void agent.kill();
-    this.#removeFolders();
-  };
-
-  constructor() {
-    process.once('exit', this.#onExit);
-  }
-
-  temporary(prefix: string, keep: boolean): string {
-    const folder = mkdtempSync(join(tmpdir(), prefix));
-    if (!keep) this.#folders.push(folder);
-    return folder;
-  }
-
-  agent(agent: AgentProcess): void {
-    if (this.#done) void agent.kill();
-    this.#agents.add(agent);
-    void agent.exited.then(() => this.#agents.delete(agent));
-  }
-
-  /** `work`: what may still use the folders; ending the processes is what makes it end too. */
-  async run(work: Promise<unknown>): Promise<void> {
-    this.#done = true;
-    await this.#endProcesses();
-    const settled = work.then(
-      () => undefined,
-      () => undefined,
-    );
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const enough = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, SETTLE_MAX_MS);
-    });
-    await Promise.race([settled, enough]);
-    clearTimeout(timer);
-    // What was being started meanwhile.
-    await this.#endProcesses();
-    this.#removeFolders();
-    // The work that did not end may write once more; then the exit removes it.
-    void settled.then(() => process.off('exit', this.#onExit));
-  }
-
-  async #endProcesses(): Promise<void> {
-    await this.client?.close();
-    await Promise.all([...this.#agents].map((agent) => agent.kill()));
-    await this.cluster?.stop();
-  }
-
-  #removeFolders(): void {
-    for (const folder of this.#folders) rmSync(folder, { recursive: true, force: true });
-  }
 }
 
 interface Folders {
@@ -297,30 +222,14 @@ async function runRounds(
  * Rejects with {@link DemoInputError} for input that it can not work with, and with the signal's reason when that
  * fires. Leaves no process and, but for `keep`, no temporary folder behind.
  */
-export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<DemoResult> {
+export function runDemo(options: DemoOptions, deps: DemoDeps): Promise<DemoResult> {
   const startedMs = performance.now();
-  const cleanup = new Cleanup();
-  const { signal } = deps;
-  let onAbort: () => void = () => undefined;
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  const demo = async (): Promise<DemoResult> => {
+  return runCleanly(deps, async (cleanup) => {
     const folders = await prepare(options, cleanup, deps);
-    signal.throwIfAborted();
+    deps.signal.throwIfAborted();
     const result = await runRounds(options, deps, folders, cleanup);
     const kept = options.keep || options.outFolder !== null;
     const durationMs = Math.round(performance.now() - startedMs);
     return { ...result, durationMs, outFolder: kept ? folders.outFolder : null };
-  };
-  const work = demo();
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    deps.view.end();
-    await cleanup.run(work);
-  }
+  });
 }

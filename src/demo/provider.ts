@@ -40,6 +40,7 @@ export class Provider {
   readonly #calls: ProviderCall[] = [];
   readonly #listeners = new Set<(call: ProviderCall) => void>();
   #hold: Promise<void> = Promise.resolve();
+  #arrivals: (() => void)[] = [];
   #down = false;
 
   private constructor() {
@@ -83,6 +84,11 @@ export class Provider {
     this.#hold = until;
   }
 
+  /** Resolves when the next call of a compensator has arrived, whether or not it is held. */
+  arrival(): Promise<void> {
+    return new Promise((resolve) => this.#arrivals.push(resolve));
+  }
+
   /** Resolves with the first call that fits, one that was answered already included. */
   call(fits: (call: ProviderCall) => boolean): Promise<ProviderCall> {
     const known = this.#calls.find(fits);
@@ -109,6 +115,7 @@ export class Provider {
     if (request.method !== 'POST' || body === null) return send(response, 400, { error: 'POST a JSON object' });
     if (request.url === '/things') return this.#make(response, body as { key: string; name: string });
     if (request.url !== '/compensate') return send(response, 404, { error: 'POST /things or /compensate' });
+    for (const arrived of this.#arrivals.splice(0)) arrived();
     await this.#hold;
     this.#unmake(response, body as unknown as CompensateCall);
   }

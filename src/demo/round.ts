@@ -1,13 +1,13 @@
 /** One round of the demo: an agent works, the leader is killed, the agent is killed, a second agent finishes. */
 import { join } from 'node:path';
-import { type PhaseRef, type QuorateClient, QuorateError, type QuorateReason, type Session } from '../client/client.ts';
+import type { PhaseRef, QuorateClient, QuorateReason, Session } from '../client/client.ts';
 import { must } from '../types/assert.ts';
 import { AgentProcess } from './agent-process.ts';
-import { fingerprints, recordedBy } from './checks.ts';
+import { fingerprints, recordedBy, refusalOf } from './checks.ts';
 import type { DemoCluster, DemoMember } from './cluster.ts';
 import { findRepetitions, readJournal } from './journal.ts';
-import { type AgentMessage, type HoldPoint, wallMs } from './protocol.ts';
-import type { DemoView } from './view.ts';
+import { type AgentMessage, formatHolds, type HoldPoint, wallMs } from './protocol.ts';
+import { type DemoView, showMessage } from './view.ts';
 
 /** Shares of CONSTRUCT on record at which the leader and then the agent are killed. */
 const LEADER_KILL: HoldPoint = { phase: 'CONSTRUCT', share: 0.25 };
@@ -41,17 +41,6 @@ export interface RoundResult {
   readonly subStepsRunTwice: number;
   readonly subStepsRedoneUnrecorded: number;
   readonly problems: readonly string[];
-}
-
-/** The reason of a refusal. A call that is carried out, or fails in another way, is no refusal. */
-async function refusalOf(call: Promise<unknown>): Promise<QuorateReason | 'ACCEPTED'> {
-  try {
-    await call;
-    return 'ACCEPTED';
-  } catch (error) {
-    if (error instanceof QuorateError) return error.reason;
-    throw error;
-  }
 }
 
 export class Round {
@@ -101,50 +90,19 @@ export class Round {
   }
 
   #agent(caller: string, holds: readonly HoldPoint[], takeOver: boolean): AgentProcess {
-    const { cluster, cli, env, loop, folder, outFolder, onAgent } = this.#deps;
-    const { endpoints } = cluster;
-    const onMessage = (message: AgentMessage): void => this.#show(caller, message);
-    const journal = this.#journal(caller);
-    const options = {
-      cli,
-      env,
-      endpoints,
-      caller,
-      loop,
-      g: this.#g,
-      folder,
-      outFolder,
-      journal,
-      holds,
-      takeOver,
-      onMessage,
-    };
-    const agent = new AgentProcess(options);
+    const { cluster, cli, env, loop, folder, outFolder, view, onAgent } = this.#deps;
+    const args = ['demo-agent', '--endpoints', cluster.endpoints.join(','), '--caller', caller];
+    args.push('--loop', loop, '--g', String(this.#g), '--dir', folder, '--out', outFolder);
+    args.push('--journal', this.#journal(caller), '--holds', formatHolds(holds));
+    if (takeOver) args.push('--take-over');
+    const onMessage = (message: AgentMessage): void => showMessage(view, caller, message);
+    const agent = new AgentProcess({ cli, env, args, onMessage });
     onAgent(agent);
     return agent;
   }
 
   #journal(caller: string): string {
     return join(this.#deps.scratchFolder, `round-${this.#g}-${caller}.jsonl`);
-  }
-
-  #show(caller: string, message: AgentMessage): void {
-    const { view } = this.#deps;
-    switch (message.kind) {
-      case 'begun': {
-        const kept = message.done === 0 ? '' : `, ${message.done} sub-steps done already`;
-        view.event(`${caller} begins ${message.phase} (attempt ${message.attempt}, token ${message.token}${kept})`);
-        return;
-      }
-      case 'recorded':
-        view.progress(message.phase, message.done, message.total);
-        return;
-      case 'committed':
-        view.event(`${caller} commits ${message.phase}`);
-        return;
-      case 'hold':
-        return;
-    }
   }
 
   /** Kills the leader; resolves with the time to the next mutation that a later leader acknowledged, milliseconds. */

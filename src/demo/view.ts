@@ -1,4 +1,5 @@
 /** What the demo shows while it runs: a bar that moves on a terminal, plain lines elsewhere. */
+import type { AgentMessage } from './protocol.ts';
 
 export interface DemoView {
   /** Something happened. */
@@ -68,5 +69,24 @@ export class LiveView implements DemoView {
 
   #draw(): void {
     if (this.#bar !== '') this.#target.write(this.#bar);
+  }
+}
+
+/** Shows what an agent tells. */
+export function showMessage(view: DemoView, caller: string, message: AgentMessage): void {
+  switch (message.kind) {
+    case 'begun': {
+      const kept = message.done === 0 ? '' : `, ${message.done} sub-steps done already`;
+      view.event(`${caller} begins ${message.phase} (attempt ${message.attempt}, token ${message.token}${kept})`);
+      return;
+    }
+    case 'recorded':
+      view.progress(message.phase, message.done, message.total);
+      return;
+    case 'committed':
+      view.event(`${caller} commits ${message.phase}`);
+      return;
+    case 'hold':
+      return;
   }
 }

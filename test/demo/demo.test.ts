@@ -1,11 +1,11 @@
 /** The demo from end to end, as users run it. */
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { isAlive, spawnCli } from '../cli/run-cli.ts';
 import { buildCli, cliPath } from '../support/build.ts';
+import { processesBelow } from './processes.ts';
 
 let folder: string;
 /** Temporary folders of the processes under test, so that what they leave behind is seen. */
@@ -142,12 +142,4 @@ function samples(): number {
   } catch {
     return 0;
   }
-}
-
-/** Ids of the processes that one has started. */
-function processesBelow(pid: number): number[] {
-  return execFileSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' })
-    .trim()
-    .split(/\s+/)
-    .map(Number);
 }
