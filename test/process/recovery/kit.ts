@@ -27,7 +27,7 @@ export const POLICY = {
 } as const;
 
 /** Prior of each phase of the plan `quick`, milliseconds: its first timeout is 1.6 · (1 + 1.6448536 / 2) of it. */
-export const PRIOR_MS = 300;
+export const PRIOR_MS = 1_000;
 export const FIRST_TIMEOUT_MS = Math.ceil(1.6 * PRIOR_MS * (1 + 1.6448536 / 2));
 const WAIT_MS = 30_000;
 

@@ -1,0 +1,144 @@
+/**
+ * Issue 4, done when 3: the leader is killed at every step of a recovery in turn, as the table of transitions lists them. The next
+ * one goes on from the record; the outside world sees each key take effect once, in the same order, and refuses what a leader
+ * still sends that was paused and has come back.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PhaseRef, WatchEvent } from '../../../src/client/client.ts';
+import { STEPS } from '../../../src/machine/recovery/transitions.ts';
+import type { DevMember } from '../../../src/server/dev-member.ts';
+import { waitFor } from '../wait.ts';
+import { RecoveryKit } from './kit.ts';
+
+const EFFECTS = 4;
+const WAIT_MS = 30_000;
+
+let kit: RecoveryKit;
+beforeAll(async () => {
+  kit = await RecoveryKit.start('leader-killed');
+}, 60_000);
+afterAll(() => kit?.stop());
+
+/** The first event of the run that fits. */
+async function event(ref: PhaseRef, from: number, fits: (event: WatchEvent) => boolean): Promise<WatchEvent> {
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(new Error('no such event in time')), WAIT_MS);
+  try {
+    for await (const seen of kit.client.watch({ fromRevision: from, loop: ref.loop, signal: controller.signal })) {
+      if (fits(seen)) return seen;
+    }
+    throw new Error('no such event in time');
+  } finally {
+    clearTimeout(timer);
+    controller.abort();
+  }
+}
+
+async function killLeader(): Promise<DevMember> {
+  const leader = await kit.cluster.waitForLeader();
+  leader.kill('SIGKILL');
+  await leader.exited;
+  return leader;
+}
+
+/** What became of the keys in the outside world: each undone once, the newest first. */
+function expectUndoneOnce(keys: readonly string[]): void {
+  const wanted = new Set(keys);
+  expect(kit.unmade().filter((key) => wanted.has(key))).toEqual([...keys].reverse());
+  expect(kit.provider.things.filter((name) => wanted.has(name))).toEqual([]);
+}
+
+/** The moments: each state that is entered, and each step that is done, in the order of the table. */
+const MOMENTS: readonly (readonly [name: string, fits: (event: WatchEvent) => boolean])[] = [
+  ['INTERRUPTED', ({ kind }) => kind === 'phase_recovery.interrupted'],
+  ['RECONCILE', ({ kind }) => kind === 'phase_recovery.reconcile'],
+  ...STEPS.RECONCILE.map((step) => [`RECONCILE ${step}`, stepDone(step)] as const),
+  ['ROLLBACK', ({ kind }) => kind === 'phase_recovery.rollback'],
+  ['the first compensation', ({ kind }) => kind === 'effect.compensated'],
+  ...STEPS.ROLLBACK.map((step) => [`ROLLBACK ${step}`, stepDone(step)] as const),
+];
+
+/** The step itself, or the arc that ends it: a mismatch leaves RECONCILE, and the last step leaves ROLLBACK. */
+function stepDone(step: string): (event: WatchEvent) => boolean {
+  const last: Readonly<Record<string, string>> = {
+    vc_merge: 'phase_recovery.rollback',
+    snapshot_apply: 'phase_recovery.finished',
+  };
+  return ({ kind, outcome }) => (kind === 'phase_recovery.step' && outcome.includes(step)) || kind === last[step];
+}
+
+describe('V4, L2: the leader dies at every step', () => {
+  it.each(MOMENTS)('%s', { timeout: 90_000 }, async (name, fits) => {
+    const loop = `killed-${name.toLowerCase().replaceAll(/[^a-z]+/g, '-')}`;
+    const ref = await kit.loop(loop);
+    const { session, client } = kit;
+    const { token, revision } = await session.beginPhase(ref);
+    await session.documents.put(loop, 'doc', 'half done', { by: { ref, token } });
+    const keys = await kit.make(ref, token, EFFECTS);
+    await event(ref, revision, fits);
+    const killed = await killLeader();
+    const { recovery, effects } = await kit.recovery(ref, 'is over', ({ recovery: { result } }) => result !== null);
+    killed.start();
+    expect(recovery).toMatchObject({ state: 'CLEAN_EXIT', result: 'ROLLED_BACK' });
+    expect(effects.map(({ state }) => state)).toEqual(Array.from({ length: EFFECTS }, () => 'COMPENSATED'));
+    expectUndoneOnce(keys);
+    expect(await kit.reasonOf(client.documents.get(loop, 'doc'))).toBe('DOCUMENT_NOT_FOUND');
+    await waitFor(async () => (await client.status()).every((one) => 'status' in one), WAIT_MS, 'all members are back');
+  });
+
+  it('a call was under way when it died: the next leader asks again, and the key has had its effect', {
+    timeout: 90_000,
+  }, async () => {
+    const ref = await kit.loop('killed-in-call');
+    const { session, provider } = kit;
+    const { token } = await session.beginPhase(ref);
+    const keys = await kit.make(ref, token, EFFECTS);
+    let release: () => void = () => undefined;
+    provider.hold = new Promise((resolve) => {
+      release = resolve;
+    });
+    await provider.arrival();
+    const killed = await killLeader();
+    // The call is in the outside world, whoever sent it has gone.
+    release();
+    await kit.recovery(ref, 'is over', ({ recovery: { result } }) => result === 'ROLLED_BACK');
+    killed.start();
+    expectUndoneOnce(keys);
+    const calls = provider.calls.filter(({ kind, key }) => kind === 'unmake' && key === keys.at(-1));
+    expect(calls.map(({ outcome }) => outcome)).toEqual(['done', 'again']);
+    expect(calls[1]?.token).toBeGreaterThan(calls[0]?.token ?? 0);
+  });
+
+  it('a leader that was paused comes back: what it still sends is refused as stale', { timeout: 120_000 }, async () => {
+    const { session, provider, client } = kit;
+    const loops = Array.from({ length: 16 }, (_, i) => `paused-${i}`);
+    provider.down = true;
+    const runs = await Promise.all(
+      loops.map(async (loop) => {
+        const ref = await kit.loop(loop);
+        const { token } = await session.beginPhase(ref);
+        return { ref, keys: await kit.make(ref, token, 2) };
+      }),
+    );
+    // Each has failed once, and waits for its next try.
+    for (const { keys } of runs) await provider.call(({ key, outcome }) => key === keys[1] && outcome === 'down');
+    const leader = await kit.cluster.waitForLeader();
+    leader.kill('SIGSTOP');
+    try {
+      provider.down = false;
+      for (const { ref } of runs) await kit.recovery(ref, 'is over', ({ recovery: { result } }) => result !== null);
+    } finally {
+      leader.kill('SIGCONT');
+    }
+    await waitFor(() => provider.calls.some(({ outcome }) => outcome === 'stale'), WAIT_MS, 'a stale call arrives');
+    await waitFor(
+      async () =>
+        (await client.status()).every((one) => 'status' in one && one.status.streams[0]?.leaderId !== leader.id),
+      WAIT_MS,
+      'the old leader follows',
+    );
+    for (const { keys } of runs) expectUndoneOnce(keys);
+    const stale = provider.calls.filter(({ outcome }) => outcome === 'stale').length;
+    console.log(`recovery: ${stale} stale calls of a leader that was paused, all refused`);
+  });
+});
