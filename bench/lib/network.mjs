@@ -1,6 +1,7 @@
 /** Machines on this machine: one network namespace for each member, joined by a bridge. Needs root. */
 import { execFileSync } from 'node:child_process';
 
+/** A /24 of private addresses. */
 const SUBNET = '10.83.7';
 
 function run(...args) {
@@ -18,9 +19,11 @@ function quietly(...args) {
 export class Network {
   #prefix;
   #count;
+  #subnet;
 
-  constructor(count) {
+  constructor(count, subnet = SUBNET) {
     this.#count = count;
+    this.#subnet = subnet;
     this.#prefix = `qb${process.pid % 10_000}`;
   }
 
@@ -30,17 +33,20 @@ export class Network {
   namespace(i) {
     return `${this.#prefix}n${i}`;
   }
+  #outer(i) {
+    return `${this.#prefix}v${i}`;
+  }
   address(i) {
-    return `${SUBNET}.${i + 1}`;
+    return `${this.#subnet}.${i + 1}`;
   }
 
   up() {
     run('ip', 'link', 'add', this.bridge, 'type', 'bridge');
-    run('ip', 'addr', 'add', `${SUBNET}.254/24`, 'dev', this.bridge);
+    run('ip', 'addr', 'add', `${this.#subnet}.254/24`, 'dev', this.bridge);
     run('ip', 'link', 'set', this.bridge, 'up');
     for (let i = 0; i < this.#count; i += 1) {
       const name = this.namespace(i);
-      const outer = `${this.#prefix}v${i}`;
+      const outer = this.#outer(i);
       run('ip', 'netns', 'add', name);
       run('ip', 'link', 'add', outer, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
       run('ip', 'link', 'set', outer, 'master', this.bridge, 'up');
@@ -57,6 +63,17 @@ export class Network {
     }
   }
 
+  /** Nothing passes between the two sides any more, in the same way; within a side, and from outside, all goes on. */
+  cut(side, other) {
+    for (const [here, there] of [
+      [side, other],
+      [other, side],
+    ]) {
+      const from = there.map((j) => this.address(j)).join(', ');
+      for (const i of here) this.#drop(i, `ip saddr { ${from} }`);
+    }
+  }
+
   heal() {
     for (let i = 0; i < this.#count; i += 1)
       quietly('ip', 'netns', 'exec', this.namespace(i), 'nft', 'flush', 'ruleset');
@@ -68,7 +85,11 @@ export class Network {
   }
 
   down() {
-    for (let i = 0; i < this.#count; i += 1) quietly('ip', 'netns', 'del', this.namespace(i));
+    for (let i = 0; i < this.#count; i += 1) {
+      quietly('ip', 'netns', 'del', this.namespace(i));
+      // A socket that still sends what was never acknowledged keeps a namespace without a name, and its link, for minutes.
+      quietly('ip', 'link', 'del', this.#outer(i));
+    }
     quietly('ip', 'link', 'del', this.bridge);
   }
 }
