@@ -11,7 +11,7 @@ import { availabilityRows, sidelined } from '../machine/availability/view.ts';
 import type { MemberStatus } from '../node/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
-import { DATA_STREAM, isName, type MemberId } from '../types/ids.ts';
+import { DATA_STREAM, type MemberId } from '../types/ids.ts';
 import { err, ok } from '../types/result.ts';
 import type { ApiContext } from './context.ts';
 import { failure, refused } from './errors.ts';
@@ -38,8 +38,7 @@ export function availabilityHandlers(context: ApiContext): Handlers {
     permitAsync: mutation(context, method.permitAsync, {
       session: 'optional',
       body: ({ memberId, on }, check) => {
-        if (!isName(memberId)) check.report('member_id', 'is no member id; `quorate member list` shows them');
-        return { kind: 'permitAsync', member: memberId as MemberId, on };
+        return { kind: 'permitAsync', member: check.memberId('member_id', memberId), on };
       },
       prepare: async (body, request, { deadlineMs }) => {
         const view = await context.member.read(DATA_STREAM, deadlineMs, { kind: 'linearizable' });

@@ -7,6 +7,7 @@ import { toSafeNumber } from '../codec/number.ts';
 import type { PhaseRef, VectorClock } from '../machine/types.ts';
 import type { FieldViolation, StatusError } from '../rpc/status.ts';
 import type { Brand } from '../types/brand.ts';
+import { isName, type MemberId } from '../types/ids.ts';
 import { NAME_LENGTH_MAX, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, VECTOR_CLOCK_ENTRIES_MAX } from '../types/limits.ts';
 import { invalidArgument } from './errors.ts';
 import { keyOfToken } from './page-token.ts';
@@ -46,6 +47,16 @@ export class Check {
 
   nameOrEmpty(field: string, value: string): string {
     return value === '' ? value : this.name(field, value);
+  }
+
+  memberId(field: string, value: string): MemberId {
+    if (!isName(value)) {
+      this.report(
+        field,
+        "is no member id; send 1 to 64 characters of a-z, 0-9 and '-', with a letter or digit at both ends",
+      );
+    }
+    return value as MemberId;
   }
 
   /** Well-formed already: protobuf refuses text that is no UTF-8. */
@@ -95,28 +106,29 @@ export class Check {
     this.report(field, `has ${length} elements; send ${min === 0 ? 'at most' : `${min} to`} ${max}`);
   }
 
-  ref(ref: { readonly loop: string; readonly g: bigint; readonly phase: string } | undefined): PhaseRef {
+  ref(ref: { readonly loop: string; readonly g: bigint; readonly phase: string } | undefined, field = 'ref'): PhaseRef {
     if (ref === undefined) {
-      this.report('ref', 'is missing; name the loop, the round and the phase');
+      this.report(field, 'is missing; name the loop, the round and the phase');
       return { loop: '', g: 1, phase: '' };
     }
     return {
-      loop: this.name('ref.loop', ref.loop),
-      g: this.number('ref.g', ref.g, 1),
-      phase: this.name('ref.phase', ref.phase),
+      loop: this.name(`${field}.loop`, ref.loop),
+      g: this.number(`${field}.g`, ref.g, 1),
+      phase: this.name(`${field}.phase`, ref.phase),
     };
   }
 
   /** Sorted by node, as the domain wants it; the caller need not sort. */
   clock(
     clock: { readonly entries: readonly { readonly node: string; readonly counter: bigint }[] } | undefined,
+    name = 'vector_clock',
   ): VectorClock {
     if (clock === undefined || clock.entries.length === 0) return [];
     const { entries } = clock;
-    this.count('vector_clock.entries', entries.length, 0, VECTOR_CLOCK_ENTRIES_MAX);
+    this.count(`${name}.entries`, entries.length, 0, VECTOR_CLOCK_ENTRIES_MAX);
     if (entries.length > VECTOR_CLOCK_ENTRIES_MAX) return [];
     const pairs = entries.map(({ node, counter }, i): readonly [string, number] => {
-      const field = `vector_clock.entries[${i}]`;
+      const field = `${name}.entries[${i}]`;
       // One below the largest number, so that the state machine can count on.
       return [
         this.labelNotEmpty(`${field}.node`, node),
@@ -126,7 +138,7 @@ export class Check {
     pairs.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
     for (let i = 1; i < pairs.length; i += 1) {
       if (pairs[i]?.[0] === pairs[i - 1]?.[0]) {
-        this.report('vector_clock.entries', 'names a node twice; send one entry for each node');
+        this.report(`${name}.entries`, 'names a node twice; send one entry for each node');
         break;
       }
     }

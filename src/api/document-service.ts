@@ -136,12 +136,12 @@ function documentReads(context: ApiContext): DocumentReads {
   return {
     getDocument: read(context, method.getDocument, {
       params: (request, check) => {
-        const ofRun = request.ofRun === undefined ? null : check.ref(request.ofRun);
+        const ofRun = request.ofRun === undefined ? null : check.ref(request.ofRun, 'of_run');
         const version: number = check.number('version', request.version, 0);
         if (ofRun !== null && version !== 0) check.report('version', 'is set with of_run; send one of the two');
         if (ofRun !== null && ofRun.loop !== request.loop)
           check.report('of_run.loop', 'is another loop; name the same');
-        const known = request.knownClock === undefined ? null : check.clock(request.knownClock);
+        const known = request.knownClock === undefined ? null : check.clock(request.knownClock, 'known_clock');
         return {
           loop: check.name('loop', request.loop),
           name: check.name('name', request.name),

@@ -24,6 +24,10 @@ import { tablePage } from './table-page.ts';
 import type { RawUnaryHandler } from './unary.ts';
 
 const { method } = LedgerService;
+/** Longer than any amount that is one, in UTF-16 code units. */
+const AMOUNT_LENGTH_MAX = 64;
+/** In place of a price that was refused. */
+const NOTHING = { costMicros: '0', limitMicros: '0' } as const;
 
 type Handlers = { readonly [Name in keyof RawDefinition<ServiceShape<typeof LedgerService>>]: RawUnaryHandler };
 type IntentCommand = Extract<LedgerCommand, { kind: 'recordIntent' }>;
@@ -116,8 +120,9 @@ function capExceeded({ refusal, refusalDetail }: Extract<LedgerValue, { kind: 'i
 function compensatorOf(compensator: EffectCompensator | undefined, check: Check): Compensator {
   const { kind, target, payload } = compensator ?? { kind: '', target: '', payload: '' };
   if (kind !== 'http' && kind !== 'grpc' && kind !== 'worker') {
-    const why = compensator === undefined ? 'is missing' : `has the kind ${JSON.stringify(kind.slice(0, 32))}`;
-    check.report('compensator', `${why}; send the kind http, grpc or worker, and its target`);
+    const why = compensator === undefined ? 'is missing' : `is ${JSON.stringify(kind.slice(0, 32))}`;
+    const field = compensator === undefined ? 'compensator' : 'compensator.kind';
+    check.report(field, `${why}; send the kind http, grpc or worker, and its target`);
     return { kind: 'worker', target: '', payload: '' };
   }
   return {
@@ -134,10 +139,15 @@ function priceOf(
 ): Pick<IntentCommand, 'costMicros' | 'limitMicros'> {
   // Without a price it costs nothing; the limit holds all the same.
   const { region, currency, amount } = price ?? { region: '', currency: '', amount: '0' };
+  check.label('price.region', region);
+  check.label('price.currency', currency);
+  if (!check.isLabel(region) || !check.isLabel(currency)) return NOTHING;
+  // What is no amount is repeated to the caller, at no length but this.
+  if (check.text('price.amount', amount, AMOUNT_LENGTH_MAX).length > AMOUNT_LENGTH_MAX) return NOTHING;
   const converted = budget.price(region, currency, amount);
   if (converted.ok) return converted.value;
   check.report('price', converted.error);
-  return { costMicros: '0', limitMicros: '0' };
+  return NOTHING;
 }
 
 function operationOf(operation: string, check: Check): IntentCommand['operation'] {

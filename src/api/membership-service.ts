@@ -6,7 +6,7 @@ import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { isAddress } from '../types/address.ts';
 import { unreachable } from '../types/assert.ts';
-import { DATA_STREAM, isName, type MemberId } from '../types/ids.ts';
+import { DATA_STREAM, type MemberId } from '../types/ids.ts';
 import { MEMBER_CHANGES_MAX } from '../types/limits.ts';
 import { err, ok } from '../types/result.ts';
 import { Check } from './check.ts';
@@ -57,7 +57,7 @@ export function membershipHandlers(context: ApiContext): Handlers {
     }),
     transferLeadership: unary(context, method.transferLeadership, 'INDETERMINATE', async (request) => {
       const check = new Check();
-      const to = request.to === '' ? null : idOf('to', request.to, check);
+      const to = request.to === '' ? null : check.memberId('to', request.to);
       const invalid = check.failure();
       if (invalid !== null) return err(invalid);
       const before = context.member.status(DATA_STREAM);
@@ -102,7 +102,7 @@ function changeOf({ change }: ChangeMessage, field: string, check: Check): Membe
   switch (change.case) {
     case 'add': {
       const { memberId, peerAddress, clientAddress, learner, replaces } = change.value;
-      const member = idOf(`${field}.add.member_id`, memberId, check);
+      const member = check.memberId(`${field}.add.member_id`, memberId);
       if (replaces !== '' && replaces === memberId) {
         check.report(`${field}.add.replaces`, 'is the new member itself; a new member has an id of its own');
       }
@@ -116,29 +116,19 @@ function changeOf({ change }: ChangeMessage, field: string, check: Check): Membe
         // Comes from the member itself.
         incarnation: '',
         role: learner ? 'learner' : 'voter',
-        replaces: replaces === '' ? '' : idOf(`${field}.add.replaces`, replaces, check),
+        replaces: replaces === '' ? '' : check.memberId(`${field}.add.replaces`, replaces),
       };
     }
     case 'promote':
-      return { kind: 'promote', member: idOf(`${field}.promote.member_id`, change.value.memberId, check) };
+      return { kind: 'promote', member: check.memberId(`${field}.promote.member_id`, change.value.memberId) };
     case 'remove':
-      return { kind: 'remove', member: idOf(`${field}.remove.member_id`, change.value.memberId, check) };
+      return { kind: 'remove', member: check.memberId(`${field}.remove.member_id`, change.value.memberId) };
     case undefined:
       check.report(field, 'is empty; send add, promote or remove');
       return { kind: 'promote', member: '' as MemberId };
     default:
       return unreachable(change, 'member change');
   }
-}
-
-function idOf(field: string, value: string, check: Check): MemberId {
-  if (!isName(value)) {
-    check.report(
-      field,
-      "is no member id; send 1 to 64 characters of a-z, 0-9 and '-', with a letter or digit at both ends",
-    );
-  }
-  return value as MemberId;
 }
 
 function addressOf(field: string, value: string, check: Check): string {

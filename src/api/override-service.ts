@@ -6,6 +6,7 @@ import type { OverrideAction, OverrideCommand } from '../machine/override/types.
 import type { CommandBody } from '../machine/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
+import { isWeakKey } from '../signing/ed25519.ts';
 import { CLUSTER_TIME_MAX_MS, SUPERVISORS_MAX } from '../types/limits.ts';
 import { ok, type Result } from '../types/result.ts';
 import { auditHandler } from './audit-export.ts';
@@ -49,7 +50,7 @@ export function overrideHandlers(context: ApiContext): Handlers {
           kind: 'changeSupervisors',
           changes: changes.slice(0, SUPERVISORS_MAX).map(({ name, publicKey }, i) => ({
             name: check.name(`changes[${i}].name`, name),
-            publicKey: publicKey === '' ? '' : hex(`changes[${i}].public_key`, publicKey, 64, check),
+            publicKey: publicKey === '' ? '' : newKey(`changes[${i}].public_key`, publicKey, check),
           })),
           expiresAtMs: check.number<'ClusterTimeMs'>('expires_at_ms', expiresAtMs, 1, CLUSTER_TIME_MAX_MS),
           nonce: nonceOf(nonce, check),
@@ -87,6 +88,12 @@ export function overrideHandlers(context: ApiContext): Handlers {
 
 function isSigned(body: CommandBody): body is OverrideCommand {
   return body.kind === 'override' || body.kind === 'changeSupervisors';
+}
+
+function newKey(field: string, publicKey: string, check: Check): string {
+  if (isWeakKey(publicKey))
+    check.report(field, 'is a key with which anybody can sign; make one: `quorate sign keygen`');
+  return hex(field, publicKey, 64, check);
 }
 
 export function targetOf(traceId: string, check: Check): string {

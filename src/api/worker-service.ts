@@ -17,8 +17,8 @@ import {
 import { encodeMessage } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { DATA_STREAM } from '../types/ids.ts';
-import { NAME_LENGTH_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
+import { Check } from './check.ts';
 import type { ApiContext } from './context.ts';
 import { failure, invalidArgument, refused } from './errors.ts';
 import { checkMetadata, decodeRequest } from './unary.ts';
@@ -155,9 +155,11 @@ function checkQueues(queues: readonly string[]): Result<readonly string[], Statu
   if (distinct.length < 1 || distinct.length > QUEUES_MAX) {
     return err(invalid('open.queues', `must name 1 to ${QUEUES_MAX} queues, not ${distinct.length}`));
   }
-  const bad = distinct.findIndex((queue) => queue.length < 1 || queue.length > NAME_LENGTH_MAX);
-  if (bad === -1) return ok(distinct);
-  return err(invalid(`open.queues[${bad}]`, `must be the name of a queue, of 1 to ${NAME_LENGTH_MAX} characters`));
+  // What no compensator can name would never get a task.
+  const check = new Check();
+  for (const [i, queue] of distinct.entries()) check.name(`open.queues[${i}]`, queue);
+  const wrong = check.failure();
+  return wrong === null ? ok(distinct) : err(wrong);
 }
 
 function outcomeOf(answer: { readonly outcome: WorkOutcome; readonly error: string }): CallOutcome | null {

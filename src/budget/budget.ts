@@ -96,7 +96,7 @@ export class Budget {
     const value = parseDecimal(amount);
     if (value === null) {
       return err(
-        `"${amount}" is no amount; send a decimal number without a sign, such as 12.50, of at most 18 digits before and after the point`,
+        `${JSON.stringify(amount)} is no amount; send a decimal number without a sign, such as 12.50, of at most 18 digits before and after the point`,
       );
     }
     const own = this.#region(region);

@@ -3,6 +3,19 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 
 const PUBLIC_KEY = /^[0-9a-f]{64}$/;
 const SIGNATURE = /^[0-9a-f]{128}$/;
+/**
+ * Points of small order, the sign of x left out: with one of them as the key, signatures of any text can be made without a private
+ * key (RFC 8032, section 8.4; the same list as in libsodium, non-canonical forms included).
+ */
+const SMALL_ORDER: ReadonlySet<string> = new Set([
+  '00'.repeat(32),
+  `01${'00'.repeat(31)}`,
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  `ec${'ff'.repeat(30)}7f`,
+  `ed${'ff'.repeat(30)}7f`,
+  `ee${'ff'.repeat(30)}7f`,
+]);
 
 export interface SigningKey {
   /** 64 hexadecimal digits. */
@@ -41,9 +54,15 @@ export function readKey(pem: string): SigningKey {
   };
 }
 
-/** False also for what is no public key or no signature. */
+/** True for a key with which anybody can sign. */
+export function isWeakKey(publicKey: string): boolean {
+  const last = Number.parseInt(publicKey.slice(62), 16) & 0x7f;
+  return SMALL_ORDER.has(publicKey.slice(0, 62) + last.toString(16).padStart(2, '0'));
+}
+
+/** False also for what is no public key, a weak one, or no signature. */
 export function isSignedBy(publicKey: string, message: Uint8Array, signature: string): boolean {
-  if (!PUBLIC_KEY.test(publicKey) || !SIGNATURE.test(signature)) return false;
+  if (!PUBLIC_KEY.test(publicKey) || isWeakKey(publicKey) || !SIGNATURE.test(signature)) return false;
   try {
     const x = Buffer.from(publicKey, 'hex').toString('base64url');
     const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });

@@ -91,11 +91,16 @@ export function ref(): Row[] {
     set: { ref: undefined },
     says: /name the loop, the round and the phase/,
   };
-  return [missing, ...name('ref.loop'), ...numbers('ref.g', 1n), ...name('ref.phase')];
+  return [missing, ...refFields('ref')];
 }
 
-export function clock(): Row[] {
-  const entries = 'vector_clock.entries';
+/** Of a run that need not be named. */
+export function refFields(field: string): Row[] {
+  return [...name(`${field}.loop`), ...numbers(`${field}.g`, 1n), ...name(`${field}.phase`)];
+}
+
+export function clock(field = 'vector_clock'): Row[] {
+  const entries = `${field}.entries`;
   const nodes = (count: number, node: (i: number) => string) =>
     Array.from({ length: count }, (_, i) => ({ $typeName: 'quorate.v1.VectorClockEntry', node: node(i), counter: 1n }));
   const max = limits.VECTOR_CLOCK_ENTRIES_MAX;

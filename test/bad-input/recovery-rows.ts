@@ -22,7 +22,7 @@ interface Parts {
 
 export function recoveryBases({ header: head, ref: run, fencingToken, page: onePage }: Parts): Record<string, object> {
   return {
-    ListRecoveries: { ...onePage, loop: 'in-order', openOnly: true },
+    ListRecoveries: { ...onePage, loop: 'in-order', openOnly: false },
     GetRecovery: { ref: run, ...onePage },
     InterruptPhase: { header: head, ref: run, attempt: 1n, detail: 'd' },
     ReportFinished: { header: head, ref: run, fencingToken, participant: 'table' },

@@ -1,7 +1,9 @@
 /** The table of requests that are refused before anything is asked of the cluster: what is sent, and what is said. */
 import * as limits from '../../src/types/limits.ts';
+import { DOCUMENT_ROWS, documentBases } from './document-rows.ts';
 import { clock, consistency, header, label, name, numbers, page, ref, text, token } from './field-rows.ts';
 import { changesOfEachKind, memberChanges, memberName, type Row } from './member-rows.ts';
+import { OVERRIDE_ROWS, overrideBases } from './override-rows.ts';
 import { participants, RECOVERY_ROWS, recoveryBases } from './recovery-rows.ts';
 
 /** What the base requests need to be accepted. */
@@ -58,6 +60,8 @@ export function baseRequest(method: string, prepared: Prepared): object {
     GetFeatureLevel: { consistency: 1 },
     SetFeatureLevel: { header, level: 3, pinned: true },
     ...recoveryBases({ header, ref, fencingToken, page }),
+    ...documentBases({ header, ref, fencingToken, vectorClock, page }),
+    ...overrideBases({ header }),
   };
   const base = bases[method];
   if (base === undefined) throw new Error(`no base request for ${method}: add one, and rows for its fields`);
@@ -168,6 +172,8 @@ const BY_METHOD: Readonly<Record<string, readonly Row[]>> = {
     { name: 'no level', field: 'level', set: { level: 0 }, says: /send a feature level from 1 on/ },
   ],
   ...RECOVERY_ROWS,
+  ...DOCUMENT_ROWS,
+  ...OVERRIDE_ROWS,
 };
 
 export const REQUEST_ROWS: readonly RequestRow[] = Object.entries(BY_METHOD).flatMap(([method, rows]) =>
@@ -182,6 +188,7 @@ export const NEVER_OUT_OF_RANGE: readonly string[] = [
   'SetFeatureLevel pinned',
   'ListRecoveries open_only',
   'ListIssues open_only',
+  'PermitAsync on',
   // A session is not opened within another one: the header's is not looked at.
   'OpenSession header.session_id',
   'OpenSession header.sequence',

@@ -26,7 +26,8 @@ import { waitFor } from '../process/wait.ts';
 import { Prng } from '../sim/kernel/prng.ts';
 import { cliPath } from '../support/build.ts';
 import { type Answer, decoded, RawCaller, shown } from './caller.ts';
-import { changeTo } from './member-rows.ts';
+import { IN_ORDER } from './in-order.ts';
+import { FIRST_SUPERVISOR } from './override-rows.ts';
 import { atRest, quiet } from './quiet.ts';
 import { baseRequest, NEVER_OUT_OF_RANGE, type Prepared, REQUEST_ROWS } from './request-rows.ts';
 import { STATE_ROWS } from './state-rows.ts';
@@ -56,8 +57,13 @@ beforeAll(async () => {
   const loop = await send('CreateLoop', { loop: 'bad-input' });
   expect(shown(loop)).toContain('accepted');
   const ref = { loop: 'bad-input', g: 1n, phase: 'ANALYZE' };
+  const document = { loop: 'bad-input', name: 'kept', content: '{"a":0}' };
+  expect(shown(await send('PutDocument', document))).toContain('accepted');
+  expect(shown(await send('ChangeSupervisors', FIRST_SUPERVISOR))).toContain('accepted');
   const begun = decoded(await send('BeginPhase', { ref, participants: ['table', 'other'] }), BeginPhaseResponseSchema);
   prepared = { ...prepared, token: begun.fencingToken };
+  const intent = { ref, fencingToken: begun.fencingToken, key: 'kept', compensator: { kind: 'worker', target: 'q' } };
+  expect(shown(await send('RecordIntent', intent))).toContain('accepted');
   const subSteps = [{ id: 'kept', result: 'before' }];
   const kept = {
     ref,
@@ -103,50 +109,11 @@ async function inOrderWithUnknownFields(): Promise<void> {
   const session = decoded(await send('OpenSession', { ttlMs: DAY_MS }), OpenSessionResponseSchema).sessionId;
   let token = 0n;
   let issue = 0n;
-  const steps: readonly (readonly [string, () => Record<string, unknown>])[] = [
-    ['RegisterPlan', () => ({})],
-    ['ListPlans', () => ({})],
-    ['CreateLoop', () => ({ loop: 'in-order' })],
-    ['ListLoops', () => ({})],
-    ['GetLoop', () => ({ loop: 'in-order' })],
-    ['BeginPhase', () => ({ 'ref.loop': 'in-order', supersede_attempt: 0n })],
-    ['ReportProgress', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
-    ['GetPhaseRun', () => ({ 'ref.loop': 'in-order' })],
-    ['ListSubSteps', () => ({ 'ref.loop': 'in-order' })],
-    ['Heartbeat', () => ({})],
-    ['ReportFinished', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
-    ['GetDetection', () => ({ loop: 'in-order' })],
-    ['CommitPhase', () => ({ 'ref.loop': 'in-order', fencing_token: token })],
-    ['BeginPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', supersede_attempt: 0n })],
-    ['AbortPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', fencing_token: token })],
-    ['BeginPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', supersede_attempt: 0n })],
-    ['InterruptPhase', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT', attempt: 2n })],
-    ['ListRecoveries', () => ({})],
-    ['GetRecovery', () => ({ 'ref.loop': 'in-order', 'ref.phase': 'BLUEPRINT' })],
-    ['ListIssues', () => ({})],
-    ['GetIssue', () => ({ issue })],
-    ['AcknowledgeIssue', () => ({ issue })],
-    ['ListAlerts', () => ({})],
-    ['ListAgents', () => ({})],
-    ['GetPolicy', () => ({})],
-    ['SetPolicy', () => ({})],
-    ['OpenSession', () => ({ 'header.session_id': 2n ** 64n - 1n, 'header.acked_through': 2n ** 64n - 1n })],
-    ['KeepAlive', () => ({ 'header.session_id': session, 'header.sequence': 1n, 'header.acked_through': 0n })],
-    ['CloseSession', () => ({ 'header.session_id': session, 'header.sequence': 2n, 'header.acked_through': 1n })],
-    ['Watch', () => ({ from_revision: 2n })],
-    ['GetStatus', () => ({})],
-    ['ListMembers', () => ({})],
-    ['SetFeatureLevel', () => ({})],
-    ['ChangeMembers', () => ({ changes: [changeTo('remove', 'b')] })],
-    ['TransferLeadership', () => ({})],
-    ['Backup', () => ({})],
-    ['GetFeatureLevel', () => ({})],
-  ];
   // A member that there is, so that there is one to remove.
   await addJoiner();
-  for (const [name, set] of steps) {
+  for (const [name, set] of IN_ORDER) {
     const method = wire.methodNamed(name);
-    const request = wire.requestWith(method.input, baseRequest(name, prepared), set());
+    const request = wire.requestWith(method.input, baseRequest(name, prepared), set({ session, token, issue }));
     const answer = await caller.call(method, Buffer.concat([request, wire.unknownFieldsEverywhere(method.input)]));
     accepted.set(name, answer);
     if (name === 'ChangeMembers') await settled();
@@ -317,6 +284,7 @@ describe('U2: request fields', () => {
 describe('R3: freshness of reads', () => {
   const READS = [
     ...['ListPlans', 'ListLoops', 'GetLoop', 'GetPhaseRun', 'ListSubSteps', 'ListMembers', 'GetFeatureLevel'],
+    ...['GetDocument', 'ListDocuments', 'ListDocumentVersions', 'ListEffects', 'ListSupervisors', 'GetAvailability'],
     ...['ListRecoveries', 'ListAgents', 'ListIssues', 'ListAlerts', 'GetPolicy'],
   ];
 

@@ -174,6 +174,89 @@ function recoveries(): StateRow[] {
   ];
 }
 
+/** Documents and effects of loop bad-input: `kept` is there. */
+function documents(): StateRow[] {
+  const causal = { 'causal_fields.pointers': ['a'] };
+  const target = (kind: string, to: string) => ({ 'compensator.kind': kind, 'compensator.target': to });
+  return [
+    row('PutDocument', 'a document that is there', { name: 'kept' }, 'VERSION_MISMATCH', /Read kept again and redo/),
+    row(
+      'PutDocument',
+      'the last version there could be',
+      { expected_version: MAX },
+      'INVALID_ARGUMENT',
+      /expectedVersion/,
+    ),
+    row(
+      'PutDocument',
+      'a content that its schema forbids',
+      { schema: '{"type":"array"}' },
+      'DOCUMENT_INVALID',
+      /array/,
+    ),
+    row('PutDocument', 'a causal field that is no pointer', causal, 'INVALID_ARGUMENT', /JSON pointers such as \/spec/),
+    row('PutDocument', 'a run of another loop', { loop: 'in-order' }, 'INVALID_ARGUMENT', /phase run of loop in-order/),
+    row('DeleteDocument', 'a document that is not there', {}, 'VERSION_MISMATCH', /there is none/),
+    row('GetDocument', 'a document that is not there', { name: 'none' }, 'DOCUMENT_NOT_FOUND', /has no document none/),
+    row(
+      'GetDocument',
+      'a phase that has not begun',
+      { 'of_run.phase': 'IDLE' },
+      'PHASE_NOT_RUNNING',
+      /leave of_run out/,
+    ),
+    row('ListDocumentVersions', 'none of that name', { name: 'none' }, 'DOCUMENT_NOT_FOUND', /no document none/),
+    ...['GetDocument', 'ListDocuments', 'ListDocumentVersions'].map((method) => {
+      const set = method === 'GetDocument' ? { of_run: undefined } : {};
+      return row(method, 'a loop that is not there', { ...set, loop: 'nowhere' }, 'LOOP_NOT_FOUND', /create it with/);
+    }),
+    row('RecordIntent', 'a key of another effect', { key: 'kept' }, 'EFFECT_EXISTS', /kept/),
+    row('RecordIntent', 'a file as hook', target('http', 'file:///a'), 'INVALID_ARGUMENT', /http or https URL/),
+    row('RecordIntent', 'a URL as address', target('grpc', 'http://a:1'), 'INVALID_ARGUMENT', /host:port/),
+    row('RecordIntent', 'a queue that is no name', target('worker', 'a b'), 'INVALID_ARGUMENT', /compensator.target/),
+    row('RecordIntent', 'a resource and no operation', { operation: '' }, 'INVALID_ARGUMENT', /together, or neither/),
+    ...['ConfirmEffect', 'WithdrawEffect'].map((method) => {
+      return row(method, 'a key that nobody recorded', { key: 'none' }, 'EFFECT_NOT_FOUND', /none/);
+    }),
+    ...['RecordIntent', 'ConfirmEffect', 'WithdrawEffect'].flatMap((method) => [
+      ...onRun(method),
+      ...withToken(method),
+    ]),
+    ...['PutDocument', 'RecordIntent', 'DecommissionNode'].flatMap(inSession),
+  ];
+}
+
+/** Supervisors are ada and bob. */
+function overrides(): StateRow[] {
+  return [
+    row(
+      'Override',
+      'another trace than was signed',
+      { trace_id: 'other' },
+      'SIGNATURE_INVALID',
+      /sign exactly what is/,
+    ),
+    row(
+      'Override',
+      'another action than was signed',
+      { action: 1 },
+      'SIGNATURE_INVALID',
+      /not of resume of trace trace/,
+    ),
+    row('Override', 'a nonce that was used', {}, 'OVERRIDE_REPLAYED', /nonce/),
+    row(
+      'ChangeSupervisors',
+      'nobody signs',
+      { signatures: [], nonce: 'f'.repeat(32) },
+      'SIGNATURES_TOO_FEW',
+      /signature/,
+    ),
+    row('ChangeSupervisors', 'another name than was signed', { 'changes[0].name': 'eve' }, 'SIGNATURE_INVALID', /sign/),
+    row('PermitAsync', 'a stranger', { member_id: 'nobody', on: true }, 'MEMBER_NOT_FOUND', /no member nobody/),
+    row('PermitAsync', 'the leader', { on: true }, 'AVAILABILITY_LIMIT', /m1 leads/),
+  ];
+}
+
 /** Removed already, so that the session alone decides. */
 const GONE = { changes: [changeTo('remove', 'b')] };
 
@@ -236,6 +319,8 @@ export const STATE_ROWS: readonly StateRow[] = [
   ...IN_SESSION.flatMap(inSession),
   ...members(),
   ...recoveries(),
+  ...documents(),
+  ...overrides(),
   ...inSession('SetFeatureLevel'),
   ...inSession('ChangeMembers').map((one) => ({
     ...one,
