@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Node.js and npm packages, on Debian 12 or a relative of it: Python with gRPC, for
-# the test that a client generated from proto/ in another language works (test/interop), and promtool, which checks the text of
-# /metrics (test/metrics).
+# the test that a client generated from proto/ in another language works (test/interop); promtool, which checks the text of
+# /metrics (test/metrics); and what slows a disk down and cuts a network in two (test/process/recovery): strace, ip and nft.
 set -euo pipefail
 
-packages=(python3 python3-protobuf python3-grpcio python3-grpc-tools prometheus)
+packages=(python3 python3-protobuf python3-grpcio python3-grpc-tools prometheus strace iproute2 nftables)
 
 as_root=()
 if [[ "$(id -u)" -ne 0 ]]; then
