@@ -162,7 +162,7 @@ const ACTS: readonly NemesisAct[] = [
 const MS = 1000;
 
 /** What a run is mostly about, for those who look for one thing. */
-export const FOCUSES = ['images', 'joint', 'leases'] as const;
+export const FOCUSES = ['images', 'joint', 'leases', 'recovery'] as const;
 export type Focus = (typeof FOCUSES)[number];
 
 export function drawOptions(seed: number, membersWanted: number | null, focus: Focus | null = null): SimOptions {

@@ -45,7 +45,10 @@ const EVENTS_MAX = 400_000;
 const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
-  const options = withRecovery(drawOptions(request.seed, request.members, request.focus), request.recovery);
+  const options = withRecovery(
+    drawOptions(request.seed, request.members, request.focus),
+    request.focus === 'recovery' ? 'on' : request.recovery,
+  );
   const cluster = new Cluster(options, request.sink);
   const { world } = cluster;
   const onRejection = (error: unknown): void => cluster.violate('CR', `unhandled rejection: ${describe(error)}`);

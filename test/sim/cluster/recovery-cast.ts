@@ -4,6 +4,7 @@ import type { Prng } from '../kernel/prng.ts';
 import { describe, type World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
 import { BarrierOrder } from '../oracles/barrier-order.ts';
+import { DocumentRollback } from '../oracles/document-rollback.ts';
 import { EffectsOnce } from '../oracles/effects-once.ts';
 import { History } from '../oracles/history.ts';
 import type { Oracle, Scene } from '../oracles/oracle.ts';
@@ -27,6 +28,7 @@ export class RecoveryCast {
   readonly oracles: readonly Oracle[] = [];
   readonly #outside: OutsideWorld | null = null;
   readonly #supervisor: Supervisor | null = null;
+  readonly #documents: DocumentRollback | null = null;
   readonly #arcs: RecoveryArcs | null = null;
   readonly #scene: Scene;
   readonly #tickMs: number;
@@ -48,7 +50,9 @@ export class RecoveryCast {
     this.#outside = outside;
     const arcs = new RecoveryArcs(scene, recovery.policy.blockedMs);
     this.#arcs = arcs;
-    this.oracles = [new History([effects, new BarrierOrder(scene), new RecoveryTokens(scene), arcs])];
+    const documents = new DocumentRollback(scene);
+    this.#documents = documents;
+    this.oracles = [new History([effects, new BarrierOrder(scene), new RecoveryTokens(scene), arcs, documents])];
     const stage = makeStage(recovery.loops);
     const agents = Array.from({ length: recovery.agents }, (_, at) => {
       const prng = source(AGENTS + at);
@@ -68,7 +72,12 @@ export class RecoveryCast {
     const overrides = [...(this.#supervisor?.counts ?? [])].map(
       ([action, count]) => [`override ${action}`, count] as const,
     );
-    return [...(this.#outside?.counts ?? []), ...(this.#arcs?.counts ?? []), ...overrides];
+    return [
+      ...(this.#outside?.counts ?? []),
+      ...(this.#arcs?.counts ?? []),
+      ...overrides,
+      ['documents rolled back', this.#documents?.checked ?? 0],
+    ];
   }
 
   start(): void {
