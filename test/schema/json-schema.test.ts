@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { JsonSchemas } from '../../src/schema/json-schema.ts';
+import { DEFAULT_MEMBER_SETTINGS } from '../../src/node/options.ts';
+import { COMPILE_MS_MAX, JsonSchemas, VALIDATE_MS_MAX } from '../../src/schema/json-schema.ts';
 
 const text = (value: unknown): string => JSON.stringify(value);
 
@@ -48,6 +49,13 @@ describe('JSON Schema of documents (P6)', () => {
     expect(impatient.validate(evil, text(`${'a'.repeat(40)}b`))).toMatch(/^the content could not be checked: /);
     expect(performance.now() - startedMs).toBeLessThan(5_000);
     expect(impatient.validate(evil, '"aaa"')).toBeNull();
+  });
+
+  it('what takes too long does not depose the leader', () => {
+    // A follower has heard it at most one heartbeat before.
+    const { tickMs, heartbeatTicks, electionTicks } = DEFAULT_MEMBER_SETTINGS;
+    const silenceMs = Math.max(COMPILE_MS_MAX, VALIDATE_MS_MAX) + tickMs * heartbeatTicks;
+    expect(silenceMs).toBeLessThan(tickMs * electionTicks);
   });
 
   it('a schema that goes in circles is refused, not fatal', () => {
