@@ -53,11 +53,11 @@ export class JsonSchemas {
   /** By text, the one used last at the end. */
   readonly #compiled = new Map<string, Compiled>();
   readonly #watchdog = new Watchdog();
-  #draft7: Ajv | null = null;
-  #draft2020: Ajv2020 | null = null;
 
   constructor(limits: Partial<SchemaLimits> = {}) {
     this.#limits = { ...LIMITS, ...limits };
+    // Now, while nobody waits: it takes a while.
+    checkerOf(2020);
   }
 
   /** How many compiled schemas are kept. */
@@ -105,8 +105,8 @@ export class JsonSchemas {
     }
     const draft = draftOf(schema);
     if (draft === null) return err('names a $schema other than draft 2020-12 and draft 7');
+    const meta = checkerOf(draft);
     const made = this.#watchdog.run((): Compiled => {
-      const meta = draft === 7 ? this.#meta7() : this.#meta2020();
       if (meta.validateSchema(schema) !== true) return err(`is no JSON Schema: ${describe(meta.errors?.[0])}`);
       // An instance of its own: a shared one would keep what it has compiled for ever.
       const ajv = draft === 7 ? new Ajv(ownOptions) : new Ajv2020(ownOptions);
@@ -114,16 +114,18 @@ export class JsonSchemas {
     }, this.#limits.compileMs);
     return made.ok ? made.value : err(`cannot be used: ${made.error}`);
   }
+}
 
-  #meta7(): Ajv {
-    this.#draft7 ??= new Ajv(OPTIONS);
-    return this.#draft7;
-  }
+const checkers = new Map<7 | 2020, Ajv | Ajv2020>();
 
-  #meta2020(): Ajv2020 {
-    this.#draft2020 ??= new Ajv2020(OPTIONS);
-    return this.#draft2020;
-  }
+/** Checks schemas against that of their draft. Made ready outside of the watchdog: one that was interrupted meanwhile stays broken. */
+function checkerOf(draft: 7 | 2020): Ajv | Ajv2020 {
+  const known = checkers.get(draft);
+  if (known !== undefined) return known;
+  const made = draft === 7 ? new Ajv(OPTIONS) : new Ajv2020(OPTIONS);
+  made.validateSchema({});
+  checkers.set(draft, made);
+  return made;
 }
 
 /** The schema was checked against the one of its draft before. */

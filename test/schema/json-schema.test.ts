@@ -51,6 +51,15 @@ describe('JSON Schema of documents (P6)', () => {
     expect(impatient.validate(evil, '"aaa"')).toBeNull();
   });
 
+  it('a schema that is given up leaves the others as they are', () => {
+    const impatient = new JsonSchemas({ compileMs: 1 });
+    const properties = Object.fromEntries(Array.from({ length: 2_000 }, (_, i) => [`p${i}`, { type: 'integer' }]));
+    for (const $schema of ['http://json-schema.org/draft-07/schema#', 'https://json-schema.org/draft/2020-12/schema']) {
+      expect(impatient.checkSchema(text({ $schema, properties }))).toBe('cannot be used: it takes too long');
+      expect(schemas.checkSchema(text({ $schema, type: 'string' }))).toBeNull();
+    }
+  });
+
   it('what takes too long does not depose the leader', () => {
     // A follower has heard it at most one heartbeat before.
     const { tickMs, heartbeatTicks, electionTicks } = DEFAULT_MEMBER_SETTINGS;
