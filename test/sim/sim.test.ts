@@ -5,12 +5,14 @@ import { runSim } from './command.ts';
 
 const TIMEOUT_MS = 120_000;
 
-/** Of the network, of processes, of disks and of the operator. */
+/** Of the network, of processes, of disks, of the operator and of recoveries. */
 const FAULTS = [
   ...['lost', 'duplicated', 'straggled', 'partition', 'bridge', 'isolateLeader', 'cutImage', 'cutJoint'],
   ...['crash', 'kill', 'stop', 'pause', 'wallJump', 'transfer'],
   ...['disk slow', 'disk torn', 'bitFlip', 'zeroedSector', 'misdirectedWrite', 'storeLost', 'storeRow', 'fullDisk'],
   ...['swappedFolders', 'healed', 'add', 'replace', 'remove', 'remove leader'],
+  ...['performed', 'compensator done', 'compensator failed', 'documents rolled back', 'override resume'],
+  ...['RECONCILE>CLEAN_EXIT', 'ROLLBACK>CLEAN_EXIT', 'ROLLBACK>BLOCKED_COMPENSATOR', 'BLOCKED_COMPENSATOR>HARD_FAILED'],
 ];
 /** Branches that say that the trouble led somewhere. */
 const MARKS = ['compacted', 'snapshotInstalled', 'recovered', 'leave_joint', 'featureLevel', 'removed_leader_resigns'];
