@@ -124,8 +124,8 @@ function price(): Row[] {
     {
       name: 'a currency without a rate',
       field: 'price',
-      set: { 'price.currency': 'XXX' },
-      says: /XXX/,
+      set: { 'price.currency': 'ZZZ' },
+      says: /ZZZ/,
     },
   ];
 }
