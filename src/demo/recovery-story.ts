@@ -176,7 +176,7 @@ export class RecoveryStory {
     view.event(`${next.id} leads and goes on with token ${asked.token}; the call of ${leader.id} comes late`);
     release();
     const late = await within(
-      provider.call((call) => call.kind === 'unmake' && call.token === token && call.key === asked.key),
+      provider.call((call) => call.kind === 'unmake' && call.token < asked.token && call.key === asked.key),
       this.#expect('the late call is answered'),
     );
     view.event(`its token ${late.token}: ${late.outcome}`);
@@ -197,7 +197,7 @@ export class RecoveryStory {
   async #doItAgain(): Promise<void> {
     const { client, session, view } = this.#deps;
     const { loop, g } = this.#construct;
-    await this.#agent('agent-2', null).done();
+    await within(this.#agent('agent-2', null).done(), this.#expect('the second agent comes through'));
     const opened = (await client.getLoop(loop)).loop.g;
     const next = { loop, g: g + 1, phase: 'ANALYZE' };
     const answer = await refusalOf(session.beginPhase(next));
