@@ -49,10 +49,10 @@ export type RecoveryWanted = 'on' | 'off' | 'drawn';
 
 const MS = 1_000;
 /** Time to raise the feature level, to set everything up, and for recoveries, beside what there was before. */
-const MORE_US = 700 * MS;
+const MORE_US = 500 * MS;
 const STREAM = 8;
 /** They take twice as long as others. */
-const SHARE_PERMILLE = 350;
+const SHARE_PERMILLE = 250;
 
 /** The run with or without the workload. */
 export function withRecovery(options: SimOptions, wanted: RecoveryWanted): SimOptions {
@@ -87,7 +87,7 @@ function drawRecovery(prng: Prng): RecoveryOptions {
     lateMaxUs: prng.pick([100, 600]) * MS,
     stopPermille: prng.pick([0, 200]),
     priorMs: prng.pick([10, 30, 80]),
-    supervisorUs: prng.pick([20, 60]) * MS,
+    supervisorUs: prng.pick([20, 80]) * MS,
     outside: {
       delayMaxUs: prng.pick([500, 5_000, 40_000]),
       lostPermille: prng.pick([0, 50, 250]),
