@@ -41,6 +41,8 @@ export class Provider {
   readonly #listeners = new Set<(call: ProviderCall) => void>();
   #hold: Promise<void> = Promise.resolve();
   #arrivals: (() => void)[] = [];
+  /** What the next call waits for, and no other. */
+  #holdNext: Promise<void> | null = null;
   #down = false;
 
   private constructor() {
@@ -84,6 +86,15 @@ export class Provider {
     this.#hold = until;
   }
 
+  /** The next call of a compensator waits until what this returns is called; those after it do not. */
+  holdNext(): () => void {
+    let release: () => void = () => undefined;
+    this.#holdNext = new Promise((resolve) => {
+      release = resolve;
+    });
+    return release;
+  }
+
   /** Resolves when the next call of a compensator has arrived, whether or not it is held. */
   arrival(): Promise<void> {
     return new Promise((resolve) => this.#arrivals.push(resolve));
@@ -116,6 +127,9 @@ export class Provider {
     if (request.url === '/things') return this.#make(response, body as { key: string; name: string });
     if (request.url !== '/compensate') return send(response, 404, { error: 'POST /things or /compensate' });
     for (const arrived of this.#arrivals.splice(0)) arrived();
+    const held = this.#holdNext;
+    this.#holdNext = null;
+    await held;
     await this.#hold;
     this.#unmake(response, body as unknown as CompensateCall);
   }

@@ -1,6 +1,5 @@
 /** A cluster on this machine: each member is a process of its own, so that each can be killed alone. */
 import { readdirSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type EndpointStatus, QuorateClient } from '../client/client.ts';
@@ -9,6 +8,7 @@ import { memberId } from '../types/ids.ts';
 import { MEMBERS_MAX } from '../types/limits.ts';
 import type { MemberAddress } from './config.ts';
 import { DevMember } from './dev-member.ts';
+import { freePorts } from './free-ports.ts';
 
 const HOST = '127.0.0.1';
 /** Peer ports are this much above client ports. */
@@ -51,31 +51,13 @@ export interface DevCluster {
   stop(): Promise<void>;
 }
 
-/** Ports that nobody uses: all are held at once, so that they differ. */
-async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((done, fail) => server.once('error', fail).listen(0, HOST, done));
-      return server;
-    }),
-  );
-  return Promise.all(
-    servers.map(async (server) => {
-      const address = server.address();
-      await new Promise((done) => server.close(done));
-      return typeof address === 'object' && address !== null ? address.port : 0;
-    }),
-  );
-}
-
 interface Addresses {
   readonly address: MemberAddress;
   readonly httpAddress: string;
 }
 
 async function addresses(count: number, ports: number | 'free'): Promise<readonly Addresses[]> {
-  const free = ports === 'free' ? await freePorts(count * 3) : [];
+  const free = ports === 'free' ? await freePorts(count * 3, HOST) : [];
   return Array.from({ length: count }, (_, i) => {
     const client = ports === 'free' ? free[i] : ports + i;
     const peer = ports === 'free' ? free[count + i] : ports + PEER_PORT_OFFSET + i;

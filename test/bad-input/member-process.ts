@@ -3,9 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, chown, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
-import { freePorts } from '../support/ports.ts';
 
 const START_MS = 30_000;
 const NOBODY = 65_534;

@@ -56,6 +56,16 @@ describe('the provider of the recovery demo', () => {
     expect((await seen).outcome).toBe('again');
   });
 
+  test('can hold one call back while others pass it', async () => {
+    const release = provider.holdNext();
+    const arrived = provider.arrival();
+    const late = compensate('k1', 3);
+    await arrived;
+    expect((await compensate('k1', 5)).status).toBe(200);
+    release();
+    expect(await late).toEqual({ status: 409, body: { stale: true, highest: 5 } });
+  });
+
   test.each([
     ['/other', '{}', 404],
     ['/things', 'not json', 400],

@@ -11,7 +11,7 @@ import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
 import { systemClock } from '../../src/server/system-ports.ts';
 import { clusterId, memberId } from '../../src/types/ids.ts';
 import { FakeMember } from '../api/support.ts';
-import { freePorts } from '../support/ports.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { captureLogger } from '../transport/support.ts';
 import { aCall } from './hook-servers.ts';
 

@@ -7,7 +7,7 @@ import {
   CompensatorService,
 } from '../../src/gen/quorate/v1/compensator_pb.ts';
 import { typedDefinition } from '../../src/rpc/service.ts';
-import { freePorts } from '../support/ports.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { aCall } from './hook-servers.ts';
 
 type Compensate = (request: CompensateRequest, callback: sendUnaryData<CompensateResponse>) => void;

@@ -3,7 +3,7 @@ import { createServer as createTcpServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { HttpHook } from '../../src/effector/http-hook.ts';
 import { type HookTls, httpPost } from '../../src/effector/http-post.ts';
-import { freePorts } from '../support/ports.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { type Answer, aCall, HookServer, status } from './hook-servers.ts';
 
 const NO_TLS: HookTls = { ca: null, identity: null };

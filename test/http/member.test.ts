@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/server/config.ts';
 import { type RunningServer, startServer } from '../../src/server/main-server.ts';
 import { DATA_STREAM } from '../../src/types/ids.ts';
-import { freePorts } from '../support/ports.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 
 const WAIT = { timeout: 20_000, interval: 10 };
 let folder = '';

@@ -1,9 +1,9 @@
 /** A member that is started to be added to a running cluster. */
 import { join } from 'node:path';
 import { DevMember } from '../../src/server/dev-member.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { cliPath } from '../support/build.ts';
-import { freePorts } from '../support/ports.ts';
 
 export interface Address {
   readonly id: string;
