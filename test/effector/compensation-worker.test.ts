@@ -8,10 +8,10 @@ import { WorkerQueues } from '../../src/effector/worker-queues.ts';
 import { CompensationWorkerService, WorkOutcome, type WorkResponse } from '../../src/gen/quorate/v1/compensator_pb.ts';
 import { methodDefinition } from '../../src/rpc/service.ts';
 import { type ParsedStatus, parseStatus } from '../../src/rpc/status.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { systemClock } from '../../src/server/system-ports.ts';
 import { clusterId, memberId } from '../../src/types/ids.ts';
 import { FakeMember } from '../api/support.ts';
-import { freePorts } from '../../src/server/free-ports.ts';
 import { captureLogger } from '../transport/support.ts';
 import { aCall } from './hook-servers.ts';
 

@@ -19,9 +19,9 @@ import type { CommandBody, CommandValue } from '../../src/machine/types.ts';
 import { typedDefinition } from '../../src/rpc/service.ts';
 import { loadConfig } from '../../src/server/config.ts';
 import { formatProblem } from '../../src/server/config-problem.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { type RunningServer, startServer } from '../../src/server/main-server.ts';
 import { type ClusterTimeMs, DATA_STREAM, type FencingToken } from '../../src/types/ids.ts';
-import { freePorts } from '../../src/server/free-ports.ts';
 import { HookServer, status } from './hook-servers.ts';
 
 const WAIT = { timeout: 20_000, interval: 10 };

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadConfig } from '../../src/server/config.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import { type RunningServer, startServer } from '../../src/server/main-server.ts';
 import { DATA_STREAM } from '../../src/types/ids.ts';
-import { freePorts } from '../../src/server/free-ports.ts';
 
 const WAIT = { timeout: 20_000, interval: 10 };
 let folder = '';
