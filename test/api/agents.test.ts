@@ -93,7 +93,7 @@ describe('D2: GetDetection', () => {
     const answer = await api.call(method.getDetection, { loop: 'l' });
     if (!answer.ok) throw new Error(answer.error.message);
     const [p, q] = answer.value.phases;
-    expect(p).toMatchObject({ phase: 'p', samples: 10, meanMs: 100, deviationMs: 0, p95Ms: 100, timeoutMs: 160n });
+    expect(p).toMatchObject({ phase: 'p', samples: 10, meanMs: 100, deviationMs: 0, p95Ms: 100, timeoutMs: 1_000n });
     // The prior alone: m = 2000, deviation = 1000.
     expect(q).toMatchObject({ phase: 'q', samples: 0, meanMs: 2_000, deviationMs: 1_000, slaMs: 500n });
     expect(q?.p95Ms).toBeCloseTo(3_644.8536, 6);
