@@ -1,6 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-/** Tests that start processes or measure time: one file after the other, when the others are done. */
+/** Tests that measure time, memory or bytes: one file after the other, when all others are done. */
+const measuredTests = [
+  ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
+  ...['lagging', 'partition', 'recovery'].map((name) => processTest(`recovery/${name}`)),
+];
+
+/** Tests that start processes, and wait for them most of the time: two files at a time, after those that do not. */
 const processTests = [
   'test/process/**/*.test.ts',
   'test/interop/**/*.test.ts',
@@ -8,6 +14,10 @@ const processTests = [
   'test/bad-input/**/*.test.ts',
   'test/**/process.test.ts',
 ];
+
+function processTest(name: string): string {
+  return `test/process/${name}.test.ts`;
+}
 
 export default defineConfig({
   test: {
@@ -29,11 +39,23 @@ export default defineConfig({
         test: {
           name: 'process',
           include: processTests,
-          fileParallelism: false,
+          exclude: measuredTests,
           globalSetup: ['test/support/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'measured',
+          include: measuredTests,
+          fileParallelism: false,
+          globalSetup: ['test/support/build.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
