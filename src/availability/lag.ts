@@ -19,6 +19,8 @@ export interface LagRules {
   readonly factor: number;
   readonly returnFactor: number;
   readonly floorMs: number;
+  /** A leader is slow only above this: what it measures includes its own work for clients, which a hand-over would interrupt for nothing. */
+  readonly leaderFloorMs: number;
   readonly holdMs: number;
   readonly returnMs: number;
   readonly quietMs: number;
@@ -32,6 +34,7 @@ export const LAG_RULES: LagRules = {
   factor: 2,
   returnFactor: 1.5,
   floorMs: 20,
+  leaderFloorMs: 500,
   holdMs: 5_000,
   returnMs: 15_000,
   quietMs: 60_000,
@@ -131,7 +134,9 @@ export class LagWatch {
       .sort((x, y) => weight(y.window) - weight(x.window) || (x.member < y.member ? -1 : 1));
     const worst = slow.find(({ leader, member }) => leader || mayMark(measured, member));
     if (worst === undefined) return null;
-    if (worst.leader) return this.#handOver(measured, nowMs);
+    if (worst.leader) {
+      return weight(worst.window) < this.#rules.leaderFloorMs ? null : this.#handOver(measured, nowMs);
+    }
     const { member, window } = worst;
     const detail = `p95 ${shown(window.p95Ms)} of ${window.count} fsyncs, ${shown(window.pendingMs)} waiting; median of the voters ${shown(reference)}`;
     return { kind: 'mark', member, detail };

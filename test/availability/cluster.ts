@@ -19,7 +19,14 @@ import { flush, STREAM } from '../wal/support.ts';
 
 const LEVEL = 3;
 const STEP_MS = 10;
-export const RULES: LagRules = { ...LAG_RULES, windowMs: 4_000, holdMs: 1_000, returnMs: 2_000, quietMs: 6_000 };
+export const RULES: LagRules = {
+  ...LAG_RULES,
+  leaderFloorMs: 20,
+  windowMs: 4_000,
+  holdMs: 1_000,
+  returnMs: 2_000,
+  quietMs: 6_000,
+};
 const SETTINGS: MemberSettings = { ...DEFAULT_MEMBER_SETTINGS, dutyPeriodMs: 200 };
 
 class HandClock implements Clock {
