@@ -23,6 +23,8 @@ export interface Request {
   readonly replay: string | null;
   /** Entry of the command line that the members run; null: that of dist/. */
   readonly cli: string | null;
+  /** A line of JSON about the run is appended here; null: nowhere. */
+  readonly summary: string | null;
   readonly probeOnly: boolean;
 }
 
@@ -38,6 +40,7 @@ export const USAGE = `npm run chaos -- [options]
   --dir DIR          where everything is written; default .cache/chaos/seed-S-N
   --replay DIR       the schedule, seed and options of that run again
   --cli FILE         entry of the command line that the members run; default dist/cli/main.js
+  --summary FILE     a line of JSON about the run is appended to it
   --probe            say what can be injected here, and end`;
 
 /** Throws RangeError or TypeError with what is wrong. `drawSeed`: called when no seed was given. */
@@ -55,6 +58,7 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
       dir: { type: 'string' },
       replay: { type: 'string' },
       cli: { type: 'string' },
+      summary: { type: 'string' },
       probe: { type: 'boolean', default: false },
     },
   });
@@ -72,6 +76,7 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
     dir: values.dir ?? null,
     replay: values.replay ?? null,
     cli: values.cli ?? null,
+    summary: values.summary ?? null,
     probeOnly: values.probe,
   };
 }

@@ -6,7 +6,7 @@ export class Random {
 
   constructor(seed: number, label = '') {
     // FNV-1a over the label, so that two users of one seed do not see the same numbers.
-    let hash = 0x811c9dc5 ^ seed;
+    let hash = 0x811c9dc5;
     for (const char of `${seed}/${label}`) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193);
     this.#state = hash >>> 0;
   }

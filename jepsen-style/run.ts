@@ -1,5 +1,5 @@
 /** One run: a cluster, workloads, faults, and a folder with all that happened. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { QuorateClient } from '../src/client/client.ts';
 import { Cluster } from './cluster/cluster.ts';
@@ -68,6 +68,8 @@ export class Run {
   #relay: Relay | null = null;
   #clocks: readonly FakeClock[] | null = null;
   #stopping = false;
+  /** How often each thing was said by a member that ended: once is enough to know. */
+  readonly #exits = new Map<string, number>();
 
   constructor(input: RunInput) {
     this.#input = input;
@@ -138,7 +140,11 @@ export class Run {
 
   #onExit({ slot, id, code, signal }: UnexpectedExit): void {
     if (this.#stopping) return;
-    this.#finding(`${id} ended by itself (${signal ?? `exit code ${code}`}); see members/m${slot}.log`);
+    const last = lastLine(join(this.#input.dir, 'members', `m${slot}.log`));
+    const what = `${id} ended by itself (${signal ?? `exit code ${code}`}): ${last}`;
+    const times = (this.#exits.get(what) ?? 0) + 1;
+    this.#exits.set(what, times);
+    if (times === 1) this.#finding(what);
     setTimeout(() => {
       if (!this.#stopping && this.#injector?.isTaken(slot) !== true) this.#cluster?.member(slot).start();
     }, RESTART_MS);
@@ -229,4 +235,10 @@ export class Run {
       });
     }
   }
+}
+
+/** What a member had to say in the end. */
+function lastLine(logFile: string): string {
+  const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n');
+  return (lines.at(-1) ?? '').slice(0, 400);
 }

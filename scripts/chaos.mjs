@@ -8,12 +8,12 @@ import { root, run } from './lib.mjs';
 const FOLDER = join(root, 'node_modules/.cache/quorate-chaos');
 
 /**
- * Signals are passed on: the harness has to take down what it has put up.
+ * Signals are passed on: the harness has to take down what it has put up. It ends with this process, however that ends.
  * @param {readonly string[]} command @returns {Promise<number>} exit code
  */
 function supervise(command) {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, command, { cwd: root, stdio: 'inherit' });
+    const child = spawn(process.execPath, command, { cwd: root, stdio: ['inherit', 'inherit', 'inherit', 'ipc'] });
     for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
       process.on(signal, () => child.kill(signal));
     child.on('error', reject);

@@ -58,7 +58,7 @@ export class Ground {
         httpAddress: `${address}:${PORTS.http}`,
         dataDir: join(disk.mountPoint, 'data'),
         logFile: join(logs, `m${slot}.log`),
-        prefix: ['ip', 'netns', 'exec', network.namespace(slot)],
+        prefix: network.inside(slot),
       };
     });
     const ground = new Ground(kind, folder, network, disks, places);

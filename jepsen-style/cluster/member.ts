@@ -75,7 +75,7 @@ export class Member {
     const [file = '', ...args] = [...this.place.prefix, ...wrapped, ...server];
     const log = openSync(this.place.logFile, 'a');
     writeSync(log, `--- ${new Date().toISOString()} starting ${id}\n`);
-    // `ip netns exec` and `env` become the member: signals reach it, and the pipe on stdin ties its life to ours.
+    // `nsenter` and `env` become the member: signals reach it, and the pipe on stdin ties its life to ours.
     const child = spawn(file, args, { stdio: ['pipe', log, log] });
     closeSync(log);
     child.stdin?.on('error', () => undefined);

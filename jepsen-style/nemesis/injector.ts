@@ -28,10 +28,17 @@ export interface FaultCount {
   reasons: string[];
 }
 
+/** A fault that lasts, and what to do with its members where it cannot be ended as it should. */
+interface Begun {
+  readonly injected: Injected;
+  readonly giveBack: () => void;
+}
+
 export class Injector {
   readonly counts = new Map<string, FaultCount>();
   readonly #deps: InjectorDeps;
-  readonly #context: NemesisContext;
+  /** All but what belongs to one fault. */
+  readonly #shared: Omit<NemesisContext, 'claim' | 'claimExclusive' | 'release'>;
   readonly #taken = new Set<number>();
   /** Whose identity is being changed. */
   #exclusive: number | null = null;
@@ -47,24 +54,13 @@ export class Injector {
       this.#finish = resolve;
     });
     const { cluster, relay, clocks, cli, log, finding } = deps;
-    this.#context = {
+    this.#shared = {
       cluster,
       relay,
       clocks,
       cli,
       log,
       finding,
-      claim: (wanted, count) => this.#claim(wanted, count),
-      claimExclusive: (wanted) => {
-        if (this.#exclusive !== null) throw new SkippedError('another fault changes who the members are');
-        const [slot = 0] = this.#claim(wanted, 1);
-        this.#exclusive = slot;
-        return [slot];
-      },
-      release: (slots) => {
-        for (const slot of slots) this.#taken.delete(slot);
-        if (this.#exclusive !== null && slots.includes(this.#exclusive)) this.#exclusive = null;
-      },
       background: (command) => {
         const program = new Background(command);
         this.#programs.add(program);
@@ -102,13 +98,15 @@ export class Injector {
     await this.#until(fault.startMs - clock.nowMs());
     if (over) return;
     const nemesis = nemeses.find(({ name }) => name === fault.nemesis);
-    const injected = await this.#begin(fault, nemesis);
-    if (injected === null) return;
+    const begun = await this.#begin(fault, nemesis);
+    if (begun === null) return;
+    const { injected, giveBack } = begun;
     log(`${fault.nemesis} begins: ${JSON.stringify(injected.value)}`);
     await this.#until(fault.lengthMs);
     try {
       await injected.end();
     } catch (error) {
+      giveBack();
       this.#deps.finding(`${fault.nemesis} could not be ended: ${messageOf(error)}`);
     }
     this.#disabled.delete(fault);
@@ -116,16 +114,17 @@ export class Injector {
     log(`${fault.nemesis} ends`);
   }
 
-  async #begin(fault: Fault, nemesis: Nemesis | undefined): Promise<Injected | null> {
+  async #begin(fault: Fault, nemesis: Nemesis | undefined): Promise<Begun | null> {
     const { tools, cluster, history } = this.#deps;
     const missing = nemesis?.needs.find((tool) => tools[tool] !== null);
     if (nemesis === undefined) return this.#skip(fault, 'there is no such nemesis');
     if (missing !== undefined) return this.#skip(fault, `${missing}: ${tools[missing]}`);
     const leader = await cluster.leader().catch(() => null);
+    const { context, giveBack } = this.#contextOf();
     try {
       // Noted before it is done: whatever it breaks is broken after the note.
       const before = { at: this.#deps.clock.nowNs() };
-      const injected = await nemesis.begin(this.#context, fault);
+      const injected = await nemesis.begin(context, fault);
       this.#disabled.set(fault, injected.disabled);
       const disabled = new Set([...this.#disabled.values()].flat());
       const quorum = cluster.members.length - disabled.size >= majority(cluster.members.length);
@@ -133,8 +132,9 @@ export class Injector {
       const facts = { leader, leaderAffected, quorum, beganAtNs: before.at };
       history.note('nemesis', 'info', `${fault.nemesis}-start`, null, { ...injected.value, ...facts });
       this.#count(fault).injected += 1;
-      return injected;
+      return { injected, giveBack };
     } catch (error) {
+      giveBack();
       return this.#skip(fault, messageOf(error), !(error instanceof SkippedError));
     }
   }
@@ -154,11 +154,39 @@ export class Injector {
     return found;
   }
 
-  #claim(wanted: readonly number[], count: number): readonly number[] {
-    const free = wanted.filter((slot) => !this.#taken.has(slot)).slice(0, count);
-    if (free.length < count) throw new SkippedError('another fault has the members that it needs');
-    for (const slot of free) this.#taken.add(slot);
-    return free;
+  /** A context whose claims are given back when the fault could not begin: nobody stays down for a fault that is none. */
+  #contextOf(): { readonly context: NemesisContext; readonly giveBack: () => void } {
+    const mine = new Set<number>();
+    const take = (wanted: readonly number[], count: number): readonly number[] => {
+      const free = wanted.filter((slot) => !this.#taken.has(slot)).slice(0, count);
+      if (free.length < count) throw new SkippedError('another fault has the members that it needs');
+      for (const slot of free) {
+        this.#taken.add(slot);
+        mine.add(slot);
+      }
+      return free;
+    };
+    const release = (slots: readonly number[]): void => {
+      for (const slot of slots) {
+        this.#taken.delete(slot);
+        mine.delete(slot);
+        if (this.#exclusive === slot) this.#exclusive = null;
+      }
+    };
+    const claimExclusive = (wanted: readonly number[]): readonly number[] => {
+      if (this.#exclusive !== null) throw new SkippedError('another fault changes who the members are');
+      const slots = take(wanted, 1);
+      this.#exclusive = slots[0] ?? null;
+      return slots;
+    };
+    const giveBack = (): void => {
+      for (const slot of mine) {
+        this.#deps.cluster.member(slot).signal('SIGCONT');
+        this.#deps.cluster.member(slot).start();
+      }
+      release([...mine]);
+    };
+    return { context: { ...this.#shared, claim: take, claimExclusive, release }, giveBack };
   }
 
   /** Ends early when the run is stopped. */

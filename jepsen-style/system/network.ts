@@ -45,6 +45,14 @@ export class Network {
     return nameOf('namespace', i);
   }
 
+  /**
+   * What comes before a command for it to run in the place of a member. Not `ip netns exec`: that has mounts of its own, which would
+   * hold on to the disk of another member when it is unmounted here.
+   */
+  inside(i: number): readonly string[] {
+    return ['nsenter', `--net=/run/netns/${this.namespace(i)}`];
+  }
+
   async up(): Promise<void> {
     const bridge = nameOf('bridge', 0);
     await exec(['ip', 'link', 'add', bridge, 'type', 'bridge']);
@@ -94,7 +102,7 @@ export class Network {
           '}',
         ];
         const input = ['add table inet chaos', 'delete table inet chaos', ...table, ''].join('\n');
-        return exec(['ip', 'netns', 'exec', this.namespace(to), 'nft', '-f', '-'], { input });
+        return exec([...this.inside(to), 'nft', '-f', '-'], { input });
       }),
     );
   }

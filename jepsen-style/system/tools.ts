@@ -47,7 +47,7 @@ async function probeNetwork(): Promise<Pick<Tools, 'namespaces' | 'nft' | 'relay
       () => null,
       (error: Error) => error.message,
     );
-    return { namespaces: null, nft, relay: await probeTun(network.namespace(0)) };
+    return { namespaces: null, nft, relay: await probeTun(network.inside(0)) };
   } catch (error) {
     const why = messageOf(error);
     return { namespaces: why, nft: why, relay: why };
@@ -56,11 +56,11 @@ async function probeNetwork(): Promise<Pick<Tools, 'namespaces' | 'nft' | 'relay
   }
 }
 
-function probeTun(namespace: string): Promise<string | null> {
+function probeTun(inside: readonly string[]): Promise<string | null> {
   const open = `import fcntl, os, struct
 handle = os.open('/dev/net/tun', os.O_RDWR)
 fcntl.ioctl(handle, 0x400454CA, struct.pack('16sH', b'probe0', 0x1001))`;
-  return refusalOf(['ip', 'netns', 'exec', namespace, 'python3', '-c', open]);
+  return refusalOf([...inside, 'python3', '-c', open]);
 }
 
 async function probeDisks(): Promise<Pick<Tools, 'disks' | 'power'>> {
