@@ -29,6 +29,19 @@ const RESTART_MS = 1_000;
 /** Small, so that a short run sees segments freed and images sent. */
 const FLAGS = ['--wal-segment-bytes', '4194304', '--wal-keep-bytes', '2097152', '--wal-keep-slow-bytes', '4194304'];
 
+/**
+ * Phases are interrupted by the processes of a workload only: a checker of what clients saw could not know of it otherwise. What a
+ * recovery does then has not to wait for minutes, nor for a supervisor.
+ */
+const POLICY = {
+  timeoutMinMs: 24 * 60 * 60 * 1000,
+  autoAttemptsMax: 100,
+  compensatorBackoffMs: 50,
+  compensatorBackoffMaxMs: 1_000,
+  compensatorDeadlineMs: 5_000,
+  circuitMs: 1_000,
+} as const;
+
 export interface RunInput {
   readonly options: RunOptions;
   readonly schedule: readonly Fault[];
@@ -135,6 +148,7 @@ export class Run {
       onExit: (exit) => this.#onExit(exit),
     });
     this.#cluster = cluster;
+    await cluster.observer.withoutSession.setPolicy(POLICY);
     return cluster;
   }
 
@@ -214,7 +228,7 @@ export class Run {
     );
     const endMs = this.#clock.nowMs() + options.minutes * 60_000;
     const shifted = schedule.map((fault) => ({ ...fault, startMs: fault.startMs + this.#clock.nowMs() }));
-    await Promise.all([injector.run(shifted), pause(endMs - this.#clock.nowMs())]);
+    await Promise.all([injector.run(shifted, endMs), pause(endMs - this.#clock.nowMs())]);
     over = true;
     await Promise.all(work);
   }

@@ -74,9 +74,18 @@ export class Injector {
     return this.#taken.has(slot);
   }
 
-  /** Resolves when every fault is over. */
-  async run(schedule: readonly Fault[]): Promise<void> {
-    await Promise.all(schedule.map((fault) => this.#carryOut(fault)));
+  /**
+   * Resolves when every fault is over. What takes longer than it was drawn to take (a member has to be brought back) does not run into
+   * what was to come after it. Nothing begins after `untilMs`: it is skipped.
+   */
+  async run(schedule: readonly Fault[], untilMs: number): Promise<void> {
+    const ends: { readonly dueMs: number; readonly over: Promise<void> }[] = [];
+    for (const fault of [...schedule].sort((a, b) => a.startMs - b.startMs)) {
+      const before = ends.filter(({ dueMs }) => dueMs <= fault.startMs).map(({ over }) => over);
+      const over = Promise.all(before).then(() => this.#carryOut(fault, untilMs));
+      ends.push({ dueMs: fault.startMs + fault.lengthMs, over });
+    }
+    await Promise.all(ends.map(({ over }) => over));
   }
 
   /** Ends what lasts, and begins nothing any more. */
@@ -89,7 +98,7 @@ export class Injector {
     for (const program of this.#programs) program.killNow();
   }
 
-  async #carryOut(fault: Fault): Promise<void> {
+  async #carryOut(fault: Fault, untilMs: number): Promise<void> {
     const { clock, nemeses, history, log } = this.#deps;
     let over = false;
     void this.#over.then(() => {
@@ -97,6 +106,10 @@ export class Injector {
     });
     await this.#until(fault.startMs - clock.nowMs());
     if (over) return;
+    if (clock.nowMs() > untilMs) {
+      this.#skip(fault, 'the time was over: faults before it took longer than they were drawn to take');
+      return;
+    }
     const nemesis = nemeses.find(({ name }) => name === fault.nemesis);
     const begun = await this.#begin(fault, nemesis);
     if (begun === null) return;

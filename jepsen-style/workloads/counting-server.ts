@@ -1,7 +1,8 @@
 /**
  * The outside world: it counts what is done and undone, and writes every call down. Doing is not made idempotent here, on purpose:
  * that a key is done once is the promise of the cluster's ledger. Undoing is, as docs/compensators.md asks of a receiver: a stale
- * token is refused, and the same key is undone once.
+ * token is refused, and the same key is undone once. What was undone before it was done is not done any more: only the receiver can
+ * know, where the one who does it was held up on the way.
  */
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -67,24 +68,26 @@ export class CountingServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = JSON.parse(await textOf(request)) as UndoCall;
     if (request.url === '/do') {
-      this.#note('do', body.key, body.token, 1, true);
-      return send(response, 200);
+      const late = this.#undone.has(body.key);
+      this.#note('do', body.key, body.token, 1, !late, `do ${body.key}`);
+      return send(response, late ? 409 : 200);
     }
     const { key, token, attempt, loop, phase } = body;
-    const lock = `${loop} ${phase}`;
+    const lock = `undo ${loop} ${phase}`;
     if (token < (this.#tokens.get(lock) ?? 0)) {
-      this.#note('undo', key, token, attempt, false);
+      this.#note('undo', key, token, attempt, false, lock);
       return send(response, 409);
     }
     this.#tokens.set(lock, token);
     const first = !this.#undone.has(key);
     this.#undone.add(key);
-    this.#note('undo', key, token, attempt, first);
+    this.#note('undo', key, token, attempt, first, lock);
     return send(response, 200);
   }
 
-  #note(kind: 'do' | 'undo', key: string, token: number, attempt: number, accepted: boolean): void {
-    const line = { time: this.#clock.nowNs(), key, token, attempt, accepted, kind };
+  /** `scope`: within which tokens are compared. */
+  #note(kind: 'do' | 'undo', key: string, token: number, attempt: number, accepted: boolean, scope: string): void {
+    const line = { time: this.#clock.nowNs(), key, token, attempt, accepted, kind, scope };
     this.#out.write(`${JSON.stringify(line)}\n`);
   }
 }

@@ -80,7 +80,7 @@ describe('X2: a call that failed', () => {
 
 describe('R6: answers to one request of a session', () => {
   const answer = (version: number) => ({ version, replayed: false });
-  const error = (reason: string) => ({ error: reason, unknown: false });
+  const error = (reason: string) => ({ error: reason });
 
   it('are the same, or tell of a second execution', () => {
     expect(contradiction([answer(3), answer(3), error('NO_QUORUM')])).toBeNull();
