@@ -9,7 +9,6 @@ import type { Op } from './record/history.ts';
 import { readLines, readOps } from './record/read.ts';
 import type { RunOutcome } from './run.ts';
 import type { Tools } from './system/tools.ts';
-import { PHASES } from './workloads/phase.ts';
 
 /** Exit codes of a run. */
 export const EXIT = { well: 0, violation: 1, cannot: 2, unknown: 3 } as const;
@@ -29,7 +28,7 @@ type Counts = Readonly<Record<'ok' | 'fail' | 'info', number>>;
 interface Facts {
   readonly seed: number;
   readonly startedAt: string;
-  readonly options: RunOptions & { readonly phases: readonly string[] };
+  readonly options: RunOptions;
   readonly ground: RunOutcome['ground'];
   readonly versions: { readonly quorate: string; readonly node: string };
   readonly machine: Readonly<Record<string, string | number>>;
@@ -63,7 +62,7 @@ function factsOf({ dir, options, tools }: JudgeInput, outcome: RunOutcome): Fact
   return {
     seed: options.seed,
     startedAt,
-    options: { ...options, phases: PHASES },
+    options,
     ground,
     versions: { quorate: version, node: process.version },
     machine: {

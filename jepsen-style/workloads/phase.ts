@@ -10,8 +10,8 @@ import { CALL_MS, PATIENT_MS, type Running, SESSION_MS, type Workload, type Work
 const THREADS = 3;
 const LOOPS = 2;
 const PLAN = 'chaos-phases';
-/** In the order of the plan; `run.json` names them, for the checker. */
-export const PHASES = ['PREPARE', 'WORK', 'VERIFY'] as const;
+/** In the order of the plan. */
+const PHASES = ['PREPARE', 'WORK', 'VERIFY'] as const;
 const PRIOR_MS = 24 * 60 * 60 * 1000;
 /** A run that somebody else has begun is taken over rather than left alone. */
 const TAKE_OVER = 0.25;
@@ -54,7 +54,10 @@ class Rounds implements Running {
     const { withoutSession } = this.#client;
     const phases = PHASES.map((name) => ({ name, priorMs: PRIOR_MS, slaMs: 0 }));
     await withoutSession.registerPlan({ name: PLAN, phases }, { deadlineMs: PATIENT_MS });
-    for (const loop of this.#loops) await withoutSession.createLoop(loop, { plan: PLAN, deadlineMs: PATIENT_MS });
+    for (const loop of this.#loops) {
+      await withoutSession.createLoop(loop, { plan: PLAN, deadlineMs: PATIENT_MS });
+      this.#context.history.note('setup', 'info', 'plan', loop, [...PHASES]);
+    }
     for (let i = 0; i < THREADS; i += 1) this.#sessions.push(await this.#client.openSession({ ttlMs: SESSION_MS }));
   }
 

@@ -42,7 +42,7 @@ async function follow(
     onRevision,
     signal: AbortSignal.any([signal, over.signal]),
   };
-  history.note(watcher.id, 'info', 'resume', LOOP, { revision: watcher.next - 1 });
+  history.note(watcher.id, 'info', 'resume', LOOP, { from: watcher.next });
   for await (const { revision, ordinal, kind } of client.watch(options))
     history.note(watcher.id, 'ok', 'event', LOOP, { revision, ordinal, kind });
 }
@@ -85,7 +85,7 @@ async function setUp(context: WorkloadContext): Promise<Running> {
       await follow(own, watcher, history, AbortSignal.timeout(random.between(...STAY_MS)));
     } catch (error) {
       if (error instanceof CompactedError) {
-        history.note(watcher.id, 'info', 'compacted', LOOP, { revision: error.firstRevision });
+        history.note(watcher.id, 'info', 'compacted', LOOP, { firstRevision: error.firstRevision });
         watcher.next = Math.max(watcher.next, error.firstRevision);
         return;
       }
@@ -108,7 +108,7 @@ async function setUp(context: WorkloadContext): Promise<Running> {
         await follow(own, watcher, history, AbortSignal.timeout(PATIENT_MS), revision);
         if (watcher.through < revision)
           throw new Error(`${watcher.id} came to ${watcher.through} only, not to ${revision}`);
-        history.note(watcher.id, 'info', 'bookmark', LOOP, { revision: watcher.through });
+        history.note(watcher.id, 'info', 'caught-up', LOOP, { revision: watcher.through });
       }
     },
   };
