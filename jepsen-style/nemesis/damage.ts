@@ -70,8 +70,8 @@ async function isWell(cluster: Cluster, member: Member): Promise<boolean> {
  * operator would have it. Both are as promised; what it may not do is to serve what was damaged, and histories tell that.
  */
 async function mend(context: NemesisContext, member: Member): Promise<void> {
-  member.expectExit();
   member.start();
+  member.expectExit();
   const { cluster, finding, log } = context;
   const over = (): Promise<boolean> | boolean => (member.running ? isWell(cluster, member) : true);
   if (!(await eventually(over, HEAL_MS, 300)))
