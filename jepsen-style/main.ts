@@ -75,6 +75,13 @@ async function main(request: Request): Promise<number> {
 // The script that started this one has ended, in whatever way.
 process.once('disconnect', () => process.exit(129));
 process.channel?.unref();
+// A mistake of this harness is no violation.
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.once(event, (error: unknown) => {
+    console.error(error);
+    process.exit(EXIT.cannot);
+  });
+}
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],

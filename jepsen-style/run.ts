@@ -228,9 +228,12 @@ export class Run {
     );
     const endMs = this.#clock.nowMs() + options.minutes * 60_000;
     const shifted = schedule.map((fault) => ({ ...fault, startMs: fault.startMs + this.#clock.nowMs() }));
-    await Promise.all([injector.run(shifted, endMs), pause(endMs - this.#clock.nowMs())]);
+    const faults = Promise.all([injector.run(shifted, endMs), pause(endMs - this.#clock.nowMs())]);
+    const processes = Promise.all(work);
+    // Processes end when they are told to; one that fails has found a mistake of this harness, and the run is void.
+    await Promise.race([faults, processes]);
     over = true;
-    await Promise.all(work);
+    await processes;
   }
 
   /** Everything healed: the cluster has to be well by itself, and then the last reads are made. */
