@@ -14,8 +14,11 @@ async function fill({ cluster, claim, release }: NemesisContext, fault: Fault) {
   const slots = claim(fault.order, count);
   const disks = slots.map((slot) => diskOf(cluster, slot));
   await Promise.all(disks.map((disk) => disk.fill()));
+  // One that was about to start, or whose tables have no room, says so and ends (docs/runbooks/disk-full.md).
+  for (const slot of slots) cluster.member(slot).expectExit();
   const end = async (): Promise<void> => {
     await Promise.all(disks.map((disk) => disk.empty()));
+    for (const slot of slots) cluster.member(slot).start();
     release(slots);
   };
   return { value: { members: slots }, disabled: [], end };
@@ -120,7 +123,8 @@ function powerNemesis(scope: Scope): Nemesis {
     begin: async ({ cluster, claim, release }, fault) => {
       const { wanted, count } = await choose(cluster, fault, scope);
       const slots = claim(wanted, count);
-      // The disks first, all at once: at that moment the members are still at work.
+      // The disks first, all at once: at that moment the members are still at work. One may notice before it is killed, and end.
+      for (const slot of slots) cluster.member(slot).expectExit();
       await Promise.all(slots.map((slot) => diskOf(cluster, slot).cutPower()));
       await Promise.all(slots.map((slot) => cluster.member(slot).kill()));
       const end = async (): Promise<void> => {
