@@ -1,4 +1,5 @@
 /** Members that come and go, members that are restarted one after the other, and members that lag until an image has to be sent. */
+import { randomBytes } from 'node:crypto';
 import { eventually, exec, pause } from '../system/exec.ts';
 import { draw, type Nemesis, type NemesisContext, SkippedError } from './types.ts';
 
@@ -159,23 +160,31 @@ const SNAPSHOT: Nemesis = {
 };
 
 const FILL_LOOP = 'snapshot-pressure';
-const FILL_TEXT = 'x'.repeat(64 * 1024);
+const FILL_WRITERS = 4;
+const FILL_BYTES = 128 * 1024;
+/** Between two documents of a writer, milliseconds: the others are to have their share of the disk. */
+const FILL_REST_MS = 50;
 
-/** Large documents, one after the other, so that segments fill up and are freed. */
-async function fillLog(cluster: NemesisContext['cluster'], go: () => boolean): Promise<void> {
-  const { observer } = cluster;
-  await observer.withoutSession.createLoop(FILL_LOOP, { deadlineMs: 2_000 }).catch(() => undefined);
-  for (let n = 0; go(); n += 1) {
-    const name = `fill-${n % 4}`;
+/** Large documents, so that segments fill up and are freed. */
+async function fillLog({ observer }: NemesisContext['cluster'], go: () => boolean): Promise<void> {
+  const deadlineMs = 5_000;
+  await observer.withoutSession.createLoop(FILL_LOOP, { deadlineMs }).catch(() => undefined);
+  const write = async (name: string): Promise<void> => {
     // Chance text: what compresses well does not fill a segment.
-    const text = FILL_TEXT.replaceAll('x', () => String.fromCharCode(97 + Math.floor(Math.random() * 26)));
-    const version = await observer.documents.get(FILL_LOOP, name, { deadlineMs: 2_000 }).then(
-      (document) => document.version,
+    const text = randomBytes((FILL_BYTES * 3) / 4).toString('base64');
+    const before = await observer.documents.get(FILL_LOOP, name, { deadlineMs }).then(
+      ({ version }) => version,
       () => 0,
     );
-    const options = { expectedVersion: version, deadlineMs: 2_000 };
-    await observer.documents.put(FILL_LOOP, name, text, options).catch(() => pause(200));
-  }
+    await observer.documents.put(FILL_LOOP, name, text, { expectedVersion: before, deadlineMs }).catch(() => undefined);
+  };
+  const writers = Array.from({ length: FILL_WRITERS }, async (_, i) => {
+    while (go()) {
+      await write(`fill-${i}`);
+      await pause(FILL_REST_MS);
+    }
+  });
+  await Promise.all(writers);
 }
 
 export const MEMBERSHIP: readonly Nemesis[] = [CHURN, ROLLING, SNAPSHOT];
