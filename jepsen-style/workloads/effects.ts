@@ -85,9 +85,12 @@ class Workers implements Running {
   }
 
   async finish(): Promise<void> {
-    await this.#recovered();
-    await this.#writeLedger();
-    await this.#server.stop();
+    try {
+      await this.#recovered();
+      await this.#writeLedger();
+    } finally {
+      await this.#server.stop();
+    }
   }
 
   async #work(actor: Actor, worker: Worker): Promise<void> {
@@ -173,14 +176,19 @@ class Workers implements Running {
 
   /** What the ledger says of every effect, as the last operations of the history. */
   async #writeLedger(): Promise<void> {
-    const options = { deadlineMs: PATIENT_MS };
     for (const { loop } of this.#workers) {
-      const last = (await this.#client.getLoop(loop, options)).loop.g;
-      for (let g = 1; g <= last; g += 1) {
-        const ref = { loop, g, phase: PHASE_NAME };
-        for await (const { key, state, attempt } of this.#client.ledger.list(ref, options))
-          this.#context.history.note('ledger', 'ok', 'ledger', key, { ...ref, attempt, state });
-      }
+      const last = (await this.#client.getLoop(loop, { deadlineMs: PATIENT_MS })).loop.g;
+      for (let g = 1; g <= last; g += 1) await this.#writeRound({ loop, g, phase: PHASE_NAME });
+    }
+  }
+
+  async #writeRound(ref: PhaseRef): Promise<void> {
+    try {
+      for await (const { key, state, attempt } of this.#client.ledger.list(ref, { deadlineMs: PATIENT_MS }))
+        this.#context.history.note('ledger', 'ok', 'ledger', key, { ...ref, attempt, state });
+    } catch (error) {
+      // Old rounds of a loop are not kept.
+      if (!(error instanceof QuorateError && error.reason === 'ROUND_NOT_FOUND')) throw error;
     }
   }
 }
