@@ -100,7 +100,9 @@ export class Run {
   async carryOut(): Promise<RunOutcome> {
     const { options, schedule, tools, dir, log } = this.#input;
     mkdirSync(dir, { recursive: true });
+    // Enough to run it again, should it not come to its end; the judge writes the rest.
     writeFileSync(join(dir, 'schedule.json'), `${JSON.stringify(schedule, null, 1)}\n`);
+    writeFileSync(join(dir, 'run.json'), `${JSON.stringify({ seed: options.seed, options }, null, 1)}\n`);
     const kind = !options.loopback && hasGround(tools) ? 'namespaces' : 'loopback';
     const ground = await Ground.make(kind, options.members, join(dir, 'members'));
     this.#ground = ground;

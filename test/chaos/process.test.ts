@@ -109,21 +109,12 @@ describe('X2: chaos on loopback', () => {
 const suite = 'X2, X4: chaos on namespaces and small disks';
 if (possible) {
   describe(suite, () => {
-    it('cleans up after a run that was killed, and breaks networks, disks and processes', {
+    it('cleans up after a run that was killed, runs it again, and breaks networks, disks and processes', {
       timeout: 2 * RUN_MS_MAX,
     }, async () => {
-      const first = chaos([
-        '--members',
-        '3',
-        '--minutes',
-        '1',
-        '--nemesis',
-        'none',
-        '--workload',
-        'register',
-        '--dir',
-        join(folder, 'killed'),
-      ]);
+      const killed = join(folder, 'killed');
+      const what = ['--nemesis', 'partition-one,power-leader', '--workload', 'register,effects,fencing'];
+      const first = chaos(['--minutes', '0.25', '--seed', '1', '--dir', killed, ...what]);
       const pid = (await first.said(/process (\d+)/))[1] ?? '';
       await first.said(/members are up/);
       process.kill(Number(pid), 'SIGKILL');
@@ -131,13 +122,15 @@ if (possible) {
       expect(leftovers(pid)).not.toEqual([]);
 
       const dir = join(folder, 'namespaces');
-      const what = ['--nemesis', 'partition-one,power-leader', '--workload', 'register,effects,fencing'];
-      const second = chaos(['--minutes', '0.25', '--seed', '1', '--dir', dir, ...what]);
+      const second = chaos(['--replay', killed, '--dir', dir]);
       const own = (await second.said(/process (\d+)/))[1] ?? '';
       const { code, output } = await second.exited;
       expect(code, output).toBe(0);
       expect(output).toContain(`left over by a run that was killed, removed: namespace qj${pid}n0`);
       expect([...leftovers(pid), ...leftovers(own)]).toEqual([]);
+      expect(readFileSync(join(dir, 'schedule.json'), 'utf8')).toBe(
+        readFileSync(join(killed, 'schedule.json'), 'utf8'),
+      );
       const { faults, operations, serviceLevels } = read(dir);
       expect(faults['partition-one']?.injected).toBeGreaterThan(0);
       expect(faults['power-leader']?.injected).toBeGreaterThan(0);
