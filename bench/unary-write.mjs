@@ -2,7 +2,7 @@
  * Unary writes: three members on loopback, h2load (Debian nghttp2-client) at the leader with one fixed small request. Rates and
  * latencies depend on what else the machine does; the members' CPU time for each 1,000 commands does so much less.
  *
- *   node bench/unary-write.mjs [--loads 1x1,1x64,8x32,16x64] [--seconds 5] [--dist DIR[,DIR…]] [--rounds 1] [--profile DIR] [--record]
+ *   node bench/unary-write.mjs [--loads 1x1,1x64,8x32,16x64] [--requests 20000] [--dist DIR[,DIR…]] [--rounds 1] [--profile DIR] [--record]
  *
  * Several folders of `--dist` are measured in turn (A B A B …), for a comparison of two builds. `--profile` keeps a CPU profile of
  * each member (`--cpu-prof`). Prints one JSON object.
@@ -21,7 +21,7 @@ import { field, message, parse } from './lib/wire.mjs';
 const { values } = parseArgs({
   options: {
     loads: { type: 'string', default: '1x1,1x64,8x32,16x64' },
-    seconds: { type: 'string', default: '5' },
+    requests: { type: 'string', default: '20000' },
     dist: { type: 'string', default: new URL('../dist', import.meta.url).pathname },
     rounds: { type: 'string', default: '1' },
     profile: { type: 'string' },
@@ -115,9 +115,10 @@ function understand(text) {
   return { done: Number(requests[1]), failed: Number(requests[2]), perSecond: Number(rate[1]), meanMs, maxMs };
 }
 
-async function load([connections, streams], seconds, address, request) {
+/** A fixed number of calls, not a time: what a process does once (compiling, above all) weighs the same on both sides of a comparison. */
+async function load([connections, streams], requests, address, request) {
   const headers = ['-H', 'content-type: application/grpc', '-H', 'te: trailers'];
-  const how = ['-c', String(connections), '-m', String(streams), '-D', String(seconds), '-d', request];
+  const how = ['-c', String(connections), '-m', String(streams), '-n', String(requests), '-d', request];
   const target = `http://${address}/quorate.v1.PhaseService/ReportProgress`;
   const { stdout } = await run('h2load', [...how, ...headers, target], { maxBuffer: 2 ** 24 });
   return understand(stdout);
@@ -131,11 +132,12 @@ async function measure(dist, data) {
   const request = join(folder, 'request');
   writeFileSync(request, await prepare(clients[leader]));
   const { clientAddress } = members[leader];
-  await load([8, 32], 2, clientAddress, request);
+  await load([8, 32], 10_000, clientAddress, request);
   const found = [];
   for (const shape of loads) {
     const before = children.map(({ pid }) => cpuMs(pid));
-    const result = await load(shape, Number(values.seconds), clientAddress, request);
+    const requests = shape[0] * shape[1] === 1 ? Number(values.requests) / 20 : Number(values.requests);
+    const result = await load(shape, requests, clientAddress, request);
     const spent = children.map(({ pid }, i) => cpuMs(pid) - before[i]);
     const per1000 = (ms) => Number(((ms / result.done) * 1_000).toFixed(1));
     found.push({
