@@ -9,7 +9,7 @@ COPY src src
 RUN npm run build && npm prune --omit=dev
 
 FROM node:24-bookworm-slim
-# What calls in flight hold outlives a small young generation, and copying it was a third of a busy leader's CPU time.
+# What calls in flight hold outlives a small young generation, and copying it was much of what a busy leader did.
 ENV NODE_ENV=production \
     NODE_OPTIONS=--max-semi-space-size=64 \
     QUORATE_DATA_DIR=/var/lib/quorate \
