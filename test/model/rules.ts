@@ -3,8 +3,8 @@
  * look at logs, disks and what was committed. null: all hold.
  */
 import type { Configuration, Entry } from '../../src/raft/types.ts';
-import type { MemberId } from '../../src/types/ids.ts';
 import { configurationsOf } from './member.ts';
+import { isQuorum, quorumsIntersect } from './quorums.ts';
 import type { Committed, Facts, Space } from './space.ts';
 import { PairTable } from './tables.ts';
 
@@ -22,26 +22,6 @@ export function logsMatch(left: readonly Entry[], right: readonly Entry[]): bool
     if (agree && !same(mine, theirs)) return false;
   }
   return true;
-}
-
-function subsets(ids: readonly MemberId[]): MemberId[][] {
-  return Array.from({ length: 2 ** ids.length }, (_, bits) => ids.filter((_id, at) => (bits & (1 << at)) !== 0));
-}
-
-function isQuorum(some: readonly MemberId[], { voters, votersOutgoing }: Configuration): boolean {
-  const most = (half: readonly MemberId[]): boolean =>
-    half.length === 0 || 2 * half.filter((id) => some.includes(id)).length > half.length;
-  return most(voters) && most(votersOutgoing);
-}
-
-/** By trying all pairs of quorums. */
-export function quorumsIntersect(left: Configuration, right: Configuration, ids: readonly MemberId[]): boolean {
-  const all = subsets(ids);
-  return all
-    .filter((some) => isQuorum(some, left))
-    .every((some) =>
-      all.filter((other) => isQuorum(other, right)).every((other) => other.some((id) => some.includes(id))),
-    );
 }
 
 export class Rules {
@@ -144,9 +124,7 @@ export class Rules {
     let known = this.#alone.get(number);
     if (known === undefined) {
       const all = configurationsOf(log, founding);
-      const apart = all.find(
-        (next, at) => at > 0 && !quorumsIntersect(all[at - 1] as Configuration, next, founding.ids),
-      );
+      const apart = all.find((next, at) => at > 0 && !quorumsIntersect(all[at - 1] as Configuration, next));
       known = apart === undefined ? null : `CQ: successive configurations of ${member.id} do not intersect`;
       this.#alone.set(number, known);
     }
