@@ -7,7 +7,7 @@ import type { MachineView, ReplicatedMachine } from '../machine/api.ts';
 import { createMachine, startLoading } from '../machine/machine.ts';
 import type { NetworkHandler } from '../ports/network.ts';
 import { Raft } from '../raft/raft.ts';
-import type { RaftOptions, SnapshotMark } from '../raft/types.ts';
+import type { RaftOptions, RaftStatus, SnapshotMark } from '../raft/types.ts';
 import { loadImage } from '../snapshot/load.ts';
 import type { StoreImage } from '../store/types.ts';
 import { assert, must } from '../types/assert.ts';
@@ -122,6 +122,11 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   async openImage(stream: StreamId): Promise<StoreImage | null> {
     if (this.#retiring !== null || this.#fault !== null) return null;
     return this.#group(stream).openImage();
+  }
+
+  /** The part of {@link status} that the core knows; costs no hashing. */
+  raftStatus(stream: StreamId): RaftStatus {
+    return this.#group(stream).raftStatus();
   }
 
   status(stream: StreamId): MemberStatus {
