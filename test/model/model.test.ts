@@ -57,8 +57,8 @@ describe('every state', () => {
 
 describe('what is broken on purpose', () => {
   it.each([
-    { mutant: 'ack-before-fsync', scope: 'disks', rule: /^DG: acknowledged entries are durable/, steps: 6 },
-    { mutant: 'commit-old-term', scope: 'figure-8', rule: /^CL: leader b of 4 lacks 1 of term 1/, steps: 13 },
+    { mutant: 'R4', scope: 'disks', rule: /^DG: acknowledged entries are durable/, steps: 6 },
+    { mutant: 'R1', scope: 'figure-8', rule: /^CL: leader b of 4 lacks 1 of term 1/, steps: 13 },
   ])(
     '$mutant is found in the scope $scope, by the shortest way',
     async ({ mutant, scope, rule, steps }) => {

@@ -67,6 +67,8 @@ export class Process implements Owner {
 }
 
 export class SimMember implements NetworkNode {
+  /** What its consensus core did, over all its lives, for `checkTrace`. */
+  readonly trace: TraceEvent[] = [];
   readonly id: MemberId;
   readonly position: number;
   readonly disk: SimDisk;
@@ -244,6 +246,7 @@ export class SimMember implements NetworkNode {
       },
       onTrace: (_stream: StreamId, event: TraceEvent) => {
         if (event.kind === 'mark') this.#events.marked(event.name);
+        else this.trace.push(event);
       },
       onRecovered: () => opened.finishRecovery(),
       onRemoved: () => {
