@@ -11,6 +11,7 @@ import type { Message } from '../../src/raft/types.ts';
 import { must } from '../../src/types/assert.ts';
 import { memberId } from '../../src/types/ids.ts';
 import { type Act, type Founding, newMember } from './member.ts';
+import { isQuorum } from './quorums.ts';
 import { Rules } from './rules.ts';
 import type { Scope } from './scopes.ts';
 import { type Answer, type Facts, renamingsOf, Space } from './space.ts';
@@ -102,8 +103,7 @@ export class Explorer {
     this.#rules = new Rules(this.#space);
     this.#high = new Int32Array(this.#space.renamings.length);
     this.#low = new Int32Array(this.#space.renamings.length);
-    const waiting = { ...founding, founders: { ...founders, voters: [] } };
-    const members = ids.map((id, at) => newMember(id, at < scope.founders ? founding : waiting));
+    const members = ids.map((id) => newMember(id, founding));
     for (const member of members) this.#members.push(this.#space.numberOfMember(member));
     this.#ledger = this.#space.numberOfLedger([]);
     this.#save(-1, 0, this.#members, [], [], this.#ledger, 0, 0);
@@ -255,6 +255,7 @@ export class Explorer {
     const changed = this.#space.facts(answer.next);
     if (changed.term > this.#scope.terms) return;
     for (const message of news) this.#checkClaim(message, at, input);
+    if (changed.leads && !(this.#facts[at] as Facts).leads) this.#checkVotes(changed, at, input);
     if (news.length === 0) news = NONE;
     this.#arrive(at, input, answer, changed, news);
   }
@@ -267,10 +268,18 @@ export class Explorer {
     if (vote !== undefined && vote !== candidate) this.#stop(`ES: ${NAMES[voter]} votes twice in ${term}`, at, input);
   }
 
+  /** ES: a quorum has said that it votes for the new leader, itself included. */
+  #checkVotes({ term, configuration }: Facts, at: number, input: number): void {
+    const { scope, ids } = this.#space.founding;
+    const voters = ids.filter((_, voter) => voter === at || this.#votes[term * scope.members + voter] === at);
+    if (isQuorum(voters, configuration)) return;
+    this.#stop(`ES: ${NAMES[at]} leads term ${term} with votes of ${voters.join(',')} alone`, at, input);
+  }
+
   #arrive(at: number, input: number, answer: Answer, changed: Facts, news: readonly number[]): void {
     const before = this.#facts[at] as Facts;
     this.#facts[at] = changed;
-    const ledger = this.#rules.committed(this.#facts, changed, before, this.#ledger);
+    const ledger = this.#rules.committed(this.#facts, changed, before, answer.counted, this.#ledger);
     if (typeof ledger === 'string') this.#stop(ledger, at, input);
     const act = input < 0 ? (this.#space.acts.things[-1 - input] as Act).kind : 'receive';
     const proposed = this.#proposed + (act === 'propose' ? 1 : 0);

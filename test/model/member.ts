@@ -38,9 +38,16 @@ export type Act =
   | { readonly kind: 'transfer'; readonly to: MemberId }
   | { readonly kind: 'receive'; readonly message: Message };
 
+/** As leader it counted everything up to `index` as committed, while `configuration` was in force. */
+export interface Counted {
+  readonly index: number;
+  readonly configuration: Configuration;
+}
+
 export interface Step {
   readonly next: ModelMember;
   readonly sent: readonly Message[];
+  readonly counted: readonly Counted[];
   /** A rule that the member broke by itself. */
   readonly broken: string | null;
 }
@@ -94,13 +101,15 @@ function newCore(
   founding: Founding,
 ): Raft {
   const { ids, scope } = founding;
+  // Those that did not found the cluster wait to be added to it.
+  const begins = ids.indexOf(id) < scope.founders ? founding.founders : { ...founding.founders, voters: [] };
   const configurations = disk.log
     .filter(({ kind }) => kind === 'configuration')
     .map(({ index, payload }) => ({ index, configuration: decodeConfiguration(ids, payload) }));
   return new Raft(
     {
       id,
-      configurations: [{ index: logIndex(0), configuration: founding.founders }, ...configurations],
+      configurations: [{ index: logIndex(0), configuration: begins }, ...configurations],
       encodeConfiguration: ({ voters, votersOutgoing, learners }) =>
         Uint8Array.from([voters, votersOutgoing, learners].map((some) => mask(ids, some))),
       decodeConfiguration: (payload) => decodeConfiguration(ids, payload),
@@ -153,6 +162,7 @@ class Stepper {
   readonly member: ModelMember;
   readonly #founding: Founding;
   readonly sent: Message[] = [];
+  readonly counted: Counted[] = [];
 
   constructor(before: ModelMember, founding: Founding) {
     this.member = copy(before);
@@ -252,8 +262,11 @@ class Stepper {
   #step(input: Input): void {
     const { core } = this.member;
     const before = core.commitIndex;
+    const led = core.role === 'leader';
+    const configuration = must(configurationsOf(memoryLog(this.member), this.#founding).at(-1), 'a configuration');
     const effects = core.step(input);
     expect(core.commitIndex >= before, 'MO: the commit index does not go back');
+    if (led && core.commitIndex > before) this.counted.push({ index: core.commitIndex, configuration });
     for (const effect of effects) this.#carryOut(effect);
   }
 
@@ -331,14 +344,15 @@ function expect(holds: boolean, rule: string): void {
 /** `before` stays as it is. */
 export function act(before: ModelMember, what: Act, founding: Founding): Step {
   const stepper = new Stepper(before, founding);
+  const { member: next, sent, counted } = stepper;
   try {
     stepper.act(what);
   } catch (error) {
-    if (error instanceof Broken) return { next: stepper.member, sent: stepper.sent, broken: error.message };
+    if (error instanceof Broken) return { next, sent, counted, broken: error.message };
     if (error instanceof InvariantError) {
-      return { next: stepper.member, sent: stepper.sent, broken: `CR: the core stops: ${error.message}` };
+      return { next, sent, counted, broken: `CR: the core stops: ${error.message}` };
     }
     throw error;
   }
-  return { next: stepper.member, sent: stepper.sent, broken: null };
+  return { next, sent, counted, broken: null };
 }

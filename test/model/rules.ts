@@ -3,7 +3,7 @@
  * look at logs, disks and what was committed. null: all hold.
  */
 import type { Configuration, Entry } from '../../src/raft/types.ts';
-import { configurationsOf } from './member.ts';
+import { type Counted, configurationsOf } from './member.ts';
 import { isQuorum, quorumsIntersect } from './quorums.ts';
 import type { Committed, Facts, Space } from './space.ts';
 import { PairTable } from './tables.ts';
@@ -37,7 +37,13 @@ export class Rules {
    * `changed` has just become what it is, beside the others; `ledger` is what was committed before. Returns the ledger now, or
    * what is broken.
    */
-  committed(members: readonly Facts[], changed: Facts, before: Facts, ledger: number): number | string {
+  committed(
+    members: readonly Facts[],
+    changed: Facts,
+    before: Facts,
+    counted: readonly Counted[],
+    ledger: number,
+  ): number | string {
     const space = this.#space;
     if (changed.commitIndex <= before.commitIndex) return ledger;
     const known = space.ledger(ledger);
@@ -48,8 +54,8 @@ export class Rules {
         return `CL: ${changed.member.id} commits another entry than ${text(theirs)}`;
       }
     }
-    if (changed.leads) {
-      const backed = this.#backed(members, changed, log);
+    for (const { index, configuration } of counted) {
+      const backed = this.#backed(members, changed, index, configuration);
       if (backed !== null) return backed;
     }
     if (changed.commitIndex <= known.length) return ledger;
@@ -58,14 +64,15 @@ export class Rules {
   }
 
   /** DG: a majority of each half holds on disk what a leader counts. */
-  #backed(members: readonly Facts[], leader: Facts, log: readonly Entry[]): string | null {
-    const last = log[leader.commitIndex - 1] as Entry;
+  #backed(members: readonly Facts[], leader: Facts, index: number, configuration: Configuration): string | null {
+    const last = this.#space.log(leader.log)[index - 1];
+    if (last === undefined) return `CL: ${leader.member.id} counts entry ${index}, which it does not have`;
     const holders = members.filter(({ disk }) => {
-      const held = this.#space.log(disk)[leader.commitIndex - 1];
+      const held = this.#space.log(disk)[index - 1];
       return held !== undefined && same(held, last);
     });
     const names = holders.map(({ member }) => member.id);
-    if (isQuorum(names, leader.configuration)) return null;
+    if (isQuorum(names, configuration)) return null;
     return `DG: ${leader.member.id} commits ${text(last)}, which only ${names.join(',') || 'nobody'} holds`;
   }
 

@@ -77,11 +77,10 @@ export const SCOPES: readonly Scope[] = [
   {
     ...BASE,
     name: 'addition',
-    what: 'two voters become three, with crashes',
+    what: 'two voters become three',
     founders: 2,
-    terms: 3,
+    terms: 2,
     changes: 1,
-    crashes: true,
   },
   { ...BASE, name: 'transfers', what: 'leadership is handed over', terms: 3, proposals: 1, transfers: true },
   {

@@ -8,7 +8,7 @@
 import type { Configuration, Entry, Message } from '../../src/raft/types.ts';
 import { must } from '../../src/types/assert.ts';
 import type { MemberId } from '../../src/types/ids.ts';
-import { type Act, act, configurationsOf, type Founding, type ModelMember, memoryLog } from './member.ts';
+import { type Act, act, type Counted, configurationsOf, type Founding, type ModelMember, memoryLog } from './member.ts';
 import { write } from './opened.ts';
 import { PairTable } from './tables.ts';
 
@@ -34,6 +34,7 @@ export interface Answer {
   readonly next: number;
   /** Numbers of messages. */
   readonly sent: readonly number[];
+  readonly counted: readonly Counted[];
   readonly broken: string | null;
 }
 
@@ -205,7 +206,7 @@ export class Space {
     if (known >= 0) return this.#answerList[known] as Answer;
     const what: Act =
       input >= 0 ? { kind: 'receive', message: this.message(input) } : (this.acts.things[-1 - input] as Act);
-    const { next, sent, broken } = act(this.facts(member).member, what, this.founding);
+    const { next, sent, counted, broken } = act(this.facts(member).member, what, this.founding);
     const made: Answer = {
       next: broken === null ? this.numberOfMember(next) : member,
       sent: [
@@ -218,6 +219,7 @@ export class Space {
           ),
         ),
       ],
+      counted,
       broken,
     };
     this.#answers.set(member, key, this.#answerList.length);
