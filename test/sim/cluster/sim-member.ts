@@ -277,6 +277,9 @@ export class SimMember implements NetworkNode {
       get streams() {
         return wal.streams;
       },
+      get newestSegment() {
+        return wal.newestSegment;
+      },
       get spaceLow() {
         return wal.spaceLow;
       },
