@@ -8,12 +8,28 @@ const WHY: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder; give the name of a file',
   ENOTDIR: 'a part of the path is no folder',
   EROFS: 'the file system is read-only',
-  ENOSPC: 'the disk is full',
 };
+
+/** No wrong usage: the same command may do tomorrow. */
+const TROUBLE: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of its file system is used up',
+  EIO: 'the disk failed: check it',
+};
+
+/** The same for a file that is to be made. */
+export function newFileProblem(file: string, error: unknown): unknown {
+  const missing = (error as NodeJS.ErrnoException | null)?.code === 'ENOENT';
+  return missing
+    ? new UsageError(`${file}: there is no such folder; make it first`, { cause: error })
+    : fileProblem(file, error);
+}
 
 /** `error` itself where it is none of these. */
 export function fileProblem(file: string, error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code;
   const text = typeof code === 'string' ? WHY[code] : undefined;
-  return text === undefined ? error : new UsageError(`${file}: ${text}`, { cause: error });
+  if (text !== undefined) return new UsageError(`${file}: ${text}`, { cause: error });
+  const trouble = typeof code === 'string' ? TROUBLE[code] : undefined;
+  return trouble === undefined ? error : new Error(`${file}: ${trouble}`, { cause: error });
 }

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as Code } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { EXIT, exitCodeOf } from '../../src/cli/exit-codes.ts';
+import { fileProblem } from '../../src/cli/file-problem.ts';
 import { statusError } from '../../src/rpc/status.ts';
 import { systemClock } from '../../src/server/system-ports.ts';
 import { backupBytes } from '../../src/snapshot/backup.ts';
@@ -230,6 +232,29 @@ describe('U5: quorate backup and restore', () => {
     expect((await ask('restore', 'none.qbk', ...into)).code).toBe(2);
     expect((await ask('restore', 'bad.qbk', ...into.slice(2))).code).toBe(2);
     expect((await ask('restore', 'bad.qbk', ...into.slice(0, -1), 'a,B')).code).toBe(2);
+  });
+});
+
+describe('U1: quorate backup and restore say what is wrong with a path', () => {
+  const into = ['--data-dir', 'd', '--cluster-id', 'new', '--member-id', 'a', '--members', 'a'];
+
+  test.each([
+    [['backup', 'no/x.qbk'], 'no/x.qbk: there is no such folder; make it first'],
+    [['backup', ''], 'the name of the file is empty'],
+    [['restore', 'none.qbk', ...into], 'none.qbk: there is no such file or folder'],
+    [['restore', '.', ...into], '.: it is a folder; give the name of a file'],
+    [['restore', 'x', '--data-dir', 'file', ...into.slice(2)], 'file: it, or a part of its path, is no folder'],
+    [['restore', 'x', '--data-dir', '', ...into.slice(2)], '--data-dir is empty'],
+  ])('2: %j', async (args, text) => {
+    writeFileSync(join(folder, 'file'), '');
+    const { code, stderr } = await ask(...args);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`quorate: ${text}`)]);
+    expect(readdirSync(folder)).toEqual(['file']);
+  });
+
+  test('1: a full disk is no wrong usage', async () => {
+    const full = fileProblem('x', Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }));
+    expect([String(full), exitCodeOf(full)]).toEqual(['Error: x: the disk is full', EXIT.unexpected]);
   });
 });
 
