@@ -27,6 +27,9 @@ export function newFileProblem(file: string, error: unknown): unknown {
 
 /** `error` itself where it is none of these. */
 export function fileProblem(file: string, error: unknown): unknown {
+  if (error instanceof Error && error.name === 'BackupError') {
+    return new Error(`${file}: ${error.message}`, { cause: error });
+  }
   const code = (error as NodeJS.ErrnoException | null)?.code;
   const text = typeof code === 'string' ? WHY[code] : undefined;
   if (text !== undefined) return new UsageError(`${file}: ${text}`, { cause: error });

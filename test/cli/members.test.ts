@@ -301,6 +301,37 @@ describe('W4: quorate wal', () => {
     expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringContaining('entries 1 to 19')]);
     expect(readFileSync(segment)).toEqual(bytes);
     expect((await ask('wal', 'verify', 'new')).code).toBe(0);
+    expect(readdirSync(folder).sort()).toEqual(['data', 'new']);
+  });
+
+  test('repair writes nothing into the original, nor over anything; ids that are none are refused', async () => {
+    const segment = await makeLog();
+    writeFileSync(join(folder, 'file'), '');
+    const before = [readdirSync(join(folder, 'data')), readdirSync(join(folder, 'data', 'wal')), readFileSync(segment)];
+    for (const [out, text] of [
+      ['data', 'is in the folder of the damaged log'],
+      [join('data', 'new'), 'is in the folder of the damaged log'],
+      [join('data', 'wal', 'new'), 'is in the folder of the damaged log'],
+      ['.', 'is not empty'],
+      ['file', 'is no folder'],
+    ] as const) {
+      const { code, stderr } = await ask('wal', 'repair', 'data', '--out', out);
+      expect([out, code, stderr]).toEqual([out, 2, expect.stringContaining(text)]);
+    }
+    expect(readdirSync(folder).sort()).toEqual(['data', 'file']);
+    const after = [readdirSync(join(folder, 'data')), readdirSync(join(folder, 'data', 'wal')), readFileSync(segment)];
+    expect(after).toEqual(before);
+    expect((await ask('wal', 'verify', 'data', '--member-id', 'A b')).code).toBe(2);
+    const other = await ask('wal', 'verify', 'data', '--cluster-id', 'other', '--member-id', 'm');
+    expect([other.code, other.stdout]).toEqual([1, expect.stringContaining('NOT OF THIS MEMBER')]);
+  });
+
+  test('130: verify ends when it is told to', async () => {
+    await makeLog();
+    const controller = new AbortController();
+    controller.abort(new Error('stopped'));
+    const { code, stdout } = await cli(['wal', 'verify', 'data'], { cwd: folder, signal: controller.signal });
+    expect([code, stdout]).toEqual([130, '']);
   });
 
   test('2: a folder without a log', async () => {

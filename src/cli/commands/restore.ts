@@ -1,10 +1,11 @@
 /** `quorate restore`: a backup as the data folder of a member of a new cluster. */
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
-import { clusterId, isName, type MemberId, memberId } from '../../types/ids.ts';
+import type { Command } from 'commander';
+import { clusterId, type MemberId, memberId } from '../../types/ids.ts';
 import { type Context, parseCount, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
 import { fileProblem } from '../file-problem.ts';
+import { parseId } from '../names.ts';
 import { formatBytes, Progress } from '../progress.ts';
 
 const MiB = 1024 * 1024;
@@ -17,11 +18,6 @@ interface RestoreOptions {
   readonly memberId: string;
   readonly members: readonly MemberId[];
   readonly bumpRevision?: number;
-}
-
-function parseId(text: string): string {
-  if (!isName(text)) throw new InvalidArgumentError("Give 1 to 64 characters of a-z, 0-9 and '-'.");
-  return text;
 }
 
 function parseMembers(text: string): readonly MemberId[] {
@@ -38,7 +34,8 @@ async function* bytesOf(name: string, open: () => AsyncIterable<Uint8Array>): As
 }
 
 /** What is left is about the new folder: an error of the file system, or what is wrong with the options. */
-function explained(dataDir: string, error: unknown): unknown {
+function explained(name: string, dataDir: string, error: unknown): unknown {
+  if (error instanceof Error && error.name === 'BackupError') return fileProblem(name, error);
   if (!(error instanceof Error) || error.name !== 'Error') return error;
   if ('code' in error) return folderProblem(dataDir, error);
   return error.cause === undefined ? new UsageError(error.message, { cause: error }) : error;
@@ -88,7 +85,7 @@ async function restore(context: Context, name: string, options: RestoreOptions):
     out.result(result, lines.join('\n'));
     return EXIT.ok;
   } catch (error) {
-    throw explained(options.dataDir, error);
+    throw explained(name, options.dataDir, error);
   } finally {
     progress.end();
   }
