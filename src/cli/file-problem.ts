@@ -17,12 +17,15 @@ const TROUBLE: Readonly<Record<string, string>> = {
   EIO: 'the disk failed: check it',
 };
 
-/** The same for a file that is to be made. */
+/** The same for a file that is to be made, under another name first. */
 export function newFileProblem(file: string, error: unknown): unknown {
-  const missing = (error as NodeJS.ErrnoException | null)?.code === 'ENOENT';
-  return missing
-    ? new UsageError(`${file}: there is no such folder; make it first`, { cause: error })
-    : fileProblem(file, error);
+  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new UsageError(`${file}: there is no such folder; make it first`, { cause: error });
+  if (code === 'EEXIST' && path?.endsWith('.partial') === true && !file.endsWith('.partial')) {
+    const what = 'it is being written by another process, or one that wrote it was killed: remove it if there is none';
+    return new UsageError(`${file}.partial: ${what}`, { cause: error });
+  }
+  return fileProblem(file, error);
 }
 
 /** `error` itself where it is none of these. */

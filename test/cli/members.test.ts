@@ -252,6 +252,16 @@ describe('U1: quorate backup and restore say what is wrong with a path', () => {
     expect(readdirSync(folder)).toEqual(['file']);
   });
 
+  test('2: what a killed backup left is named, and not taken for a backup', async () => {
+    writeFileSync(join(folder, 'x.qbk.partial'), '');
+    const { code, stderr } = await ask('backup', 'x.qbk');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('x.qbk.partial: it is being written by another process'),
+    ]);
+    expect(readdirSync(folder)).toEqual(['x.qbk.partial']);
+  });
+
   test('1: a full disk is no wrong usage', async () => {
     const full = fileProblem('x', Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }));
     expect([String(full), exitCodeOf(full)]).toEqual(['Error: x: the disk is full', EXIT.unexpected]);

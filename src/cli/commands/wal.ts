@@ -7,7 +7,7 @@ import { clusterId, isName, memberId } from '../../types/ids.ts';
 import type { Finding, InspectOptions, Verification } from '../../wal/inspect.ts';
 import { type Context, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
-import { fileProblem } from '../file-problem.ts';
+import { fileProblem, newFileProblem } from '../file-problem.ts';
 import { parseId } from '../names.ts';
 import { formatBytes, Progress } from '../progress.ts';
 
@@ -208,7 +208,10 @@ async function repair(context: Context, path: string, given: FolderOptions & { o
   refuseTarget(resolve(shell.cwd, path), folder, target);
   // It has its name when it is whole: a part of a log would pass for a sound one.
   await new tools.NodeDisk(dirname(target)).makeFolder('');
-  const temporary = await mkdtemp(join(dirname(target), `.${basename(target)}.repairing-`));
+  const beside = join(dirname(target), `.${basename(target)}.repairing-`);
+  const temporary = await mkdtemp(beside).catch((error: unknown) => {
+    throw newFileProblem(target, error);
+  });
   const log = { ...options, segmentBytes: SEGMENT_BYTES, compressBytesMin: COMPRESS_BYTES_MIN };
   let repaired: Awaited<ReturnType<Tools['repairLog']>>;
   try {
