@@ -24,6 +24,8 @@ type Add = Extract<MemberChange, { kind: 'add' }>;
 
 /** How long a new member may take to say who it is, milliseconds. */
 const IDENTIFY_MS = 3_000;
+/** Of a first member, whose folder is in no row. */
+const INCARNATION_NONE = '0'.repeat(32);
 
 interface Situation {
   readonly status: MemberStatus;
@@ -195,9 +197,9 @@ async function identifyAll(
   const results = await Promise.all(
     changes.map(async (change): Promise<Result<MemberChange, StatusError>> => {
       if (change.kind !== 'add') return ok(change);
-      // MC1: what was met then counts; the state machine answers.
-      const known = isOnRecord(situation, change) ? situation.rows.get(change.member)?.incarnation : undefined;
-      if (known !== undefined) return ok({ ...change, incarnation: known });
+      // MC1: what was met then counts; the state machine answers, also for an id that was given once and is gone.
+      const known = situation.rows.get(change.member)?.incarnation;
+      if (known !== undefined) return ok({ ...change, incarnation: known === '' ? INCARNATION_NONE : known });
       return identifyOne(context, situation.status, change, deadlineMs);
     }),
   );

@@ -189,6 +189,16 @@ describe('R2: ChangeMembers', () => {
     ]);
   });
 
+  it('asks nobody for an id that is gone for good: the state machine says so', async () => {
+    for (const incarnation of [INCARNATION, '']) {
+      api.member.view.memberRows = [row('e', { wanted: 'removed', incarnation })];
+      await change([add({ memberId: 'e', peerAddress: 'nowhere.test:1' })]);
+      expect(api.member.mutations.at(-1)?.request.body).toMatchObject({
+        changes: [{ member: 'e', incarnation: incarnation === '' ? '0'.repeat(32) : INCARNATION }],
+      });
+    }
+  });
+
   it('refuses who is not there, and one member too many', async () => {
     expect((await refusal([remove('x')]))[0]).toBe('MEMBER_NOT_FOUND');
     expect((await refusal([promote('x')]))[0]).toBe('MEMBER_NOT_FOUND');
