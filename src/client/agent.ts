@@ -24,6 +24,7 @@ import type { FinishedReported } from './recoveries.ts';
 import type {
   BeginPhaseOptions,
   MutationOptions,
+  PhaseAborted,
   PhaseBegun,
   PhaseEnded,
   PhaseRef,
@@ -199,16 +200,13 @@ export class Agent implements AsyncDisposable {
     const attempt = await this.begin(ref, options);
     let result: string | undefined;
     try {
-      result = await work(attempt);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      // What the work threw says more than that giving up failed, too; the phase is found overdue then.
-      if (!attempt.signal.aborted) await attempt.abort({ reason: reason.slice(0, 1_024) }).catch(() => undefined);
-      throw error;
+      result = await giveUpOnError(attempt, () => work(attempt));
     } finally {
       this.#attempts.delete(attempt);
     }
-    return attempt.commit(result === undefined ? {} : { result });
+    const commit = () => attempt.commit(result === undefined ? {} : { result });
+    // The work says that it is done, and has announced an effect of which nobody knows whether it happened: that is not done.
+    return giveUpOnError(attempt, commit, (error) => error instanceof QuorateError && error.reason === 'EFFECTS_OPEN');
   }
 
   /**
@@ -223,6 +221,23 @@ export class Agent implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+async function giveUpOnError<T>(
+  attempt: AgentAttempt,
+  act: () => Promise<T>,
+  isReason: (error: unknown) => boolean = () => true,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    // What was thrown says more than that giving up failed, too; the phase is found overdue then.
+    if (!attempt.signal.aborted && isReason(error)) {
+      await attempt.abort({ reason: reason.slice(0, 1_024) }).catch(() => undefined);
+    }
+    throw error;
   }
 }
 
@@ -287,10 +302,10 @@ export class AgentAttempt {
     return answer;
   }
 
-  /** Gives the attempt up: the run may be begun again, unless `hardFail`. */
+  /** Gives the attempt up: the run may be begun again, unless `hardFail`. Effects of it are undone first: see `rollingBack`. */
   async abort(
     options?: MutationOptions & { readonly reason?: string; readonly hardFail?: boolean },
-  ): Promise<PhaseEnded> {
+  ): Promise<PhaseAborted> {
     const answer = await this.#guard(({ session }) => session.abortPhase(this.ref, this.token, this.#with(options)));
     this.#end();
     return answer;

@@ -28,6 +28,7 @@ import type {
   MemberChange,
   MutationAnswer,
   MutationOptions,
+  PhaseAborted,
   PhaseBegun,
   PhaseEnded,
   PhaseRef,
@@ -185,7 +186,7 @@ export abstract class Mutations {
     return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
   }
 
-  /** Ends the attempt; the run may be begun again, unless `hardFail`, which ends it for good. */
+  /** Ends the attempt; the run may be begun again, unless `hardFail`, which ends it for good. Effects are undone first: see `rollingBack`. */
   async abortPhase(
     ref: PhaseRef,
     token: number,
@@ -194,7 +195,7 @@ export abstract class Mutations {
       readonly hardFail?: boolean;
       readonly vectorClock?: VectorClock;
     },
-  ): Promise<PhaseEnded> {
+  ): Promise<PhaseAborted> {
     const response = await this.send(
       PhaseService.method.abortPhase,
       (header) => ({
@@ -207,8 +208,9 @@ export abstract class Mutations {
       }),
       options,
     );
-    const { nextG, vectorClock } = response;
-    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
+    const { nextG, vectorClock, rollingBack } = response;
+    const clock = toVectorClock(vectorClock);
+    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: clock, rollingBack };
   }
   /** One of the run's participants has finished its part; `participant`: default the caller. */
   async reportFinished(

@@ -258,6 +258,7 @@ export const domainValues: ValueCodecs = {
   documentDeleted: record({ version: count }),
   nodeDecommissioned: record({ dropAtMs: branded() }),
   phaseInterrupted: record({ waiting: flag }),
+  phaseRollingBack: record({ nextG: count, vectorClock: plain<VectorClock>() }),
   agentMarked: record({}),
   finishedReported: record({ finished: count, participants: count }),
   policySet: record({}),

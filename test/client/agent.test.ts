@@ -197,6 +197,22 @@ describe('an attempt of an agent', () => {
     expect(member.requests('commitPhase')).toEqual([]);
   });
 
+  test('run: work that leaves an effect open is not done: the commit is refused, and the attempt is given up', async () => {
+    member.script('commitPhase', refusal({ code: Code.FAILED_PRECONDITION, reason: 'EFFECTS_OPEN', message: 'no' }));
+    const run = agent.run(ref, () => Promise.resolve('all'));
+    await expect(run).rejects.toMatchObject({ reason: 'EFFECTS_OPEN' });
+    expect(member.requests('abortPhase')[0]?.request).toMatchObject({ hardFail: false });
+  });
+
+  test('run: a commit that fails for another reason is not given up: it may have been carried out', async () => {
+    member.script(
+      'commitPhase',
+      refusal({ code: Code.FAILED_PRECONDITION, reason: 'PHASE_OUT_OF_ORDER', message: 'no' }),
+    );
+    await expect(agent.run(ref, () => Promise.resolve('all'))).rejects.toMatchObject({ reason: 'PHASE_OUT_OF_ORDER' });
+    expect(member.requests('abortPhase')).toEqual([]);
+  });
+
   test('run: an attempt that was lost is not given up: it is not this one that counts', async () => {
     seen({ attempt: 3n, changedRevision: 40n });
     const run = agent.run(ref, async (attempt) => {

@@ -173,12 +173,13 @@ function operatorBodies({
   };
 }
 
-export function domainValues({ count, text }: Parts): DomainValues {
+export function domainValues({ count, text, clock }: Parts): DomainValues {
   return {
     documentPut: fc.record({ kind: of('documentPut'), version: count }),
     documentDeleted: fc.record({ kind: of('documentDeleted'), version: count }),
     nodeDecommissioned: fc.record({ kind: of('nodeDecommissioned'), dropAtMs: count as fc.Arbitrary<ClusterTimeMs> }),
     phaseInterrupted: fc.record({ kind: of('phaseInterrupted'), waiting: flag }),
+    phaseRollingBack: fc.record({ kind: of('phaseRollingBack'), nextG: count, vectorClock: clock }),
     agentMarked: fc.record({ kind: of('agentMarked') }),
     finishedReported: fc.record({ kind: of('finishedReported'), finished: count, participants: count }),
     policySet: fc.record({ kind: of('policySet') }),

@@ -37,6 +37,9 @@ export function domainBody(view: MachineView, step: DomainStep, run: RunRow): Co
     case 12:
     case 13:
       return run.state === 'RUNNING' ? intentBody(step, run) : recoveryBody(view, step, run);
+    case 14:
+      if (run.state !== 'RUNNING' || newestKey(view, run) === undefined) return recoveryBody(view, step, run);
+      return { kind: 'abortPhase', ref, token: fence, reason: step.text, hardFail: step.hardFail, vectorClock: [] };
     case 3:
       return { kind: 'confirmEffect', ref, token: fence, key: newestKey(view, run) ?? keyFor(step), result: step.text };
     case 4:

@@ -7,6 +7,9 @@ import type { PhaseRef } from '../types.ts';
  */
 export const INTERRUPT_CAUSES = ['TIMEOUT', 'SLA', 'AGENT_DOWN', 'PARTIAL_COMMIT', 'OPERATOR'] as const;
 export type InterruptCause = (typeof INTERRUPT_CAUSES)[number];
+/** The attempt's own word: it is undone and never rolled forward. ABORTED: it may be begun again then. GIVEN_UP: it is HARD_FAILED then. */
+export type AbortCause = 'ABORTED' | 'GIVEN_UP';
+export type RecoveryCause = InterruptCause | AbortCause;
 
 export type DetectionCommand =
   /** Marks the attempt FAILED_PARTIAL and begins its recovery record (D6). The leader's detector proposes it, or an operator. */
