@@ -276,8 +276,9 @@ export abstract class Mutations {
 
   /** Changes the roster of supervisors, as those who are on it have signed. */
   async changeSupervisors(signed: SignedRosterChange, options?: MutationOptions): Promise<SupervisorsChanged> {
-    const { changes, expiresAtMs, nonce, signatures } = signed;
-    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature) };
+    const { changes, signaturesNeeded = null, expiresAtMs, nonce, signatures } = signed;
+    const needed = signaturesNeeded === null ? {} : { signaturesNeeded };
+    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature), ...needed };
     const response = await this.send(
       OverrideService.method.changeSupervisors,
       (header) => ({ header, changes: changes.map(({ name, publicKey }) => ({ name, publicKey })), ...once }),

@@ -33,7 +33,12 @@ export function overrideBases({ header: head }: { readonly header: object }): Re
       ...sent('1'),
       signatures: byAda(overrideMessage(override)),
     },
-    ChangeSupervisors: { header: head, changes, ...sent('2'), signatures: byAda(rosterMessage(roster)) },
+    ChangeSupervisors: {
+      header: head,
+      changes,
+      ...sent('2'),
+      signatures: byAda(rosterMessage({ ...roster, signaturesNeeded: null })),
+    },
     ListSupervisors: { consistency: 1 },
     ExportAudit: { fromPosition: 1n },
     GetAvailability: { consistency: 1 },

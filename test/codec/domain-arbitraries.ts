@@ -162,6 +162,7 @@ function operatorBodies({
     changeSupervisors: fc.record({
       kind: of('changeSupervisors'),
       changes: fc.array(fc.record({ name: text, publicKey: text }), { maxLength: 4 }),
+      signaturesNeeded: fc.option(count),
       ...signed,
     }),
     acknowledgeIssue: fc.record({ kind: of('acknowledgeIssue'), issue: count, note: text }),

@@ -113,7 +113,7 @@ function overrideBody(view: MachineView, step: DomainStep, run: RunRow): Command
   const signed = { expiresAtMs: at(view.timeMs + 60_000), nonce };
   if (view.rows.supervisor.size === 0) {
     const changes = [{ name: 'sue', publicKey }];
-    return { kind: 'changeSupervisors', changes, ...signed, signatures: [] };
+    return { kind: 'changeSupervisors', changes, signaturesNeeded: null, ...signed, signatures: [] };
   }
   const unsettled = view.rows.recovery.range('', '~', 50).map(([, row]) => row);
   const own = recoveryOf(view, run);
