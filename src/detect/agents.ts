@@ -51,9 +51,10 @@ export class AgentKeeper {
     this.#mark(agent, true, port.nowMs(), () => this.#watch.beat(agent, port.clock.monotonicMs()));
   }
 
-  /** `mayJudge`: nobody has stalled (see pause-guard.ts). */
-  tick(nowMs: number, mayJudge: boolean): void {
+  /** `mayJudge`: nobody has stalled (see pause-guard.ts). `paused`: DT3. */
+  tick(nowMs: number, mayJudge: boolean, paused: boolean): void {
     this.#marks.tick(nowMs);
+    if (paused) return;
     if (mayJudge) this.#judge(nowMs);
     for (const agent of this.#down) if (!this.#interruptRunsOf(agent)) this.#down.delete(agent);
   }

@@ -9,6 +9,7 @@
  * RR3  Nothing is kept of a recovery but its job. A job that ends without having come further leaves a pause behind at most.
  * RR4  A call that was begun ends by itself, by its deadline, whatever becomes of the term or of who asked for the rollback: what
  *      it did is then known to its receiver by the key, and the next leader's call finds it done.
+ * RR5  While the policy says that automation is paused nothing is begun; what is under way is said, and then stands still.
  */
 import { KEY_END, next } from '../machine/keys.ts';
 import { effectRowKey } from '../machine/ledger/effects.ts';
@@ -72,6 +73,7 @@ export class RecoveryReign {
   tick(nowMs: number): void {
     for (const [key, untilMs] of this.#pauses) if (untilMs <= nowMs) this.#pauses.delete(key);
     this.#learnCircuits();
+    if (this.#paused) return;
     const page = openRecoveries(this.#port.view, this.#cursor, RECOVERY_PAGE);
     this.#cursor = page.next;
     const due = page.rows.flatMap(({ run, row }) => {
@@ -118,6 +120,10 @@ export class RecoveryReign {
       .finally(() => this.#jobs.delete(key));
   }
 
+  get #paused(): boolean {
+    return policyValue(this.#port.view.rows, 'automationPaused') === 1;
+  }
+
   /** As far as it gets: ends when there is nothing to do now, or when somebody else has to come further first. */
   async #run(key: string): Promise<void> {
     // The state goes through the documents in pieces; the schemas are gone through once.
@@ -127,7 +133,7 @@ export class RecoveryReign {
       return found;
     };
     let further = true;
-    while (further && this.#port.leading && !this.#signal.aborted) {
+    while (further && this.#port.leading && !this.#signal.aborted && !this.#paused) {
       const row = this.#port.view.rows.recovery.get(key);
       if (row === null) return;
       further = await this.#act(key, row, nextAction(row, this.#ledAt, this.#port.nowMs()), documents);

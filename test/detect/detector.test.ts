@@ -128,6 +128,21 @@ describe('D1: an attempt without a commit', () => {
     expect(scene.runState()).toBe('FAILED_PARTIAL');
   });
 
+  it('DT3: is left alone while automation is paused, and found when the pause is over', async () => {
+    const scene = new Scene();
+    scene.policy({ automationPaused: 1 });
+    scene.loops(1);
+    scene.detector.heartbeat('silent');
+    await scene.settle();
+    scene.pass(10 * ANALYZE_TIMEOUT_MS);
+    expect(scene.kinds()).toEqual(['markAgent']);
+    scene.policy({ automationPaused: 0 });
+    scene.tick();
+    await scene.settle();
+    expect(scene.runState()).toBe('FAILED_PARTIAL');
+    expect(scene.kinds().slice(1).sort()).toEqual(['TIMEOUT', 'markAgent']);
+  });
+
   it('is nothing below feature level 3', () => {
     const scene = new Scene(2);
     expect(scene.detector.heartbeat('a')).toBe('ok');

@@ -122,6 +122,22 @@ describe('an abort', () => {
     expect(ward.recovery().state).toBe('HARD_FAILED');
   });
 
+  it('is not given up by time while automation is paused', () => {
+    const ward = withEffects(true);
+    ward.done('phaseRollingBack', abortBody('A', fence(ward), true));
+    ward.start();
+    ward.settle({ circuitOpen: true });
+    const pause = (value: number) =>
+      ward.done('policySet', { kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
+    pause(1);
+    const wait = (ms: number) => ward.done('timeAdvanced', { kind: 'advanceTime' }, { timeMs: ward.timeMs + ms });
+    wait(3 * BLOCKED_MS);
+    expect(ward.recovery()).toMatchObject({ state: 'BLOCKED_COMPENSATOR', blockedUntilMs: ward.timeMs + BLOCKED_MS });
+    pause(0);
+    wait(BLOCKED_MS);
+    expect(ward.recovery().state).toBe('HARD_FAILED');
+  });
+
   it('counts as an automatic recovery (V5): the third one waits, and resumed by a supervisor it is undone', () => {
     const ward = new Ward();
     for (const round of [1, 2]) {

@@ -74,6 +74,11 @@ export const POLICY = {
   /** Create/delete swings of a resource within the window that are still allowed (L4). */
   swingsMax: { normal: 3, min: 1, max: 100 },
   swingWindowMs: { normal: 10 * MINUTE, min: 10, max: DAY },
+  /**
+   * 1: nothing is interrupted for being overdue or silent, and recoveries stand still; people may still interrupt and override. So a cluster
+   * that was restored begins, until somebody has looked at what its backup calls overdue.
+   */
+  automationPaused: { normal: 0, min: 0, max: 1 },
   /** Clock entries of a decommissioned node are kept so long (P8). */
   decommissionMs: { normal: 90 * DAY, min: 10, max: 3_660 * DAY },
   /** A2: permit-async clears itself. */
