@@ -67,7 +67,6 @@ describe('V1, V3: a recovery from its beginning to its end', () => {
       ward.done('policySet', { kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
     const stage = new Stage(ward);
     const receiver = new Receiver();
-    // The answer to the first call comes when automation is paused: it is said, and nobody else is called.
     receiver.way = (call) => {
       if (receiver.heard.length === 0) pause(1);
       return Promise.resolve(receiver.receive(call));
