@@ -46,7 +46,9 @@ export function overrideHandlers(context: ApiContext): Handlers {
       session: 'optional',
       body: ({ changes, signaturesNeeded: needed, expiresAtMs, nonce, signatures }, check) => {
         check.count('changes', changes.length, needed === undefined ? 1 : 0, SUPERVISORS_MAX);
-        if (needed !== undefined) check.count('signatures_needed', needed, 0, SUPERVISORS_MAX);
+        if (needed !== undefined && needed > SUPERVISORS_MAX) {
+          check.report('signatures_needed', `is ${needed}; send 0 to ${SUPERVISORS_MAX}`);
+        }
         return {
           kind: 'changeSupervisors',
           changes: changes.slice(0, SUPERVISORS_MAX).map(({ name, publicKey }, i) => ({

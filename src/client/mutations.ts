@@ -212,6 +212,12 @@ export abstract class Mutations {
     const clock = toVectorClock(vectorClock);
     return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: clock, rollingBack };
   }
+  /** The agent ends on purpose: its silence is nothing to report. Default: the caller. */
+  async farewell(agent = '', options?: MutationOptions): Promise<MutationAnswer> {
+    const response = await this.send(RecoveryService.method.farewell, (header) => ({ header, agent }), options);
+    return toAnswer(response.header);
+  }
+
   /** One of the run's participants has finished its part; `participant`: default the caller. */
   async reportFinished(
     ref: PhaseRef,

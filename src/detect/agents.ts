@@ -64,6 +64,12 @@ export class AgentKeeper {
     this.#down.add(agent);
   }
 
+  /** The agent said farewell. */
+  agentLeft(agent: string): void {
+    this.#watch.forget(agent);
+    this.#down.delete(agent);
+  }
+
   #judge(nowMs: number): void {
     const { view } = this.#port;
     const intervalMs = policyIn(view, 'heartbeatMs');
@@ -80,7 +86,7 @@ export class AgentKeeper {
 
   #mark(agent: string, healthy: boolean, seenAtMs: ClusterTimeMs, done: () => void): void {
     if (!this.#marks.mayPropose(agent)) return;
-    this.#marks.propose(agent, { kind: 'markAgent', agent, healthy, seenAtMs }, '', (result) => {
+    this.#marks.propose(agent, { kind: 'markAgent', agent, healthy, left: false, seenAtMs }, '', (result) => {
       if (result?.ok === true) done();
     });
   }

@@ -83,7 +83,10 @@ export class Detector implements LeaderWork, AgentHeartbeats {
   }
 
   applied(events: readonly MachineEvent[]): void {
-    for (const { kind, outcome } of events) if (kind === 'agent.down') this.#office?.agents.agentDown(outcome);
+    for (const { kind, outcome } of events) {
+      if (kind === 'agent.down') this.#office?.agents.agentDown(outcome);
+      else if (kind === 'agent.left') this.#office?.agents.agentLeft(outcome);
+    }
   }
 
   tick(nowMs: number): void {

@@ -284,6 +284,7 @@ export type DomainEventKind =
   | 'phase_recovery.waiting'
   | 'agent.down'
   | 'agent.up'
+  | 'agent.left'
   | 'document.changed'
   | 'effect.intent'
   | 'effect.confirmed'

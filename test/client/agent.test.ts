@@ -54,6 +54,24 @@ const fired = (signal: AbortSignal): Promise<unknown> =>
   });
 
 describe('D3: heartbeats', () => {
+  test('end with a farewell, after the last of them, and only when nobody goes by the name any more', async () => {
+    const other = new Agent(client, session);
+    await until(() => beats().length >= 1);
+    await other.close();
+    expect(member.requests('farewell')).toEqual([]);
+    await agent.close();
+    await agent.close();
+    expect(member.requests('farewell').map(({ request }) => request)).toMatchObject([
+      { agent: 'builder', header: { caller: 'builder' } },
+    ]);
+    expect(member.received.at(-1)?.method).toBe('farewell');
+  });
+
+  test('a farewell that does not arrive is no error', async () => {
+    member.script('farewell', refusal({ code: Code.UNAVAILABLE, reason: 'SHUTTING_DOWN', message: 'no' }));
+    await expect(agent.close()).resolves.toBeUndefined();
+  });
+
   test('go on by themselves as often as the cluster wants them, until the agent is closed', async () => {
     await until(() => beats().length >= 3);
     expect(new Set(beats().flat())).toEqual(new Set(['builder']));

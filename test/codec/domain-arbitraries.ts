@@ -68,7 +68,7 @@ function phaseBodies({
       detail: text,
       faultAtMs: timeMs,
     }),
-    markAgent: fc.record({ kind: of('markAgent'), agent: text, healthy: flag, seenAtMs: timeMs }),
+    markAgent: fc.record({ kind: of('markAgent'), agent: text, healthy: flag, left: flag, seenAtMs: timeMs }),
     reportFinished: fc.record({ kind: of('reportFinished'), ref, token, participant: text }),
     setPolicy: fc.record({
       kind: of('setPolicy'),

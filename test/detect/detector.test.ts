@@ -245,6 +245,7 @@ describe('D3: agents', () => {
       kind: 'markAgent',
       agent: 'agent one',
       healthy: false,
+      left: false,
       seenAtMs: seenMs,
     });
     await scene.settle();
@@ -275,6 +276,26 @@ describe('D3: agents', () => {
     expect(scene.leader.proposed.slice(2)).toMatchObject([{ kind: 'markAgent', healthy: true }]);
     expect(scene.detector.agentsWatched).toBe(1);
     expect(scene.runState()).toBe('RUNNING');
+  });
+
+  it('that said farewell are not missed, neither by this leader nor by the next one, and may come back', async () => {
+    const scene = new Scene();
+    scene.detector.heartbeat('a');
+    await scene.settle();
+    const { bench } = scene.leader;
+    const from = bench.events.length;
+    const seenAtMs = scene.leader.nowMs as never;
+    scene.leader.carryOut({ kind: 'markAgent', agent: 'a', healthy: false, left: true, seenAtMs });
+    scene.detector.applied(bench.events.slice(from));
+    expect(scene.detector.agentsWatched).toBe(0);
+    scene.pass(10 * HEARTBEAT_MS);
+    const next = new Detector(LIMITS);
+    next.lead(scene.leader.port());
+    expect(next.agentsWatched).toBe(0);
+    expect(scene.kinds()).toEqual(['markAgent']);
+    scene.detector.heartbeat('a');
+    await scene.settle();
+    expect(scene.detector.agentsWatched).toBe(1);
   });
 
   it('get a fresh time under a new leader, which finishes what the one before began', async () => {

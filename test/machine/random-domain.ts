@@ -47,7 +47,13 @@ export function domainBody(view: MachineView, step: DomainStep, run: RunRow): Co
     case 5:
       return { kind: 'reportFinished', ref, token: fence, participant: step.caller };
     case 6:
-      return { kind: 'markAgent', agent: `a${step.loop}`, healthy: step.supersede, seenAtMs: at(step.acked) };
+      return {
+        kind: 'markAgent',
+        agent: `a${step.loop}`,
+        healthy: step.supersede,
+        left: step.newTerm,
+        seenAtMs: at(step.acked),
+      };
     case 7:
     case 16:
     case 17:

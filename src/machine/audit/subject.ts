@@ -73,7 +73,7 @@ function clusterSubjectOf(body: OfCluster): string {
     case 'decommissionNode':
       return body.node;
     case 'markAgent':
-      return `${body.agent} ${body.healthy ? 'healthy' : 'unhealthy'}`;
+      return `${body.agent} ${body.left ? 'left' : body.healthy ? 'healthy' : 'unhealthy'}`;
     case 'setPolicy':
       return listed(body.values.map(({ name, value }) => `${name}:${value}`));
     case 'override':

@@ -23,8 +23,15 @@ export type DetectionCommand =
       /** Last sign of life before the fault, as far as it is known: detection latency counts from here. */
       readonly faultAtMs: ClusterTimeMs;
     }
-  /** By the leader's detector: the first heartbeat of an agent, its silence, its return. */
-  | { readonly kind: 'markAgent'; readonly agent: string; readonly healthy: boolean; readonly seenAtMs: ClusterTimeMs }
+  /** By the leader's detector: the first heartbeat of an agent, its silence, its return. By the agent: its farewell. */
+  | {
+      readonly kind: 'markAgent';
+      readonly agent: string;
+      readonly healthy: boolean;
+      /** It says goodbye: nobody waits for its heartbeats any more. Not healthy then. */
+      readonly left: boolean;
+      readonly seenAtMs: ClusterTimeMs;
+    }
   /** One of the run's participants has finished its part (D4). */
   | {
       readonly kind: 'reportFinished';
