@@ -27,6 +27,7 @@ import { CallSlots } from './call-slots.ts';
 import { Circuits } from './circuits.ts';
 import { type CallOutcome, type CompensationCall, errorText } from './hook.ts';
 import { policyValue } from './policy.ts';
+import { ProposalSlots } from './proposal-slots.ts';
 import { nextAction, type RecoveryAction } from './recovery-action.ts';
 import type { RecoveryDriverDeps } from './recovery-driver.ts';
 
@@ -34,8 +35,8 @@ import type { RecoveryDriverDeps } from './recovery-driver.ts';
 const JOBS_MAX = 1_536;
 /** Recoveries that one tick looks at. */
 const RECOVERY_PAGE = 1_000;
-/** Proposals of them at a time: clients need room, too (PROPOSALS_MAX). */
-const PROPOSALS_MAX = 256;
+/** Proposals of them at a time: enough to share an fsync, few enough for the writes of clients to come between them. */
+const PROPOSALS_MAX = 32;
 /** After an answer that did not come, and after a refusal, milliseconds. */
 const UNKNOWN_PAUSE_MS = 100;
 const REFUSED_PAUSE_MS = 1_000;
@@ -54,7 +55,7 @@ export class RecoveryReign {
   readonly #jobs = new Set<string>();
   /** Monotonic time before which a recovery is left alone; by run. */
   readonly #pauses = new Map<string, number>();
-  #proposals = 0;
+  readonly #proposals = new ProposalSlots(PROPOSALS_MAX);
   /** null: all circuits are known. */
   #learnedThrough: string | null = '';
   /** The last recovery that was looked at; null: the next one is the first. */
@@ -174,12 +175,13 @@ export class RecoveryReign {
   }
 
   async #propose(row: RecoveryRow, body: CommandBody): Promise<CommandResult | null> {
-    if (this.#proposals >= PROPOSALS_MAX || !this.#port.leading) return null;
-    this.#proposals++;
+    const release = await this.#proposals.take(row.state === 'ROLLBACK');
     try {
+      if (!this.#port.leading || this.#signal.aborted) return null;
+      if (this.#paused && body.kind !== 'settleCompensation') return null;
       return await this.#port.propose(body, row.traceId);
     } finally {
-      this.#proposals--;
+      release();
     }
   }
 
