@@ -298,6 +298,7 @@ export class Group {
         if (effect.role === 'leader') this.#time.take(this.#machine.timeMs);
         else this.#sender.stopAll();
         this.#works.depose();
+        this.#mutations.roleChanged();
         this.#duties.roleChanged(effect.role === 'leader');
         this.#deps.onRole?.(this.stream, effect);
         return;

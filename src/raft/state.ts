@@ -72,7 +72,8 @@ export interface Recovery {
   aloneElapsed: number;
   /** Voters that said, since a leader was heard last, that they are recovering, too, and the tick at which they said so last. */
   readonly others: Map<MemberId, number>;
-  impossible: boolean;
+  /** Too many recover, as this member has found at `sinceTick`: nobody can be elected any more. */
+  impossible: { readonly members: readonly MemberId[]; readonly sinceTick: number; said: boolean } | null;
 }
 
 /** The connection to the leader broke: it may be dead (A4). */
@@ -142,7 +143,7 @@ function newRecovery(options: RaftOptions, random: Random): Recovery {
     requestElapsed: options.heartbeatTicks,
     aloneElapsed: 0,
     others: new Map(),
-    impossible: false,
+    impossible: null,
   };
 }
 

@@ -100,7 +100,7 @@ async function start(
   await refuseDiverged(root, { clusterId, memberId });
   const identity = await MemberIdentity.open(root, { clusterId, memberId });
   resources.add(() => identity.close());
-  const observed = new Observed(config, logger);
+  const observed = await Observed.open(config, logger);
   resources.add(() => observed.close());
   const meter = new IoMeter(undefined, observed.metrics);
   const data = await openData(config, logger, identity, storeProblem, meter);

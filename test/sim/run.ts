@@ -5,6 +5,7 @@ import { describe, fullTurn, type Violation } from './kernel/world.ts';
 import { drawOptions, type Focus, type SimOptions } from './options.ts';
 import { checkLiveness } from './oracles/liveness.ts';
 import { type RecoveryWanted, withRecovery } from './recovery-options.ts';
+import { type SwarmWanted, withSwarm } from './swarm-options.ts';
 
 export interface RunRequest {
   readonly seed: number;
@@ -12,6 +13,7 @@ export interface RunRequest {
   readonly members: number | null;
   readonly focus: Focus | null;
   readonly recovery: RecoveryWanted;
+  readonly swarm: SwarmWanted;
   /** Told of everything, as it happens. */
   readonly sink: ((note: Note) => void) | null;
 }
@@ -46,7 +48,7 @@ const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
   const options = withRecovery(
-    drawOptions(request.seed, request.members, request.focus),
+    withSwarm(drawOptions(request.seed, request.members, request.focus), request.swarm),
     request.focus === 'recovery' ? 'on' : request.recovery,
   );
   const cluster = new Cluster(options, request.sink);

@@ -154,7 +154,7 @@ export class SimMember implements NetworkNode {
   }
 
   status(): RaftStatus | null {
-    return this.process?.alive === true ? (this.process.member?.status(DATA_STREAM).raft ?? null) : null;
+    return this.process?.alive === true ? (this.process.member?.raftStatus(DATA_STREAM) ?? null) : null;
   }
 
   receive(from: MemberId, envelope: Envelope): void {
