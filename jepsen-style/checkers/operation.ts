@@ -173,7 +173,8 @@ export function describe(operation: Operation): string {
       ? operation.outcome === 'fail'
         ? ' ✗'
         : ' ?'
-      : operation.result === undefined || JSON.stringify(operation.result) === JSON.stringify(operation.value)
+      : operation.result === undefined ||
+          (operation.value !== null && JSON.stringify(operation.result) === JSON.stringify(operation.value))
         ? ''
         : ` → ${brief(operation.result)}`;
   return `${operation.f}${argument}${answer}`;

@@ -12,7 +12,10 @@ export interface Reading {
 }
 
 /** The runner's own: a `cas` that was refused because of the value says so in its error. Whatever else failed was not carried out. */
-export const OWN_READING: Reading = { failedCas: ({ error }) => error === 'VERSION_MISMATCH', nullReadIsUnknown: false };
+export const OWN_READING: Reading = {
+  failedCas: ({ error }) => error === 'VERSION_MISMATCH',
+  nullReadIsUnknown: false,
+};
 
 export interface OperationCall<Op> extends Call<Op> {
   readonly operation: Operation;
