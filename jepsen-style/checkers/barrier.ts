@@ -2,7 +2,8 @@
  * Loops whose phases run in rounds: no phase of round g + 1 begins before all of round g are final, inside a round they begin in the order
  * of the plan, a phase is committed once and only by the attempt that holds it, and tokens rise with attempts. O(n) for each loop.
  *
- * `begin` and `commit`: {loop, g, phase, attempt, token}; the answer may have `revision`, where the log put it. Everything else with a
+ * `plan`, reported at the start: the names of a loop's phases in order. `begin` and `commit`: {loop, g, phase, attempt, token}, as far as
+ * they are known; the answer may have `revision`, where the log put it. Everything else with a
  * loop, a g and a phase may have made the phase final: `final`, reported by an observer, needs no call. A begin that was acknowledged
  * before anybody had tried to make its predecessors final is a violation; with revisions on both sides, so is a wrong order of them.
  */
@@ -27,14 +28,13 @@ interface Run {
   readonly finals: Step[];
 }
 
-/** `plan`: names of the phases in their order; null: only the rules that need no order inside a round are checked. */
-export function checkBarrier(
-  operations: readonly Operation[],
-  workload: string,
-  plan: readonly string[] | null = null,
-): Verdict {
+/** Of a loop without a plan only the rules are checked that need no order inside a round, unless its phases are numbers. */
+export function checkBarrier(operations: readonly Operation[], workload: string): Verdict {
+  const plans = new Map<string, readonly string[]>();
   const loops = new Map<string, Step[]>();
   for (const operation of operations) {
+    if (operation.f === 'plan' && operation.key !== null && Array.isArray(operation.result))
+      plans.set(operation.key, operation.result.map(String));
     const step = stepOf(operation);
     if (step === null || operation.outcome === 'fail') continue;
     const loop = String(field(operation.value, 'loop') ?? operation.key);
@@ -45,7 +45,7 @@ export function checkBarrier(
   const violations: Violation[] = [];
   let begins = 0;
   for (const [loop, steps] of loops) {
-    const order = plan ?? numericPlan(steps);
+    const order = plans.get(loop) ?? numericPlan(steps);
     const phases = order ?? [...new Set(steps.map(({ phase }) => phase))];
     const runs = runsOf(steps);
     for (const [name, run] of runs) {
@@ -55,7 +55,8 @@ export function checkBarrier(
     }
     violations.push(...beganEarly(loop, steps, runs, phases, order !== null));
   }
-  const done = `${begins} begins in ${loops.size} loops${plan === null ? ', plan order only as far as phases are numbers' : ''}`;
+  const planned = [...loops.keys()].filter((loop) => plans.has(loop)).length;
+  const done = `${begins} begins in ${loops.size} loops, ${planned} of them with a known plan`;
   return verdictOf({ checker: 'barrier', workload }, violations, begins, done);
 }
 
@@ -150,24 +151,37 @@ function heldTwice(of: string, { begins }: Run): readonly Violation[] {
   return violations;
 }
 
+/** Where both name an attempt it decides; otherwise the token, which rises with it. */
+function isNewer(one: Step, other: Step): boolean {
+  if (one.attempt !== null && other.attempt !== null) return one.attempt > other.attempt;
+  return one.token !== null && other.token !== null && one.token > other.token;
+}
+
+function holderOf({ attempt, token }: Step): string {
+  return attempt === null ? `token ${token}` : `attempt ${attempt}`;
+}
+
+function endsBefore(one: Step, other: Step): boolean {
+  return (one.operation.endIndex ?? Number.POSITIVE_INFINITY) < other.operation.index;
+}
+
 /** Two attempts committed, or one did after a newer one was given out. */
 function committedTwice(of: string, { begins, commits }: Run): readonly Violation[] {
   const violations: Violation[] = [];
   const acknowledged = commits.filter(({ operation }) => operation.outcome === 'ok');
   for (const commit of acknowledged) {
-    if (commit.attempt === null) continue;
-    const { operation, attempt } = commit;
-    const newer = begins.find(
-      (begin) => (begin.attempt ?? 0) > attempt && (begin.operation.endIndex ?? Infinity) < operation.index,
+    const newer = begins.find((begin) => isNewer(begin, commit) && endsBefore(begin, commit));
+    const other = acknowledged.find(
+      (one) => one.operation.index < commit.operation.index && (isNewer(one, commit) || isNewer(commit, one)),
     );
-    const other = acknowledged.find((one) => one.operation.index < operation.index && one.attempt !== attempt);
     const before = newer ?? other;
     if (before === undefined) continue;
     const what =
       newer === undefined
-        ? `${of}: committed by attempt ${before.attempt} and by attempt ${attempt}`
-        : `${of}: attempt ${attempt} committed after attempt ${newer.attempt} had begun`;
-    violations.push({ what, operations: [before.operation, operation], stuck: [operation.index] });
+        ? `${of}: committed by ${holderOf(before)} and by ${holderOf(commit)}`
+        : `${of}: ${holderOf(commit)} committed after ${holderOf(newer)} had begun`;
+    const stuck = [commit.operation.index];
+    violations.push({ what, operations: [before.operation, commit.operation], stuck });
   }
   return violations;
 }
@@ -178,13 +192,10 @@ function beganAgain(of: string, { begins, commits }: Run): readonly Violation[] 
   for (const begin of begins) {
     if (begin.operation.outcome !== 'ok') continue;
     const commit = commits.find(
-      ({ attempt, operation }) =>
-        operation.outcome === 'ok' &&
-        (operation.endIndex ?? Infinity) < begin.operation.index &&
-        (attempt === null || begin.attempt === null || begin.attempt > attempt),
+      (one) => one.operation.outcome === 'ok' && endsBefore(one, begin) && isNewer(begin, one),
     );
     if (commit === undefined) continue;
-    const what = `${of}: began again (attempt ${begin.attempt}) after it was committed`;
+    const what = `${of}: began again (${holderOf(begin)}) after it was committed`;
     violations.push({ what, operations: [commit.operation, begin.operation], stuck: [begin.operation.index] });
   }
   return violations;

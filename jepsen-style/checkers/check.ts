@@ -1,13 +1,12 @@
 /** Holds whatever histories a run's folder has against the rules that fit them. */
 import { existsSync, readdirSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkLists } from './append.ts';
 import { checkBarrier } from './barrier.ts';
 import { checkEffects, type EffectRecord, effectRecordOf } from './effects.ts';
 import { checkFencing } from './fencing.ts';
 import { checkRegisters } from './linearizability/linearizability.ts';
-import { field, type Operation, readHistory, readLines, UnreadableHistory } from './operation.ts';
+import { type Operation, readHistory, readLines, UnreadableHistory } from './operation.ts';
 import { checkSessions } from './sessions.ts';
 import { checkSets } from './set.ts';
 import type { Verdict } from './verdict.ts';
@@ -25,7 +24,7 @@ const CHECKERS: ReadonlyMap<string, readonly [name: string, check: Checker]> = n
   ['watch', ['watch', (operations, workload) => checkWatches(operations, workload)]],
   ['fencing', ['fencing', (operations, workload) => checkFencing(operations, workload)]],
   ['sessions', ['sessions', (operations, workload) => checkSessions(operations, workload)]],
-  ['phase', ['barrier', async (operations, workload, dir) => checkBarrier(operations, workload, await planOf(dir))]],
+  ['phase', ['barrier', (operations, workload) => checkBarrier(operations, workload)]],
   [
     'effects',
     ['exactly-once', async (operations, workload, dir) => checkEffects(await effectsOf(dir), operations, workload)],
@@ -69,12 +68,4 @@ async function effectsOf(dir: string): Promise<readonly EffectRecord[]> {
   const records: EffectRecord[] = [];
   for await (const line of readLines(file)) records.push(effectRecordOf(line));
   return records;
-}
-
-/** The plan that the loops of the run follow, if `run.json` says. */
-async function planOf(dir: string): Promise<readonly string[] | null> {
-  const file = join(dir, 'run.json');
-  if (!existsSync(file)) return null;
-  const phases = field(field(JSON.parse(await readFile(file, 'utf8')), 'options'), 'phases');
-  return Array.isArray(phases) ? phases.map(String) : null;
 }

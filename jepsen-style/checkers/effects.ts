@@ -1,8 +1,12 @@
 /**
- * Effects on the world outside: the server that carries them out counts. Each key is done at most once and undone at most once, never done
- * after it was undone, never under a token older than one that was accepted before; and what a client was told to be done was. O(n).
+ * Effects on the world outside: the server that carries them out counts. Each key is done at most once and undone at most once, and not under
+ * an older token than was accepted before; what a client was told to be done was done, and was not undone before; and in the end the
+ * ledger says of each key what became of it. O(n).
+ *
+ * An effect may reach the server after it was undone, when its client was slow and the server does not compare tokens. That is counted, and a
+ * violation only if the client was told afterwards that all is well.
  */
-import { type Operation, UnreadableHistory } from './operation.ts';
+import { field, type Operation, UnreadableHistory } from './operation.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
 
 /** One request to the server, in the order of their arrival. `accepted`: it had an effect. */
@@ -59,6 +63,8 @@ export function checkEffects(
   const violations: Violation[] = [];
   const done = new Map<string, Operation>();
   const undone = new Map<string, Operation>();
+  /** Done after it was undone. */
+  const late = new Map<string, Operation>();
   const newest = new Map<string, { readonly token: number; readonly source: Operation }>();
   for (const [at, record] of records.entries()) {
     if (!record.accepted) continue;
@@ -66,7 +72,8 @@ export function checkEffects(
     const violate = (what: string, before: Operation): void => {
       violations.push({ what: `${record.key} ${what}`, operations: [before, source], stuck: [source.index] });
     };
-    const scope = record.scope ?? record.key;
+    // Undoing is fenced by the lock of a recovery, whose tokens are others than those of the run.
+    const scope = `${record.kind} ${record.scope ?? record.key}`;
     const highest = newest.get(scope);
     if (highest !== undefined && record.token < highest.token)
       violate(`accepted under token ${record.token}, after token ${highest.token}`, highest.source);
@@ -74,23 +81,38 @@ export function checkEffects(
     const same = record.kind === 'do' ? done : undone;
     const before = same.get(record.key);
     if (before !== undefined) violate(record.kind === 'do' ? 'done twice' : 'undone twice', before);
-    const end = undone.get(record.key);
-    if (record.kind === 'do' && end !== undefined) violate('done after it was undone', end);
+    if (record.kind === 'do' && undone.has(record.key)) late.set(record.key, source);
     same.set(record.key, source);
   }
   let acknowledged = 0;
   for (const operation of operations) {
-    if (operation.f !== 'effect' || operation.outcome !== 'ok' || operation.key === null) continue;
-    acknowledged += 1;
-    if (done.has(operation.key)) continue;
-    const what = `${operation.key} was acknowledged to ${operation.process}, and never done`;
-    violations.push({ what, operations: [operation], stuck: [operation.index] });
+    const { f, key, outcome } = operation;
+    if (key === null || outcome !== 'ok') continue;
+    const [act, undo, after] = [done.get(key), undone.get(key), late.get(key)];
+    let wrong: string | null = null;
+    if (f === 'effect') {
+      acknowledged += 1;
+      if (act === undefined) wrong = `was acknowledged to ${operation.process}, and never done`;
+      else if (after !== undefined) wrong = 'was acknowledged after it had been undone';
+    } else if (f === 'ledger') wrong = contradiction(operation, act, undo);
+    if (wrong === null) continue;
+    const shown = [act, undo].filter((one) => one !== undefined);
+    violations.push({ what: `${key} ${wrong}`, operations: [...shown, operation], stuck: [operation.index] });
   }
   const counts = countEffects(records);
   const detail =
     `${counts.done} done, ${counts.undone} undone, ${counts.refused} refused by the server; ` +
-    `${acknowledged} acknowledged to clients`;
+    `${acknowledged} acknowledged to clients${late.size === 0 ? '' : `; ${late.size} done after it was undone`}`;
   return verdictOf({ checker: 'exactly-once', workload }, violations, counts.done + acknowledged, detail);
+}
+
+/** What the ledger says in the end, against what the server saw. */
+function contradiction(ledger: Operation, act: Operation | undefined, undo: Operation | undefined): string | null {
+  const state = field(ledger.result, 'state');
+  if (state === 'COMPENSATED' && undo === undefined) return 'is COMPENSATED on record, and was never undone';
+  if (state !== 'CONFIRMED') return null;
+  if (act === undefined) return 'is CONFIRMED on record, and was never done';
+  return undo === undefined ? null : 'is CONFIRMED on record, and was undone';
 }
 
 /** The request as an operation of no length by the server's process, so that it can be drawn. */

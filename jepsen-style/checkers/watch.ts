@@ -2,8 +2,8 @@
  * What watchers of the same key were shown: in order, once, without a gap, the same to everybody, and through interruptions. What is missing
  * is told from what the others saw, and from the revisions of acknowledged writes. O(n log n).
  *
- * `event`: {revision, ordinal, kind}. `resume`: {revision}, the last one seen. `bookmark`: {revision}, everything up to it was delivered.
- * `compacted`: {revision}, the first that is still kept. Any other operation with a revision in its answer is an acknowledged write.
+ * `event`: {revision, ordinal, kind}. `resume`: {from}, the first revision wanted; 0: from now on. `caught-up`: {revision}, everything up to it
+ * was delivered. `compacted`: {firstRevision}, the first that is still kept. `broken`: nothing to check. Any other operation with a revision in its answer is an acknowledged write.
  */
 import { byKey, describe, field, type Operation, UnreadableHistory } from './operation.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
@@ -18,7 +18,7 @@ interface Known extends Position {
   readonly kind: string | null;
 }
 
-const REPORTS = new Set(['event', 'resume', 'bookmark', 'compacted']);
+const REPORTS = new Set(['event', 'resume', 'caught-up', 'compacted', 'broken']);
 
 export function checkWatches(operations: readonly Operation[], workload: string): Verdict {
   const violations: Violation[] = [];
@@ -82,7 +82,7 @@ class Watcher {
   readonly #violations: Violation[];
   /** Everything up to here was seen; null: it begins anywhere. */
   #last: (Position & { readonly source: Operation }) | null = null;
-  #resumed: Operation | null = null;
+  #asked: { readonly from: number; readonly source: Operation } | null = null;
 
   constructor(truth: readonly Known[], violations: Violation[]) {
     this.#truth = truth;
@@ -92,9 +92,9 @@ class Watcher {
   see(reports: readonly Operation[]): void {
     for (const report of reports) {
       if (report.f === 'event') this.#event(report);
-      else if (report.f === 'bookmark') this.#bookmark(report);
+      else if (report.f === 'caught-up') this.#caughtUp(report);
       else if (report.f === 'resume') this.#resume(report);
-      else this.#compacted(report);
+      else if (report.f === 'compacted') this.#compacted(report);
     }
   }
 
@@ -110,10 +110,10 @@ class Watcher {
     this.#last = { ...position, source };
   }
 
-  #bookmark(source: Operation): void {
+  #caughtUp(source: Operation): void {
     const position = { revision: revisionOf(source), ordinal: Number.POSITIVE_INFINITY };
     if (this.#last !== null && position.revision < this.#last.revision) {
-      const what = `a bookmark at ${position.revision} after ${text(this.#last)}`;
+      const what = `caught up with ${position.revision} after ${text(this.#last)}`;
       this.#violate(what, source, this.#last.source);
       return;
     }
@@ -122,22 +122,22 @@ class Watcher {
   }
 
   #resume(source: Operation): void {
-    const revision = revisionOf(source);
-    this.#resumed = source;
-    // From the last revision seen on, the rest of that revision would be lost if it came in parts: so the position stays.
-    if (this.#last?.revision === revision) return;
-    this.#last = { revision, ordinal: Number.POSITIVE_INFINITY, source };
+    const from = numberIn(source, 'from');
+    this.#asked = { from, source };
+    // After the last revision that was seen: if some of its events were not, they are missing, so the position stays.
+    if (this.#last?.revision === from - 1) return;
+    this.#last = from === 0 ? null : { revision: from - 1, ordinal: Number.POSITIVE_INFINITY, source };
   }
 
   #compacted(source: Operation): void {
-    const first = field(source.result, 'revision');
-    const asked = this.#resumed === null ? null : revisionOf(this.#resumed) + 1;
-    if (typeof first === 'number' && asked !== null && this.#resumed !== null && first <= asked) {
-      const what = `told that history before ${first} is gone, when it asked from ${asked} on`;
-      this.#violate(what, source, this.#resumed);
+    const first = numberIn(source, 'firstRevision');
+    const asked = this.#asked;
+    if (asked !== null && first <= asked.from) {
+      const what = `told that history before ${first} is gone, when it asked from ${asked.from} on`;
+      this.#violate(what, source, asked.source);
     }
     this.#last = null;
-    this.#resumed = null;
+    this.#asked = null;
   }
 
   /** What lies between the last position and this one, and is known to have happened. */
@@ -190,17 +190,16 @@ function text({ revision, ordinal }: Position): string {
 }
 
 function positionOf(source: Operation): Position {
-  const ordinal = field(source.result, 'ordinal') ?? 0;
-  if (typeof ordinal !== 'number') throw strange(source);
-  return { revision: revisionOf(source), ordinal };
+  return { revision: revisionOf(source), ordinal: numberIn(source, 'ordinal') };
 }
 
 function revisionOf(source: Operation): number {
-  const revision = field(source.result ?? source.value, 'revision');
-  if (typeof revision !== 'number') throw strange(source);
-  return revision;
+  return numberIn(source, 'revision');
 }
 
-function strange(source: Operation): UnreadableHistory {
-  return new UnreadableHistory(`index ${source.index}: ${describe(source)} without a revision`);
+function numberIn(source: Operation, name: string): number {
+  const value = field(source.result, name);
+  if (typeof value !== 'number')
+    throw new UnreadableHistory(`index ${source.index}: ${describe(source)} without ${name}`);
+  return value;
 }

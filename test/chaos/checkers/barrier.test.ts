@@ -30,7 +30,8 @@ const commit = (g: number, phase: string, at: At, more?: More): Operation => ste
 const PLAN = ['A', 'B'];
 const verdict = (...operations: readonly Operation[]): string => {
   const inOrder = operations.toSorted((a, b) => a.index - b.index);
-  const { valid, detail } = checkBarrier(inOrder, 'phase', PLAN);
+  const plan = op({ by: 'setup', f: 'plan', key: 'l', value: PLAN, result: PLAN, outcome: 'info', at: [-1, -1] });
+  const { valid, detail } = checkBarrier([plan, ...inOrder], 'phase');
   return valid === true ? 'good' : `${valid}: ${detail}`;
 };
 
@@ -93,6 +94,18 @@ describe('a phase', () => {
     expect(verdict(...two, commit(1, 'A', [5, 6], { attempt: 1, outcome: 'fail' }))).toBe('good');
     const both = [commit(1, 'A', [3, 6], { attempt: 1 }), commit(1, 'A', [3.5, 7], { attempt: 2 })];
     expect(verdict(...two, ...both)).toContain('committed by attempt 1 and by attempt 2');
+  });
+
+  it('is told by its token where the commit does not name the attempt', () => {
+    const [one, two] = [
+      { attempt: 1, token: 7 },
+      { attempt: 2, token: 9 },
+    ];
+    const begins = [begin(1, 'A', [0, 1], one), begin(1, 'A', [2, 4], two)];
+    expect(verdict(...begins, commit(1, 'A', [5, 6], { token: 9 }))).toBe('good');
+    expect(verdict(...begins, commit(1, 'A', [5, 6], { token: 7 }))).toContain('token 7 committed after attempt 2');
+    const after = begin(1, 'A', [7, 8], { attempt: 3, token: 11 });
+    expect(verdict(...begins, commit(1, 'A', [5, 6], { token: 9 }), after)).toContain('began again (attempt 3)');
   });
 
   it('does not begin again once it is committed', () => {

@@ -7,6 +7,7 @@ import { ListModel, type Model } from '../../../jepsen-style/checkers/linearizab
 import { search } from '../../../jepsen-style/checkers/linearizability/search.ts';
 import type { Operation } from '../../../jepsen-style/checkers/operation.ts';
 import { checkSets } from '../../../jepsen-style/checkers/set.ts';
+import type { Verdict } from '../../../jepsen-style/checkers/verdict.ts';
 import { Dice, draw, growingThing, op } from './support.ts';
 
 type At = readonly [number, number];
@@ -17,8 +18,11 @@ const grow =
 const read = (result: readonly number[], at: At): Operation => op({ f: 'read', by: at[0], result, at });
 const sorted = (operations: readonly Operation[]): Operation[] => operations.toSorted((a, b) => a.index - b.index);
 
+const snapshots = (operations: readonly Operation[], workload: string): Verdict =>
+  checkSets(operations, workload, true);
+
 describe.each([
-  { name: 'set', add: grow('add'), check: checkSets },
+  { name: 'set', add: grow('add'), check: snapshots },
   { name: 'append', add: grow('append'), check: checkLists },
 ])('$name', ({ name, add, check }) => {
   const verdict = (...operations: readonly Operation[]): string => {
@@ -119,7 +123,7 @@ describe('set', () => {
   const add = grow('add');
 
   it('finds two reads that no order explains', () => {
-    const { valid, detail } = checkSets(
+    const { valid, detail } = snapshots(
       sorted([add(1, [0, 9]), add(2, [1, 8]), read([1], [2, 4]), read([2], [3, 5])]),
       'set',
     );
@@ -141,7 +145,7 @@ describe('set', () => {
       const operations = drawn.map((one) => (one === target ? { ...one, result } : one));
       const isGood = search(SET, setCalls(operations)).kind === 'linearizable';
       if (!isGood) bad += 1;
-      expect(checkSets(operations, 'set').valid !== false).toBe(isGood);
+      expect(snapshots(operations, 'set').valid !== false).toBe(isGood);
     });
     fc.assert(property, { numRuns: 3_000 });
     expect(bad).toBeGreaterThan(300);
@@ -149,7 +153,37 @@ describe('set', () => {
 
   it('does not mind the order of elements', () => {
     const operations = [add(1, [0, 1]), add(2, [2, 3]), read([2, 1], [4, 5]), read([1, 2], [6, 7])];
-    expect(checkSets(operations, 'set').valid).toBe(true);
+    expect(snapshots(operations, 'set').valid).toBe(true);
+  });
+});
+
+describe('a set that is read page by page', () => {
+  const add = grow('add');
+  const verdict = (...operations: readonly Operation[]): string => {
+    const { valid, detail } = checkSets(sorted(operations), 'set');
+    return valid === true ? 'good' : `${valid}: ${detail}`;
+  };
+
+  it('may show what came meanwhile, in part', () => {
+    expect(verdict(add(1, [0, 9]), add(2, [1, 8]), read([1], [2, 4]), read([2], [3, 5]))).toBe('good');
+    expect(verdict(add(0, [0, 1]), read([0, 3], [2, 9]), add(2, [3, 4]), add(3, [5, 6]))).toBe('good');
+  });
+
+  it('shows everything that was known to be in it, and nothing else', () => {
+    expect(verdict(add(1, [0, 1]), read([], [2, 3]))).toContain('lost or stale: 1 is missing');
+    const vanished = [add(1, [0, 1], 'info'), read([1], [2, 3]), read([], [4, 5])];
+    expect(verdict(...vanished, add(2, [6, 7]))).toContain('a read went back: 1 was seen');
+    expect(verdict(add(1, [0, 1]), read([1, 1], [2, 3]))).toContain('1 is there twice');
+    expect(verdict(add(1, [0, 1]), read([1, 2], [2, 3]), add(2, [4, 5]))).toContain('2 was seen before it was added');
+    expect(verdict(add(1, [0, 1]), add(2, [2, 3], 'fail'), read([1, 2], [4, 5]))).toContain('2 was refused');
+    expect(verdict(add(1, [0, 1]), add(2, [2, 3], 'info'), read([1], [4, 5]), read([1, 2], [6, 7]))).toBe('good');
+  });
+
+  it('is satisfied with every history of a correct set', () => {
+    const property = fc.property(fc.integer(), (seed) => {
+      expect(checkSets(draw(growingThing('add', ['x', 'y']), new Dice(seed), 300, 8), 'set').valid).toBe(true);
+    });
+    fc.assert(property, { numRuns: 100 });
   });
 });
 

@@ -33,9 +33,26 @@ describe('exactly-once effects', () => {
     expect(verdict([])).toContain('unknown');
   });
 
-  it('are not done after they were undone, nor under an old token', () => {
-    expect(verdict(['undo k 2', 'do k 2'])).toContain('k done after it was undone');
-    expect(verdict(['undo k 2', 'do k 1'])).toContain('accepted under token 1, after token 2');
+  it('are not done under an old token; undone under another lock, whose tokens are others', () => {
+    expect(verdict(['do k 2', '-do k 1', 'undo k 1'])).toBe('good');
+    expect(verdict(['do k 2', 'do k 1'])).toContain('accepted under token 1, after token 2');
+  });
+
+  it('that came after they were undone are counted, and wrong if the client was told that all is well', () => {
+    expect(verdict(['undo k 2', 'do k 1'])).toContain('good');
+    expect(checkEffects(records('undo k 2', 'do k 1'), [], 'effects').detail).toContain('1 done after it was undone');
+    expect(verdict(['undo k 2', 'do k 1'], effect('k'))).toContain('k was acknowledged after it had been undone');
+    expect(verdict(['do k 1', 'undo k 2'], effect('k'))).toBe('good');
+  });
+
+  it('are as the ledger has them in the end', () => {
+    const ledger = (state: string): Operation =>
+      op({ by: 'ledger', f: 'ledger', key: 'k', value: { state }, at: [9, 9] });
+    expect(verdict(['do k 1'], ledger('CONFIRMED'))).toBe('good');
+    expect(verdict(['do k 1', 'undo k 1'], ledger('COMPENSATED'))).toBe('good');
+    expect(verdict(['do k 1', 'undo k 1'], ledger('CONFIRMED'))).toContain('k is CONFIRMED on record, and was undone');
+    expect(verdict(['do k 1'], ledger('COMPENSATED'))).toContain('k is COMPENSATED on record, and was never undone');
+    expect(verdict(['do j 1'], ledger('CONFIRMED'))).toContain('k is CONFIRMED on record, and was never done');
   });
 
   it('share the token of their scope where the server names one', () => {
@@ -129,6 +146,31 @@ describe('sessions', () => {
     expect(verdict(call(1, 10, [0, 1], 'info'), call(1, 10, [2, 3]))).toBe('good');
     expect(verdict(call(1, 10, [0, 1]), call(1, 11, [2, 3]))).toContain('call s/1 was answered with 10 and with 11');
     expect(verdict()).toContain('unknown');
+  });
+
+  it('carry a request out once, to whomever it is sent', () => {
+    const write = (
+      sequence: number,
+      expected: number,
+      answers: readonly object[],
+      outcome: Operation['outcome'] = 'ok',
+    ): Operation => {
+      const at: At = [2 * sequence, 2 * sequence + 1];
+      return op({ f: 'write', key: 'd', value: { sequence, expected }, result: { session: 1, answers }, at, outcome });
+    };
+    const lost = { error: 'UNAVAILABLE', unknown: true };
+    const refused = { error: 'VERSION_MISMATCH', unknown: false };
+    const [three, four] = [
+      { version: 3, replayed: false },
+      { version: 4, replayed: true },
+    ];
+    expect(verdict(write(1, 0, [three, three]), write(2, 3, [lost, four]))).toBe('good');
+    expect(verdict(write(1, 0, [three]), write(2, 3, [lost, lost], 'info'))).toBe('good');
+    expect(verdict(write(1, 0, [three, four]))).toContain('answered with the versions 3 and 4');
+    expect(verdict(write(1, 0, [three, refused]))).toContain('carried out a second time');
+    expect(verdict(write(1, 0, [lost, refused], 'fail'))).toContain('carried out a second time');
+    expect(verdict(write(1, 0, [three]), write(2, 0, [three]))).toContain('as another write before');
+    expect(verdict(write(1, 5, [three]))).toContain('version 3, when 5 was replaced');
   });
 
   it('apply each call once', () => {
