@@ -1,6 +1,6 @@
 /**
- * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--recovery on|off|drawn] [--workers N] [--trace]
- * [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
+ * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--recovery on|off|drawn] [--swarm on|off]
+ * [--workers N] [--trace] [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
@@ -9,6 +9,7 @@ import { formatNote } from './kernel/journal.ts';
 import { FOCUSES, type Focus } from './options.ts';
 import type { RecoveryWanted } from './recovery-options.ts';
 import { type RunReport, runSeed } from './run.ts';
+import type { SwarmWanted } from './swarm-options.ts';
 
 interface Settings {
   readonly start: number;
@@ -16,6 +17,7 @@ interface Settings {
   readonly members: number | null;
   readonly focus: Focus | null;
   readonly recovery: RecoveryWanted;
+  readonly swarm: SwarmWanted;
   readonly workers: number;
   readonly trace: boolean;
   readonly json: boolean;
@@ -53,6 +55,7 @@ function readSettings(): Settings {
       members: { type: 'string' },
       focus: { type: 'string' },
       recovery: { type: 'string', default: 'drawn' },
+      swarm: { type: 'string', default: 'on' },
       workers: { type: 'string', default: '2' },
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -68,12 +71,15 @@ function readSettings(): Settings {
   if (values.focus !== undefined && focus === null) throw new Error(`--focus is ${FOCUSES.join(', ')}`);
   const recovery = (['on', 'off', 'drawn'] as const).find((name) => name === values.recovery);
   if (recovery === undefined) throw new Error('--recovery is on, off or drawn');
+  const swarm = (['on', 'off'] as const).find((name) => name === values.swarm);
+  if (swarm === undefined) throw new Error('--swarm is on or off');
   return {
     start: seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
     count,
     members,
     focus,
     recovery,
+    swarm,
     workers: Math.max(1, Math.min(whole(values.workers, 'workers') ?? 2, Math.ceil(count / SEEDS_AT_ONCE))),
     trace: values.trace,
     json: values.json,
@@ -92,8 +98,8 @@ function whole(text: string | undefined, name: string): number | null {
 async function runHere(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
   const sink = settings.trace ? (note: Parameters<typeof formatNote>[0]) => console.log(formatNote(note)) : null;
   for (let at = 0; at < settings.count; at += 1) {
-    const { members, focus, recovery } = settings;
-    if (!add(await runSeed({ seed: settings.start + at, members, focus, recovery, sink }))) return;
+    const { members, focus, recovery, swarm } = settings;
+    if (!add(await runSeed({ seed: settings.start + at, members, focus, recovery, swarm, sink }))) return;
   }
 }
 
@@ -102,6 +108,7 @@ interface Order {
   readonly members: number | null;
   readonly focus: Focus | null;
   readonly recovery: RecoveryWanted;
+  readonly swarm: SwarmWanted;
 }
 
 /** A child process: runs what it is sent, and answers with a report for each. */
@@ -109,8 +116,8 @@ function work(): void {
   process.on('message', (order: Order) => {
     void (async () => {
       for (const seed of order.seeds) {
-        const { members, focus, recovery } = order;
-        process.send?.(await runSeed({ seed, members, focus, recovery, sink: null }));
+        const { members, focus, recovery, swarm } = order;
+        process.send?.(await runSeed({ seed, members, focus, recovery, swarm, sink: null }));
       }
     })();
   });
@@ -126,8 +133,8 @@ function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): 
       return 0;
     }
     const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => next++);
-    const { members, focus, recovery } = settings;
-    child.send({ seeds, members, focus, recovery } satisfies Order);
+    const { members, focus, recovery, swarm } = settings;
+    child.send({ seeds, members, focus, recovery, swarm } satisfies Order);
     return seeds.length;
   };
   const one = (): Promise<void> =>
@@ -183,7 +190,8 @@ function printViolation(report: RunReport, settings: Settings): void {
   const members = settings.members === null ? '' : ` --members ${settings.members}`;
   const focus = settings.focus === null ? '' : ` --focus ${settings.focus}`;
   const recovery = settings.recovery === 'drawn' ? '' : ` --recovery ${settings.recovery}`;
-  console.log(`replay: ${settings.again} --seed ${report.seed}${members}${focus}${recovery} --trace`);
+  const swarm = settings.swarm === 'on' ? '' : ' --swarm off';
+  console.log(`replay: ${settings.again} --seed ${report.seed}${members}${focus}${recovery}${swarm} --trace`);
 }
 
 function printTotals(totals: Totals, tookMs: number): void {

@@ -22,6 +22,8 @@ const regressions = JSON.parse(readFileSync(new URL('./regressions.json', import
   readonly members: number | null;
   /** Found in a run with recoveries: `on`. */
   readonly recovery?: 'on';
+  /** Found in a run with the options of `swarm-options.ts`: `on`. */
+  readonly swarm?: 'on';
   readonly found: string;
 }[];
 
@@ -60,9 +62,17 @@ describe('simulated clusters', () => {
 
   it.each(regressions)(
     'seed $seed: $found',
-    async ({ seed, members, recovery }) => {
+    async ({ seed, members, recovery, swarm }) => {
       const sized = members === null ? [] : ['--members', String(members)];
-      const outcome = await runSim(['--seed', String(seed), '--recovery', recovery ?? 'off', ...sized]);
+      const outcome = await runSim([
+        '--seed',
+        String(seed),
+        '--recovery',
+        recovery ?? 'off',
+        '--swarm',
+        swarm ?? 'off',
+        ...sized,
+      ]);
       expect(outcome.violations).toEqual([]);
     },
     TIMEOUT_MS,

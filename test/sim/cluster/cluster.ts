@@ -67,6 +67,9 @@ export class Cluster implements Scene, MemberEvents {
   readonly marks = new Map<string, number>();
   readonly #byId = new Map<MemberId, SimMember>();
   readonly #oracles: readonly Oracle[];
+  /** Those of the oracles that look at every event, and at every envelope. */
+  readonly #onEvent: readonly Oracle[];
+  readonly #onSend: readonly Oracle[];
   readonly #exactlyOnce: ExactlyOnce;
   readonly #watchOrder: WatchOrder;
   readonly #prng: Prng;
@@ -115,6 +118,8 @@ export class Cluster implements Scene, MemberEvents {
       this.#watchOrder,
       ...this.recoveries.oracles,
     ];
+    this.#onEvent = this.#oracles.filter(({ afterEvent }) => afterEvent !== undefined);
+    this.#onSend = this.#oracles.filter(({ send }) => send !== undefined);
     const clients = options.clients.count + options.clients.readers;
     this.clients = Array.from({ length: clients }, (_, at) => this.#client(at, source(100 + at)));
     const registers = makeRegisters(options.clients.registers);
@@ -268,7 +273,7 @@ export class Cluster implements Scene, MemberEvents {
       if (before !== null && before.role !== status.role) {
         this.world.note(member.id, status.role, status.term, status.lastIndex, status.commitIndex);
       }
-      for (const oracle of this.#oracles) oracle.afterEvent?.(member, status, before);
+      for (const oracle of this.#onEvent) oracle.afterEvent?.(member, status, before);
       this.storage.look(member, status);
     }
   }
@@ -376,7 +381,7 @@ export class Cluster implements Scene, MemberEvents {
     const raft = envelope.kind === 'raft' ? envelope.message : null;
     const { position } = this.member(to);
     this.world.note(fromId, 'sends', position, raft?.kind.length ?? 0, raft?.term ?? 0, raft ?? envelope);
-    for (const oracle of this.#oracles) oracle.send?.(from, to, envelope);
+    for (const oracle of this.#onSend) oracle.send?.(from, to, envelope);
     this.aimed.leaves(from, this.member(to), envelope);
     if (raft?.kind !== 'appendRequest' || raft.entries.length === 0) return;
     const opensTerm = raft.entries.some((entry) => entry.kind === 'noop' && entry.term === raft.term);
