@@ -397,4 +397,4 @@ export type TraceEvent =
       readonly granted: boolean;
       readonly pre: boolean;
     }
-  | { readonly kind: 'mark' /** A rare branch was taken: coverage marks of the simulator. */; readonly name: string };
+  | { readonly kind: 'mark' /** A rare branch was taken. */; readonly name: import('./marks.ts').MarkName };
