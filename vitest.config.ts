@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { mutantPlugins } from './test/mutants/vitest-plugin.ts';
 
 /** Tests that measure time, memory or bytes: one file after the other, when all others are done. */
 const measuredTests = [
@@ -20,6 +21,7 @@ function processTest(name: string): string {
 }
 
 export default defineConfig({
+  plugins: mutantPlugins(process.env),
   test: {
     pool: 'forks',
     maxWorkers: 2,

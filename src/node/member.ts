@@ -137,7 +137,9 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
       stream,
       raft: group.raftStatus(),
       appliedIndex: group.machine.appliedIndex,
-      stateHash: group.machine.stateHash(),
+      get stateHash() {
+        return group.machine.stateHash();
+      },
       sessions: group.machine.sessionCount(),
       waitingProposals: group.waitingProposals,
       watches: group.watches,

@@ -110,6 +110,7 @@ export interface MemberStatus {
   readonly stream: StreamId;
   readonly raft: RaftStatus;
   readonly appliedIndex: LogIndex;
+  /** Worked out when it is read, which costs as much as what changed since the last time: of the moment, not of the call. */
   readonly stateHash: string;
   readonly sessions: number;
   readonly waitingProposals: number;

@@ -3,7 +3,7 @@
  * back it does not campaign, and its vote only keeps others from being elected in the same term (known bug D5). The reasoning is in
  * README.md.
  */
-import { type LogIndex, logIndex } from '../types/ids.ts';
+import { type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
 import { isVoter, otherVoters } from './configuration.ts';
 import { electionResult } from './quorum.ts';
 import { leaderOf, mark, type Recovery, type State } from './state.ts';
@@ -31,14 +31,28 @@ export function tickRecovery(state: State): void {
  * there before may still lead, and help them: that is ruled out only after a while.
  */
 function checkImpossible(state: State, recovery: Recovery): void {
-  if (recovery.impossible || !isVoter(state.configuration, state.id)) return;
-  if (recovery.aloneElapsed < ALONE_TIMEOUTS * state.electionTicks) return;
-  // Who was not heard lately may have recovered from a leader that only this member does not hear.
-  const others = [...recovery.others].filter(([, saidTick]) => state.tick - saidTick < state.electionTicks);
-  const lost = new Set([state.id, ...others.map(([id]) => id)]);
-  if (electionResult(state.configuration, (id) => (lost.has(id) ? 'blank' : 'granted')) === 'won') return;
-  recovery.impossible = true;
-  state.output.effect({ kind: 'recoveryImpossible', members: [...lost].sort() });
+  if (!isVoter(state.configuration, state.id)) return;
+  const aloneTicks = ALONE_TIMEOUTS * state.electionTicks;
+  if (recovery.impossible === null) {
+    if (recovery.aloneElapsed < aloneTicks) return;
+    // Who was not heard lately may have recovered from a leader that only this member does not hear.
+    const others = [...recovery.others].filter(([, saidTick]) => state.tick - saidTick < state.electionTicks);
+    const lost = new Set([state.id, ...others.map(([id]) => id)]);
+    if (electionResult(state.configuration, (id) => (lost.has(id) ? 'blank' : 'granted')) === 'won') return;
+    recovery.impossible = { members: [...lost].sort(), sinceTick: state.tick, said: false };
+  }
+  const { impossible } = recovery;
+  // Whoever stops answers nobody any more: the others, who began to wait later, must find out, too.
+  const lingerTicks = impossible.members.length > 1 ? aloneTicks : 0;
+  if (impossible.said || state.tick - impossible.sinceTick < lingerTicks) return;
+  impossible.said = true;
+  state.output.effect({ kind: 'recoveryImpossible', members: impossible.members });
+}
+
+/** `from` does not recover (any more): it is asked again whether a majority is lost. */
+export function noteWhole(recovery: Recovery, from: MemberId): void {
+  recovery.others.delete(from);
+  if (recovery.impossible?.members.includes(from) === true) recovery.impossible = null;
 }
 
 /** A leader was heard: whoever recovers, too, does so from it. */
@@ -46,6 +60,7 @@ export function noteLeader(state: State): void {
   if (state.recovery === null) return;
   state.recovery.aloneElapsed = 0;
   state.recovery.others.clear();
+  state.recovery.impossible = null;
 }
 
 function verifiedIndex(state: State, recovery: Recovery): LogIndex {

@@ -1,6 +1,7 @@
 /** The mutable state of one member of one Raft group, and the few steps that every handler shares. */
+
 import type { Random } from '../ports/random.ts';
-import { assert } from '../types/assert.ts';
+import { assert, must } from '../types/assert.ts';
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';
 import { isVoter } from './configuration.ts';
 import { Durability } from './durability.ts';
@@ -11,8 +12,9 @@ import { Output } from './output.ts';
 import type { Progress } from './progress.ts';
 import type { Vote } from './quorum.ts';
 import { ForwardedReads, type LeaderReads } from './read-index.ts';
+import type { TraceEvent } from './trace.ts';
 import type { Transfer } from './transfer.ts';
-import type { Configuration, RaftLimits, RaftOptions, SnapshotMark, TraceEvent } from './types.ts';
+import type { Configuration, RaftLimits, RaftOptions, SnapshotMark } from './types.ts';
 
 export interface FollowerRole {
   readonly kind: 'follower';
@@ -73,7 +75,8 @@ export interface Recovery {
   aloneElapsed: number;
   /** Voters that said, since a leader was heard last, that they are recovering, too, and the tick at which they said so last. */
   readonly others: Map<MemberId, number>;
-  impossible: boolean;
+  /** Too many recover, as this member has found at `sinceTick`: nobody can be elected any more. */
+  impossible: { readonly members: readonly MemberId[]; readonly sinceTick: number; said: boolean } | null;
 }
 
 /** The connection to the leader broke: it may be dead (A4). */
@@ -143,7 +146,7 @@ function newRecovery(options: RaftOptions, random: Random): Recovery {
     requestElapsed: options.heartbeatTicks,
     aloneElapsed: 0,
     others: new Map(),
-    impossible: false,
+    impossible: null,
   };
 }
 
@@ -251,7 +254,12 @@ export function commitTo(state: State, index: LogIndex): boolean {
   if (index <= state.commitIndex) return false;
   assert(index <= state.log.lastIndex, `I5: commit ${index} is inside the log, which ends at ${state.log.lastIndex}`);
   state.commitIndex = index;
-  state.trace?.({ kind: 'commit', term: state.term, index });
+  state.trace?.({
+    kind: 'commit',
+    term: state.term,
+    index,
+    entryTerm: must(state.log.termAt(index), 'committed entry'),
+  });
   return true;
 }
 

@@ -58,6 +58,8 @@ export interface ServerConfig {
   readonly alertWebhook?: string;
   /** PEM files and the secret for compensators and the webhook. `certFile` and `keyFile` come together. */
   readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile', string>>;
+  /** `folder` is absolute; left out: nothing is traced. */
+  readonly trace: { readonly folder?: string; readonly bytesMax: number };
   readonly log: ServerConfigInput['log'];
 }
 
@@ -300,12 +302,23 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     partitionMs: input.partitionMs,
     featureLevelMax: input.featureLevelMax,
     ...outsideOf(input, cwd, sources),
+    trace: traceOf(input, cwd, sources),
     log: input.log,
   };
 }
 
 function absolute(cwd: string, path: string): string {
   return isAbsolute(path) ? path : resolve(cwd, path);
+}
+
+function traceOf(
+  { trace: { folder, bytesMax } }: ServerConfigInput,
+  cwd: string,
+  sources: Map<string, ConfigSource>,
+): ServerConfig['trace'] {
+  if (folder !== undefined) return { folder: absolute(cwd, folder), bytesMax };
+  sources.set('trace.folder', { from: 'default', where: '' });
+  return { bytesMax };
 }
 
 const OUTSIDE_FILES = ['budgetFile', 'fxFile'] as const;

@@ -207,9 +207,29 @@ describe('W4: a member that lost a part of its log', () => {
     solo.receive('b', 2, { kind: 'voteRequest', lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: false });
     solo.receive('b', 3, named(null, NONCE, true));
     solo.tick();
+    // b began to wait later, and must find out as well: while a answers, it can.
+    solo.tick(10 * ELECTION_TICKS - 1);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+    solo.take();
+    solo.receive('b', 3, { kind: 'recoverRequest', nonce: 99 });
+    expect(solo.sent('recoverResponse')).toMatchObject([{ to: 'b', recovering: true }]);
+    solo.tick();
     expect(solo.effects('recoveryImpossible')).toMatchObject([{ members: ['a', 'b'] }]);
     solo.take();
     solo.tick(5);
+    expect(solo.effects('recoveryImpossible')).toEqual([]);
+  });
+
+  it.each([
+    ['a leader is heard', (solo: Solo) => solo.receive('c', 2, heartbeat())],
+    ['the other one is whole again', (solo: Solo) => solo.receive('b', 2, named(null, NONCE, false))],
+  ])('does not stop when %s in time', (_, happens) => {
+    const solo = recovering();
+    solo.tick(10 * ELECTION_TICKS);
+    solo.receive('b', 2, named(null, NONCE, true));
+    solo.tick(5 * ELECTION_TICKS);
+    happens(solo);
+    solo.tick(9 * ELECTION_TICKS);
     expect(solo.effects('recoveryImpossible')).toEqual([]);
   });
 
@@ -223,7 +243,7 @@ describe('W4: a member that lost a part of its log', () => {
     solo.tick();
     expect(solo.effects('recoveryImpossible')).toEqual([]);
     solo.receive('b', 2, named(null, NONCE, true));
-    solo.tick();
+    solo.tick(1 + 10 * ELECTION_TICKS);
     expect(solo.effects('recoveryImpossible')).toMatchObject([{ members: ['a', 'b'] }]);
   });
 

@@ -1,4 +1,6 @@
 /** One run: builds the cluster of a seed, lets it suffer, heals it, and says what was seen. */
+
+import { checkTrace } from '../trace-check/checker.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { formatNote, type Note } from './kernel/journal.ts';
 import { describe, fullTurn, type Violation } from './kernel/world.ts';
@@ -64,11 +66,18 @@ export async function runSeed(request: RunRequest): Promise<RunReport> {
     if (world.violation === null) cluster.heal(Math.floor(electionUs / HEALTHY_PARTS));
     if (world.violation === null) await checkLiveness(cluster);
     if (world.violation === null) cluster.end();
+    if (world.violation === null) checkTraces(cluster);
     await fullTurn();
   } finally {
     process.off('unhandledRejection', onRejection);
   }
   return report(cluster);
+}
+
+/** The rules of the paper once more, by what each core said of itself, as for real processes (test/trace-check). */
+function checkTraces(cluster: Cluster): void {
+  const traces = cluster.members.map(({ id, trace }) => ({ member: id, events: trace, complete: true }));
+  for (const { rule, member, message } of checkTrace(traces)) cluster.violate(rule, `trace of ${member}: ${message}`);
 }
 
 function report(cluster: Cluster): RunReport {

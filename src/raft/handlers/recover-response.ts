@@ -1,3 +1,4 @@
+import { noteWhole } from '../recovery.ts';
 import { heardLeader } from '../roles/follower.ts';
 import { leaderOf, mark, type State } from '../state.ts';
 import type { RecoverResponse } from '../types.ts';
@@ -17,5 +18,5 @@ export function handleRecoverResponse(state: State, message: RecoverResponse): v
   }
   if (leaderOf(state) !== null) return;
   if (message.recovering) recovery.others.set(from, state.tick);
-  else recovery.others.delete(from);
+  else noteWhole(recovery, from);
 }

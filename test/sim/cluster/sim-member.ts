@@ -2,12 +2,14 @@
  * A machine of the cluster: disk, store and clocks, which outlive processes, and the process that runs on it now,
  * which is the real member over the real log.
  */
+
 import type { MachineView } from '../../../src/machine/api.ts';
 import { StateError } from '../../../src/machine/loader.ts';
 import { Member } from '../../../src/node/member.ts';
 import type { MemberDeps, Notice } from '../../../src/node/options.ts';
 import type { Envelope } from '../../../src/node/types.ts';
-import type { Entry, RaftStatus, SnapshotMark, TraceEvent } from '../../../src/raft/types.ts';
+import type { TraceEvent } from '../../../src/raft/trace.ts';
+import type { Entry, RaftStatus, SnapshotMark } from '../../../src/raft/types.ts';
 import type { Store } from '../../../src/store/types.ts';
 import { DATA_STREAM, type MemberId, type StreamId } from '../../../src/types/ids.ts';
 import type { Wal, WalAppend } from '../../../src/wal/types.ts';
@@ -66,6 +68,8 @@ export class Process implements Owner {
 }
 
 export class SimMember implements NetworkNode {
+  /** What its consensus core did, over all its lives, for `checkTrace`. */
+  readonly trace: TraceEvent[] = [];
   readonly id: MemberId;
   readonly position: number;
   readonly disk: SimDisk;
@@ -258,6 +262,7 @@ export class SimMember implements NetworkNode {
       },
       onTrace: (_stream: StreamId, event: TraceEvent) => {
         if (event.kind === 'mark') this.#events.marked(event.name);
+        else this.trace.push(event);
       },
       onRecovered: () => opened.finishRecovery(),
       onRemoved: () => {
@@ -287,6 +292,9 @@ export class SimMember implements NetworkNode {
     return {
       get streams() {
         return wal.streams;
+      },
+      get newestSegment() {
+        return wal.newestSegment;
       },
       get spaceLow() {
         return wal.spaceLow;
