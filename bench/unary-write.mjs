@@ -56,6 +56,10 @@ function cpuMs(pid) {
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1_000;
 }
 
+function rssMiB(pid) {
+  return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024);
+}
+
 async function startCluster(dist, data) {
   const members = [];
   for (const id of ['a', 'b', 'c']) {
@@ -66,7 +70,9 @@ async function startCluster(dist, data) {
     const profile = values.profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(values.profile, id)}`];
     const own = ['--cluster-id', 'bench', '--member-id', id, '--data-dir', join(data, id), '--log-level', 'warn'];
     const args = [join(dist, 'cli/main.js'), 'server', ...own, '--members', JSON.stringify(members)];
-    const child = spawn(process.execPath, [...profile, ...args], { stdio: ['ignore', 'ignore', 'inherit'] });
+    // As the image runs it (Dockerfile); what the caller sets counts.
+    const env = { NODE_OPTIONS: '--max-semi-space-size=64', ...process.env };
+    const child = spawn(process.execPath, [...profile, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env });
     child.gone = new Promise((done) => child.once('exit', done));
     return child;
   });
@@ -143,6 +149,7 @@ async function measure(dist, data) {
     found.push({
       load: shape.join('x'),
       ...result,
+      leaderRssMiB: rssMiB(children[leader].pid),
       cpuMsPer1000: per1000(spent.reduce((sum, ms) => sum + ms, 0)),
       leaderCpuMsPer1000: per1000(spent[leader]),
     });
@@ -180,7 +187,7 @@ const summary = results.map((rounds, i) => ({
   startUpCpuMs: median(rounds.map(({ startUpCpuMs }) => startUpCpuMs)),
   loads: loads.map((shape, n) => {
     const of = (name) => median(rounds.map((one) => one.loads[n][name]));
-    const names = ['perSecond', 'meanMs', 'maxMs', 'failed', 'cpuMsPer1000', 'leaderCpuMsPer1000'];
+    const names = ['perSecond', 'meanMs', 'maxMs', 'failed', 'cpuMsPer1000', 'leaderCpuMsPer1000', 'leaderRssMiB'];
     return { load: shape.join('x'), ...Object.fromEntries(names.map((name) => [name, of(name)])) };
   }),
 }));

@@ -191,7 +191,7 @@ export const serverConfigSchema = z.strictObject({
   log: z
     .strictObject({
       level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),
-      format: oneOf(LOG_FORMATS).default('json').describe('One JSON object for each line, or text for people.'),
+      format: oneOf(LOG_FORMATS).default('json').describe('json: an object for each line; pretty: text for people.'),
     })
     .prefault({}),
 });

@@ -24,8 +24,8 @@ const rows = [...index.matchAll(/^\| `([^`]+)` *\| ([^|]+?) *\| \[[^\]]*\]\(([^)
 function union(path: string, name: string): string[] {
   const text = readText(path);
   const start = text.indexOf(`export type ${name} =`);
-  const end = text.indexOf(';', start);
-  return [...text.slice(start, end).matchAll(/'([a-z_]+)'/g)].map((match) => match[1] ?? '');
+  const end = text.indexOf("';\n", start) + 1;
+  return [...text.slice(start, end).matchAll(/'([a-zA-Z_]+)'/g)].map((match) => match[1] ?? '');
 }
 
 /** As the headings of a page are linked to. */
@@ -57,6 +57,13 @@ describe('U5: runbooks', () => {
     expect(wanted.filter((family) => !families.has(family))).toEqual([]);
     const named = [...families].filter((family) => /^(?:WalError|StoreError) /.test(family));
     expect(named.filter((family) => !wanted.includes(family))).toEqual([]);
+  });
+
+  it('have a page for each alarm and each alert', () => {
+    const told = rows.map(({ message, family }) => `${message} ${family}`).join('\n');
+    const wanted = [...union('src/node/types.ts', 'Alarm'), ...union('src/machine/issue/types.ts', 'AlertName')];
+    expect(wanted.length).toBeGreaterThan(12);
+    expect(wanted.filter((name) => !new RegExp(`\\b${name}\\b`).test(told))).toEqual([]);
   });
 
   it('link to pages and headings that exist, and every page is linked from the index', () => {
