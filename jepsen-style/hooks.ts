@@ -1,20 +1,14 @@
 /** What looks at the folder of a run when it is over. The one place where checkers and the report are plugged in. */
+import { check, type Verdict } from './checkers/check.ts';
+import { writeReport } from './report/report.ts';
 
-/** What one checker says about one history. */
-export interface Verdict {
-  readonly checker: string;
-  readonly workload: string;
-  readonly valid: true | false | 'unknown';
-  readonly detail: string;
-  readonly evidence?: unknown;
-}
+export type { Verdict };
 
 export interface Hooks {
-  /** Checks every history of the folder. */
+  /** Holds every history of the folder against its rule. */
   readonly check: (dir: string) => Promise<readonly Verdict[]>;
-  /** Writes `report.html` and whatever else people look at. */
-  readonly report: (dir: string, verdicts: readonly Verdict[]) => Promise<void>;
+  /** Writes `report.html` and the histories in Jepsen's form. */
+  readonly report: (dir: string, verdicts: readonly Verdict[]) => Promise<unknown>;
 }
 
-/** null: a run judges by its service levels and by what its nemeses saw, and says so. */
-export const HOOKS: Hooks | null = null;
+export const HOOKS: Hooks = { check, report: writeReport };

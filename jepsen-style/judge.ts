@@ -46,9 +46,9 @@ export async function judge(input: JudgeInput, outcome: RunOutcome): Promise<num
     writeFileSync(join(dir, 'run.json'), `${JSON.stringify({ ...facts, verdicts }, null, 1)}\n`);
   // Checkers find it there.
   write(null);
-  const verdicts = HOOKS === null ? [] : await HOOKS.check(dir);
+  const verdicts = await HOOKS.check(dir);
   write(verdicts);
-  await HOOKS?.report(dir, verdicts);
+  await HOOKS.report(dir, verdicts);
   say(input, facts, verdicts);
   const code = exitCode(facts, verdicts);
   if (summary !== null) appendFileSync(summary, `${JSON.stringify(summaryOf(facts, verdicts, code))}\n`);
@@ -103,8 +103,7 @@ function say({ dir, log }: JudgeInput, facts: Facts, verdicts: readonly Verdict[
   log(`commands accepted by two leaders: ${acceptedByTwo.length}; side effects twice: ${effectsTwice.length}`);
   for (const line of [...acceptedByTwo, ...effectsTwice, ...findings]) log(`FINDING: ${line}`);
   for (const { checker, workload, valid, detail } of verdicts) log(`${checker} of ${workload}: ${valid} ${detail}`);
-  if (HOOKS === null) log('no checker of histories is plugged in: service levels and findings only');
-  log(`everything is in ${dir}`);
+  log(`everything is in ${dir}; ${join(dir, 'report.html')} shows it`);
 }
 
 function exitCode(facts: Facts, verdicts: readonly Verdict[]): number {

@@ -5,6 +5,7 @@
  *      state machine, which repeats the first answer of a session. Hence the view is read after a ReadIndex.
  * MC2  A member is added only when it answers at its address, under its id, in this cluster, and has taken part in nothing:
  *      its incarnation goes into the command.
+ *      No two members send clients to the same place.
  * MC3  A change leaves a voter, and a majority that was heard of lately among the voters that are left.
  */
 import type { MachineView } from '../machine/api.ts';
@@ -23,6 +24,8 @@ type Add = Extract<MemberChange, { kind: 'add' }>;
 
 /** How long a new member may take to say who it is, milliseconds. */
 const IDENTIFY_MS = 3_000;
+/** Of a first member, whose folder is in no row. */
+const INCARNATION_NONE = '0'.repeat(32);
 
 interface Situation {
   readonly status: MemberStatus;
@@ -44,7 +47,10 @@ export async function prepareChanges(
   if (notLeader !== null) return err(notLeader);
   const situation: Situation = { status, rows: rowsOf(read.view) };
   const unfit =
-    checkEach(situation, changes) ?? checkCount(situation, changes) ?? checkQuorum(situation, changes, force);
+    checkEach(situation, changes) ??
+    checkAddresses(context, situation, changes) ??
+    checkCount(situation, changes) ??
+    checkQuorum(situation, changes, force);
   if (unfit !== null) return err(unfit);
   return identifyAll(context, situation, changes, Math.min(IDENTIFY_MS, deadlineMs / 2));
 }
@@ -133,6 +139,30 @@ function checkCount({ status, rows }: Situation, changes: readonly MemberChange[
   return failure('LIMIT_EXCEEDED', message, { metadata: { limit: String(MEMBERS_MAX) } });
 }
 
+/**
+ * A slip of the pen in a client address would send clients to another member whenever the new one leads. One on the machine of a
+ * member that is gone may have that one's addresses: then its peer address, where it has just said who it is, is the same, too.
+ */
+function checkAddresses(context: ApiContext, { status, rows }: Situation, changes: readonly MemberChange[]) {
+  const adds = changes.filter((change) => change.kind === 'add' && rows.get(change.member) === undefined) as Add[];
+  const present = [
+    ...context.members.filter(({ id }) => isIn(status.raft.configuration, id) && !rows.has(id)),
+    ...[...rows.values()].filter((row) => row.wanted !== 'removed').map((row) => ({ ...row, id: row.member })),
+    ...adds.map((add) => ({ ...add, id: add.member })),
+  ];
+  for (const { member, peerAddress, clientAddress, replaces } of adds) {
+    const metadata = { member, client_address: clientAddress };
+    const mismatch = (what: string) =>
+      failure('MEMBER_MISMATCH', `${clientAddress} ${what}; correct the client address of ${member}`, { metadata });
+    if (clientAddress === peerAddress) return mismatch('is given twice, and members and clients have a port each');
+    for (const other of present) {
+      if (other.id === member || other.id === replaces || other.peerAddress === peerAddress) continue;
+      if (other.clientAddress === clientAddress) return mismatch(`is where clients reach ${other.id}`);
+    }
+  }
+  return null;
+}
+
 /** MC3. New voters come in by themselves only when they have caught up, so they need no check here. */
 function checkQuorum(situation: Situation, changes: readonly MemberChange[], force: boolean): StatusError | null {
   const { raft } = situation.status;
@@ -167,9 +197,9 @@ async function identifyAll(
   const results = await Promise.all(
     changes.map(async (change): Promise<Result<MemberChange, StatusError>> => {
       if (change.kind !== 'add') return ok(change);
-      // MC1: what was met then counts; the state machine answers.
-      const known = isOnRecord(situation, change) ? situation.rows.get(change.member)?.incarnation : undefined;
-      if (known !== undefined) return ok({ ...change, incarnation: known });
+      // MC1: what was met then counts; the state machine answers, also for an id that was given once and is gone.
+      const known = situation.rows.get(change.member)?.incarnation;
+      if (known !== undefined) return ok({ ...change, incarnation: known === '' ? INCARNATION_NONE : known });
       return identifyOne(context, situation.status, change, deadlineMs);
     }),
   );

@@ -105,9 +105,8 @@ export function decodeRequest<Method extends Pick<DescMethodUnary, 'input' | 'na
 export function checkMetadata(metadata: Metadata): StatusError | null {
   let bytes = 0;
   // The values as they are; getMap would copy them.
-  for (const [key, values] of Object.entries(metadata.toJSON())) {
-    for (const value of values) bytes += key.length + value.length + 32;
-  }
+  const values = metadata.toJSON();
+  for (const key in values) for (const value of values[key] ?? []) bytes += key.length + value.length + 32;
   if (bytes <= METADATA_BYTES_MAX) return null;
   return failure('TOO_LARGE', `the call carries ${bytes} bytes of metadata; send at most ${METADATA_BYTES_MAX}`);
 }

@@ -30,19 +30,26 @@ const shapes = new WeakMap<DescMessage, ReadonlyMap<number, FieldShape>>();
 
 /** null, or which field is wrong and how. Throws, as the decoder does, on bytes that are no protobuf at all. */
 export function wireFault(desc: DescMessage, bytes: Uint8Array): string | null {
-  const reader = new BinaryReader(bytes);
-  return walk(desc, reader, bytes.length, '');
+  return walk(desc, new BinaryReader(bytes), bytes, bytes.length, '');
 }
 
-function walk(desc: DescMessage, reader: BinaryReader, end: number, parents: string): string | null {
+function walk(desc: DescMessage, reader: BinaryReader, bytes: Uint8Array, end: number, parents: string): string | null {
   const fields = shapesOf(desc);
   while (reader.pos < end) {
-    const [number, wireType] = reader.tag();
+    let number = 0;
+    let wireType: WireType = WireType.Varint;
+    const first = bytes[reader.pos] as number;
+    if (first < 0x80 && first >= 8 && (first & 7) <= WireType.Bit32) {
+      // Nearly every tag is one byte, and read here without the array that the reader makes for it.
+      number = first >>> 3;
+      wireType = first & 7;
+      reader.pos += 1;
+    } else [number, wireType] = reader.tag();
     const field = fields.get(number);
     if (field === undefined) {
       reader.skip(wireType, number);
     } else {
-      const fault = fieldFault(field, reader, end, wireType, parents);
+      const fault = fieldFault(field, reader, bytes, end, wireType, parents);
       if (fault !== null) return fault;
     }
     if (reader.pos > end) return `${parents}${field?.name ?? `field ${number}`} is cut off`;
@@ -53,6 +60,7 @@ function walk(desc: DescMessage, reader: BinaryReader, end: number, parents: str
 function fieldFault(
   field: FieldShape,
   reader: BinaryReader,
+  bytes: Uint8Array,
   end: number,
   wireType: WireType,
   parents: string,
@@ -61,14 +69,15 @@ function fieldFault(
     return `${parents}${field.name} came as ${WIRE_TYPE_NAMES[wireType]}, its type is ${WIRE_TYPE_NAMES[field.wireType]}`;
   }
   if (wireType !== WireType.LengthDelimited) {
-    reader.skip(wireType);
+    if (wireType === WireType.Varint && (bytes[reader.pos] ?? 0x80) < 0x80) reader.pos += 1;
+    else reader.skip(wireType);
     return null;
   }
   const length = reader.uint32();
   const fieldEnd = reader.pos + length;
   if (fieldEnd > end) return `${parents}${field.name} is cut off`;
   // The paths of messages only: they are few, and a report may hold a thousand of other fields.
-  if (field.message !== null) return walk(field.message, reader, fieldEnd, `${parents}${field.name}.`);
+  if (field.message !== null) return walk(field.message, reader, bytes, fieldEnd, `${parents}${field.name}.`);
   reader.pos = fieldEnd;
   return null;
 }

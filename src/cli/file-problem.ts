@@ -8,12 +8,34 @@ const WHY: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder; give the name of a file',
   ENOTDIR: 'a part of the path is no folder',
   EROFS: 'the file system is read-only',
-  ENOSPC: 'the disk is full',
 };
+
+/** No wrong usage: the same command may do tomorrow. */
+const TROUBLE: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the quota of its file system is used up',
+  EIO: 'the disk failed: check it',
+};
+
+/** The same for a file that is to be made, under another name first. */
+export function newFileProblem(file: string, error: unknown): unknown {
+  const { code, path } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return new UsageError(`${file}: there is no such folder; make it first`, { cause: error });
+  if (code === 'EEXIST' && path?.endsWith('.partial') === true && !file.endsWith('.partial')) {
+    const what = 'it is being written by another process, or one that wrote it was killed: remove it if there is none';
+    return new UsageError(`${file}.partial: ${what}`, { cause: error });
+  }
+  return fileProblem(file, error);
+}
 
 /** `error` itself where it is none of these. */
 export function fileProblem(file: string, error: unknown): unknown {
+  if (error instanceof Error && error.name === 'BackupError') {
+    return new Error(`${file}: ${error.message}`, { cause: error });
+  }
   const code = (error as NodeJS.ErrnoException | null)?.code;
   const text = typeof code === 'string' ? WHY[code] : undefined;
-  return text === undefined ? error : new UsageError(`${file}: ${text}`, { cause: error });
+  if (text !== undefined) return new UsageError(`${file}: ${text}`, { cause: error });
+  const trouble = typeof code === 'string' ? TROUBLE[code] : undefined;
+  return trouble === undefined ? error : new Error(`${file}: ${trouble}`, { cause: error });
 }

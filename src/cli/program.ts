@@ -46,6 +46,8 @@ export function buildProgram(shell: Shell, settings: readonly Setting[]): Comman
     .version(VERSION)
     .addHelpText('after', `${EXAMPLES}\n${EXIT_CODES_HELP}`)
     .showSuggestionAfterError()
+    // Where somebody looks who wants to know whether --json is there.
+    .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: (text) => void shell.stdout.write(text),
       writeErr: (text) => void shell.stderr.write(text),

@@ -2,7 +2,7 @@
  * The border between protobuf's 64-bit integers and the domain's numbers (architecture, decision 10): `bigint` stays
  * inside generated messages, everything else counts in safe integers.
  */
-import { assert } from '../types/assert.ts';
+import { InvariantError } from '../types/assert.ts';
 import type { Brand } from '../types/brand.ts';
 
 const SAFE_MAX = BigInt(Number.MAX_SAFE_INTEGER);
@@ -14,8 +14,8 @@ export function toSafeNumber(value: bigint): number | null {
 
 /** As a protobuf uint64. The value comes from the domain, so one that is no safe non-negative integer is a bug. */
 export function toUint64(value: number): bigint {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a safe non-negative integer: ${value}`);
-  return BigInt(value);
+  if (Number.isSafeInteger(value) && value >= 0) return BigInt(value);
+  throw new InvariantError(`not a safe non-negative integer: ${value}`);
 }
 
 /**

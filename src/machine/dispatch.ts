@@ -1,5 +1,5 @@
 /** Which handler carries out which command. One file for each; nothing but this table knows them all. */
-import { assert, must } from '../types/assert.ts';
+import { assert, InvariantError } from '../types/assert.ts';
 import { ok } from '../types/result.ts';
 import { availabilityHandlers } from './availability/handlers.ts';
 import type { ApplyContext, Handler, Outcome } from './context.ts';
@@ -43,14 +43,16 @@ const HANDLERS: { readonly [K in CommandKind]: Handler<K> } = {
   ...recoveryHandlers,
 };
 
+const BY_KIND: ReadonlyMap<string, (context: ApplyContext, body: never) => Outcome> = new Map(Object.entries(HANDLERS));
+
 /** Carries a command out, or rejects it without any change. A kind that this version does not know stops the member. */
 export function dispatch(context: ApplyContext, body: CommandBody): Outcome {
   const { counter } = context.state.tables;
   const writes = counter.writes;
-  const handler = must<(context: ApplyContext, body: never) => Outcome>(
-    Object.hasOwn(HANDLERS, body.kind) ? HANDLERS[body.kind] : null,
-    `no handler for command ${body.kind}: this member is older than the entry`,
-  );
+  const handler = BY_KIND.get(body.kind);
+  if (handler === undefined) {
+    throw new InvariantError(`no handler for command ${body.kind}: this member is older than the entry`);
+  }
   const outcome = handler(context, body as never);
   assert(outcome.ok || counter.writes === writes, 'a rejected command changes nothing');
   return outcome;

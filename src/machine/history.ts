@@ -4,7 +4,7 @@
  */
 import { must } from '../types/assert.ts';
 import { type Revision, revision } from '../types/ids.ts';
-import { after, eventKey, KEY_END, padded, under } from './keys.ts';
+import { after, eventKey, KEY_END, padded } from './keys.ts';
 import type { MachineState } from './state.ts';
 import type { MachineEvent } from './types.ts';
 
@@ -15,10 +15,10 @@ export function recordEvents(state: MachineState, events: readonly MachineEvent[
   for (const happened of events) event.put(eventKey(happened.revision, happened.ordinal), happened);
   let dropped: Revision | null = null;
   while (event.size > state.limits.eventHistoryMax) {
-    const oldest = must(event.range('', KEY_END, 1)[0], 'the oldest event')[1].revision;
-    const prefix = padded(oldest);
-    event.deleteRange(under(prefix), after(prefix), event.size);
-    dropped = oldest;
+    let key = must(event.firstKey(), 'the oldest event');
+    dropped = must(event.get(key), 'the oldest event').revision;
+    // From the front, one by one: an entry seldom has more than a few.
+    for (const end = after(padded(dropped)); key < end; key = event.firstKey() ?? KEY_END) event.delete(key);
   }
   if (dropped !== null) state.meta = { ...state.meta, firstEventRevision: revision(dropped + 1) };
 }

@@ -2,7 +2,7 @@
  * Keys of rows: parts joined by a space. Numbers are padded to 16 digits, so that code-unit order is numeric order. Names hold
  * no character below '-' (see validate.ts), so all rows of a prefix stand together; free text may only come last.
  */
-import { assert } from '../types/assert.ts';
+import { InvariantError } from '../types/assert.ts';
 
 /** Above every key: keys begin with a letter, a digit or punctuation of ASCII. */
 export const KEY_END = '\u007f';
@@ -12,7 +12,7 @@ const ZEROES = '0'.repeat(DIGITS);
 
 /** `value` as 16 decimal digits. Every safe integer fits. */
 export function padded(value: number): string {
-  assert(Number.isSafeInteger(value) && value >= 0, `not a key number: ${value}`);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvariantError(`not a key number: ${value}`);
   const digits = String(value);
   return ZEROES.slice(digits.length) + digits;
 }

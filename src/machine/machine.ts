@@ -21,7 +21,7 @@ import { Loader, TOTAL_HASH_KEY, TOTAL_INDEX_KEY, TOTAL_TABLE } from './loader.t
 import { addDefaultPlan } from './phase/plan.ts';
 import { enterSession, rememberAnswer } from './session.ts';
 import { DEFAULT_MACHINE_LIMITS, type MachineLimits, MachineState } from './state.ts';
-import { runDueTimers } from './timers.ts';
+import { runDueTimers, timersAreDue } from './timers.ts';
 import type { AppliedEntry, Command, CommandResult, MachineEvent, Rejection, RowChange } from './types.ts';
 import { checkEnvelope } from './validate.ts';
 import { View } from './view.ts';
@@ -72,7 +72,7 @@ class Machine extends View implements ReplicatedMachine {
     state.advance(entry.term, command.timeMs);
     const events: MachineEvent[] = [];
     // What is due has its events before the command's own, and nobody has asked for it.
-    runDueTimers(contextOf(state, at, events, { caller: '', traceId: '', session: null }));
+    if (timersAreDue(state)) runDueTimers(contextOf(state, at, events, { caller: '', traceId: '', session: null }));
     const applied = carryOut(state, at, command, events);
     recordEvents(state, events);
     return applied;
@@ -115,7 +115,24 @@ function contextOf(
     caller,
     traceId,
     session,
-    emit: (event) => events.push({ ...event, revision: at, ordinal: events.length, timeMs, caller, traceId }),
+    // Field by field, so that all events have one shape.
+    emit: ({ kind, loop, g, phase, attempt, token, outcome, vectorClock }) => {
+      events.push({
+        revision: at,
+        ordinal: events.length,
+        timeMs,
+        kind,
+        loop,
+        g,
+        phase,
+        attempt,
+        token,
+        caller,
+        traceId,
+        outcome,
+        vectorClock,
+      });
+    },
   };
 }
 

@@ -15,6 +15,11 @@ import { blockedDue } from './recovery/timer.ts';
 import { sessionDue } from './session.ts';
 import type { MachineState } from './state.ts';
 
+export function timersAreDue(state: MachineState): boolean {
+  const key = state.tables.timer.firstKey();
+  return key !== undefined && key < padded(state.timeMs + 1);
+}
+
 export function runDueTimers(context: ApplyContext): void {
   const { state } = context;
   const { timer } = state.tables;

@@ -45,10 +45,8 @@ export function checkInteger(field: string, value: number, min: number, max: num
 }
 
 export function checkRef(ref: PhaseRef): Rejection | null {
-  return firstOf(
-    checkName('loop', ref.loop),
-    checkInteger('g', ref.g, 1, Number.MAX_SAFE_INTEGER),
-    checkName('phase', ref.phase),
+  return (
+    checkName('loop', ref.loop) ?? checkInteger('g', ref.g, 1, Number.MAX_SAFE_INTEGER) ?? checkName('phase', ref.phase)
   );
 }
 
@@ -61,19 +59,18 @@ export function checkToken(token: number): Rejection | null {
 export function checkEnvelope(command: Command): Rejection | null {
   const { session, body } = command;
   const kind = body.kind;
-  const common = firstOf(
-    checkInteger('timeMs', command.timeMs, 0, CLUSTER_TIME_MAX_MS),
-    checkText('caller', command.caller, 0, NAME_LENGTH_MAX),
-    checkText('traceId', command.traceId, 0, NAME_LENGTH_MAX),
-  );
+  const common =
+    checkInteger('timeMs', command.timeMs, 0, CLUSTER_TIME_MAX_MS) ??
+    checkText('caller', command.caller, 0, NAME_LENGTH_MAX) ??
+    checkText('traceId', command.traceId, 0, NAME_LENGTH_MAX);
   if (common !== null) return common;
   // A session cannot be opened within one: what the command says of a session is not looked at.
   if (kind === 'openSession') return null;
   const ofSession = kind === 'keepAliveSession' || kind === 'closeSession';
   if (session === null) return ofSession ? invalid('session', `Name the session that ${kind} is about.`) : null;
-  return firstOf(
-    checkInteger('session', session.id, 1, Number.MAX_SAFE_INTEGER),
-    checkInteger('sequence', session.sequence, ofSession ? 0 : 1, Number.MAX_SAFE_INTEGER),
-    checkInteger('ackedThrough', session.ackedThrough, 0, Number.MAX_SAFE_INTEGER),
+  return (
+    checkInteger('session', session.id, 1, Number.MAX_SAFE_INTEGER) ??
+    checkInteger('sequence', session.sequence, ofSession ? 0 : 1, Number.MAX_SAFE_INTEGER) ??
+    checkInteger('ackedThrough', session.ackedThrough, 0, Number.MAX_SAFE_INTEGER)
   );
 }

@@ -7,6 +7,7 @@ import type { LogIndex } from '../types/ids.ts';
 import type { WalEvent } from '../wal/types.ts';
 import { MemberMetrics, type MemberReading } from './member.ts';
 import { ReplicatedMetrics } from './replicated.ts';
+import { Tally } from './tally.ts';
 
 /** An fsync takes 100 µs on a good disk, and a second on one that is about to be a problem; seconds. */
 const FSYNC_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
@@ -18,7 +19,7 @@ export class Metrics {
   readonly #replicated: ReplicatedMetrics;
   readonly #member: MemberMetrics;
   readonly #fsync: Histogram;
-  readonly #proposals: Counter<'outcome'>;
+  readonly #proposals: Tally<'outcome'>;
   readonly #proposalSeconds: Histogram;
   readonly #leaderChanges: Counter;
   readonly #images: Counter<'outcome'>;
@@ -45,10 +46,10 @@ export class Metrics {
       buckets: FSYNC_BUCKETS,
       registers,
     });
-    this.#proposals = new Counter({
+    this.#proposals = new Tally({
       name: 'quorate_proposals_total',
       help: 'Mutations that clients asked of this member, by outcome: applied, indeterminate, or the reason of the refusal.',
-      labelNames: ['outcome'],
+      label: 'outcome',
       registers,
     });
     this.#proposalSeconds = new Histogram({
@@ -102,7 +103,7 @@ export class Metrics {
     const mutate: MemberPort['mutate'] = async (stream, request, deadlineMs) => {
       const startedMs = this.#nowMs();
       const outcome = await port.mutate(stream, request, deadlineMs);
-      this.#proposals.inc({ outcome: outcomeLabel(outcome) });
+      this.#proposals.add(outcomeLabel(outcome));
       if (outcome.kind === 'applied') this.#proposalSeconds.observe((this.#nowMs() - startedMs) / 1_000);
       return outcome;
     };

@@ -13,6 +13,7 @@ import type { RecoveryRow } from '../machine/recovery/types.ts';
 import type { MachineEvent } from '../machine/types.ts';
 import type { LogIndex } from '../types/ids.ts';
 import { BoundedLabel } from './labels.ts';
+import { Tally } from './tally.ts';
 
 /** From a hang that is seen at once to hours without a commit; seconds. */
 const DETECT_BUCKETS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640, 1_800, 7_200];
@@ -26,8 +27,8 @@ export class ReplicatedMetrics {
   readonly #recovery: Histogram<'phase' | 'step'>;
   readonly #recoveries: Counter<'result'>;
   readonly #evictions: Counter;
-  readonly #events: Counter<'kind'>;
-  readonly #commands: Counter<'outcome'>;
+  readonly #events: Tally<'kind'>;
+  readonly #commands: Tally<'outcome'>;
   readonly #phases = new BoundedLabel();
   /** null until it is known what the log held. */
   #replayedTo: LogIndex | null = null;
@@ -59,16 +60,16 @@ export class ReplicatedMetrics {
       help: 'Members that were evicted after they had been isolated for too long.',
       registers,
     });
-    this.#events = new Counter({
+    this.#events = new Tally({
       name: 'quorate_events_total',
       help: 'Events of the history, by kind.',
-      labelNames: ['kind'],
+      label: 'kind',
       registers,
     });
-    this.#commands = new Counter({
+    this.#commands = new Tally({
       name: 'quorate_commands_applied_total',
       help: 'Commands that were applied: carried out, rejected by the state machine, or answered from a session.',
-      labelNames: ['outcome'],
+      label: 'outcome',
       registers,
     });
   }
@@ -80,12 +81,12 @@ export class ReplicatedMetrics {
 
   applied(index: LogIndex, view: MachineView, { result, replayed, events }: Applied): void {
     if (this.#replayedTo === null || index <= this.#replayedTo || result === null) return;
-    this.#commands.inc({ outcome: replayed ? 'replayed' : result.ok ? 'done' : 'rejected' });
+    this.#commands.add(replayed ? 'replayed' : result.ok ? 'done' : 'rejected');
     if (result.ok && result.value.kind === 'availabilityChanged' && result.value.eviction === 'EVICTED') {
       this.#evictions.inc();
     }
     for (const event of events) {
-      this.#events.inc({ kind: event.kind });
+      this.#events.add(event.kind);
       if (event.kind.startsWith('phase_recovery.')) this.#recoveryEvent(view, event);
     }
   }
@@ -95,6 +96,8 @@ export class ReplicatedMetrics {
     if (row === null) return;
     const phase = this.#phases.of(event.phase);
     if (event.kind === 'phase_recovery.interrupted') {
+      // What an agent says itself is not detected.
+      if (row.cause === 'ABORTED' || row.cause === 'GIVEN_UP') return;
       this.#detect.observe({ phase }, seconds(row.detectedAtMs - row.faultAtMs));
       return;
     }

@@ -68,7 +68,7 @@ export class Group {
     this.#raft = start.raft;
     this.#machine = start.machine;
     this.#mark = start.mark;
-    this.#time = new StreamTime(deps.clock);
+    this.#time = new StreamTime(deps.clock, () => this.#machine.timeMs);
     this.#mutations = new Mutations({
       deps,
       stream,
@@ -295,9 +295,10 @@ export class Group {
         this.#queries.refused(effect.requestId);
         return;
       case 'roleChanged':
-        if (effect.role === 'leader') this.#time.take(this.#machine.timeMs);
+        if (effect.role === 'leader') this.#time.take();
         else this.#sender.stopAll();
         this.#works.depose();
+        this.#mutations.roleChanged();
         this.#duties.roleChanged(effect.role === 'leader');
         this.#deps.onRole?.(this.stream, effect);
         return;

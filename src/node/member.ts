@@ -7,7 +7,7 @@ import type { MachineView, ReplicatedMachine } from '../machine/api.ts';
 import { createMachine, startLoading } from '../machine/machine.ts';
 import type { NetworkHandler } from '../ports/network.ts';
 import { Raft } from '../raft/raft.ts';
-import type { RaftOptions, SnapshotMark } from '../raft/types.ts';
+import type { RaftOptions, RaftStatus, SnapshotMark } from '../raft/types.ts';
 import { loadImage } from '../snapshot/load.ts';
 import type { StoreImage } from '../store/types.ts';
 import { assert, must } from '../types/assert.ts';
@@ -124,6 +124,11 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
     return this.#group(stream).openImage();
   }
 
+  /** The part of {@link status} that the core knows; costs no hashing. */
+  raftStatus(stream: StreamId): RaftStatus {
+    return this.#group(stream).raftStatus();
+  }
+
   status(stream: StreamId): MemberStatus {
     const group = this.#group(stream);
     return {
@@ -132,7 +137,9 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
       stream,
       raft: group.raftStatus(),
       appliedIndex: group.machine.appliedIndex,
-      stateHash: group.machine.stateHash(),
+      get stateHash() {
+        return group.machine.stateHash();
+      },
       sessions: group.machine.sessionCount(),
       waitingProposals: group.waitingProposals,
       watches: group.watches,

@@ -9,6 +9,7 @@
  * MB4  A voter that is lagging (A1) becomes a learner, and a voter again when it is not lagging any more and close behind (MB1). Not
  *      the leader itself, and only while healthy voters that stay are a majority of the voters before: floor(N/2)+1. Nor one
  *      whose predecessor is not on record as removed: without a voter in its place that one would be taken in again.
+ * MB5  A member that was replaced and is out stays out, also when its successor is removed before that is on record.
  */
 import type { Sidelined } from '../machine/availability/view.ts';
 import type { MemberRow } from '../machine/rows.ts';
@@ -63,7 +64,7 @@ export function nextStep(
 function withNewLearners(status: RaftStatus, rows: readonly MemberRow[]): ConfigurationStep | null {
   const { voters, learners } = status.configuration;
   const known = new Set([...voters, ...learners]);
-  const gone = goneMembers(rows, new Set(voters));
+  const gone = new Set([...goneMembers(rows, new Set(voters)), ...succeededBefore(rows)]);
   // Successor and predecessor are both there for a while.
   const leaving = rows.filter(
     (row) => row.wanted !== 'removed' && row.replaces !== '' && known.has(row.replaces),
@@ -92,6 +93,14 @@ export function goneMembers(rows: readonly MemberRow[], voters: ReadonlySet<Memb
 }
 
 /**
+ * Members whose successor is itself to go. Those that are still in stay, until somebody says more; one that is out stays out, although
+ * nobody stands in its place any more (MB5).
+ */
+function succeededBefore(rows: readonly MemberRow[]): readonly MemberId[] {
+  return rows.flatMap(({ replaces, wanted }) => (replaces !== '' && wanted === 'removed' ? [replaces] : []));
+}
+
+/**
  * A member that was replaced and is out, and has no row yet that says so; null when there is none. Of a chain of successors the
  * oldest comes first: a row that still names one that is not out yet cannot be taken back.
  */
@@ -100,7 +109,8 @@ export function untoldRemoval({ configuration }: RaftStatus, rows: readonly Memb
   const inside = new Set([...voters, ...learners, ...votersOutgoing]);
   const told = new Set(rows.filter((row) => row.wanted === 'removed').map((row) => row.member));
   const done = (member: MemberId): boolean => !inside.has(member) && told.has(member);
-  for (const member of [...goneMembers(rows, new Set(voters))].sort()) {
+  const replaced = new Set([...goneMembers(rows, new Set(voters)), ...succeededBefore(rows)]);
+  for (const member of [...replaced].sort()) {
     if (inside.has(member) || told.has(member)) continue;
     const row = rows.find((candidate) => candidate.member === member);
     if (row === undefined || row.replaces === '' || done(row.replaces)) return member;

@@ -20,10 +20,15 @@ import type { Entry, Proposal, RefusalReason } from '../raft/types.ts';
 import { assert, InvariantError } from '../types/assert.ts';
 import type { ClusterTimeMs, LogIndex, MemberId, StreamId, Term } from '../types/ids.ts';
 import { COMMAND_BYTES_MAX, FORWARDED_BYTES_MAX } from '../types/limits.ts';
+import { DecodedCommands } from './decoded-commands.ts';
 import { Forwarding } from './forwarding.ts';
 import type { MemberDeps } from './options.ts';
 import * as outcomes from './outcomes.ts';
 import type { MutationOutcome, MutationRequest } from './types.ts';
+
+/** Made once: they are at hand for every entry, and seldom given. */
+const DISPLACED = outcomes.displaced();
+const LOST = outcomes.lost();
 
 export interface MutationsOptions {
   readonly deps: MemberDeps;
@@ -46,7 +51,7 @@ export class Mutations {
   readonly #forwarding: Forwarding;
   #proposals: Proposal[] = [];
   /** Commands of own proposals, decoded from the very bytes that are in the log: no replica reads anything else. */
-  readonly #decoded = new WeakMap<Uint8Array, Command>();
+  readonly #decoded = new DecodedCommands();
 
   constructor(options: MutationsOptions) {
     this.#options = options;
@@ -77,7 +82,6 @@ export class Mutations {
     if (!decoded.ok) return Promise.reject(new InvariantError(`a command that cannot be read back: ${decoded.error}`));
     const unfit = this.#checkLevel(decoded.value.body);
     if (unfit !== null) return Promise.resolve(unfit);
-    this.#decoded.set(payload, decoded.value);
     if (!this.#admission.tryAdmit(payload.length)) {
       return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
     }
@@ -88,7 +92,8 @@ export class Mutations {
         this.#admission.release(payload.length, clock.monotonicMs() - startedMs);
         resolve(outcome);
       };
-      this.#enqueue(payload, { settle, deadlineMs: startedMs + deadlineMs });
+      const proposalId = this.#enqueue(payload, { settle, deadlineMs: startedMs + deadlineMs });
+      this.#decoded.proposed(proposalId, payload, decoded.value);
     });
   }
 
@@ -133,11 +138,12 @@ export class Mutations {
   }
 
   /** Proposals of one turn go to the core together: one persist effect, one append for each follower. */
-  #enqueue(payload: Uint8Array, waiter: { settle: (outcome: MutationOutcome) => void; deadlineMs: number }): void {
+  #enqueue(payload: Uint8Array, waiter: { settle: (outcome: MutationOutcome) => void; deadlineMs: number }): number {
     const proposalId = this.#options.nextProposalId();
     this.#waiters.add(proposalId, waiter);
     this.#proposals.push({ proposalId, payload });
     if (this.#proposals.length === 1) this.#options.deps.clock.defer(() => this.#flush());
+    return proposalId;
   }
 
   #flush(): void {
@@ -150,22 +156,22 @@ export class Mutations {
   // ------------------------------------------------------------------------------------------ ways out
 
   appended(proposalId: number, index: LogIndex, term: Term): void {
-    this.#waiters.place(proposalId, index, term, outcomes.displaced());
+    this.#decoded.placed(proposalId, index);
+    this.#waiters.place(proposalId, index, term, DISPLACED);
   }
 
   refused(proposalId: number, reason: RefusalReason, leader: MemberId | null): void {
+    this.#decoded.refused(proposalId);
     this.#waiters.refuse(proposalId, outcomes.refusedByCore(reason, leader, this.#admission.retryAfterMs()));
   }
 
   /** What the entry holds; an entry that this version cannot read must stop the member: skipping it would change the state. */
   commandOf(entry: Entry): Command {
-    const known = this.#decoded.get(entry.payload);
-    // The entry stays in the log's cache for followers that lag; the command is not needed again.
-    this.#decoded.delete(entry.payload);
-    if (known !== undefined) return known;
+    const known = this.#decoded.take(entry);
+    if (known !== null) return known;
     const decoded = decodeCommand(entry.payload);
-    assert(decoded.ok, `entry ${entry.index} can be decoded${decoded.ok ? '' : `: ${decoded.error}`}`);
-    return decoded.value;
+    if (decoded.ok) return decoded.value;
+    throw new InvariantError(`entry ${entry.index} can be decoded: ${decoded.error}`);
   }
 
   applied(entry: Entry, { result, replayed }: Applied): void {
@@ -176,13 +182,19 @@ export class Mutations {
         assert(result !== null, 'who waits, waits for a command');
         return { kind: 'applied', index: entry.index, term: entry.term, replayed, result };
       },
-      outcomes.lost(),
+      LOST,
     );
   }
 
   /** An image took the place of the entries up to `index`: what became of a single one of them is not known here. */
   skipped(index: LogIndex): void {
+    this.#decoded.forget();
     this.#waiters.settleUpTo(index, outcomes.indeterminate('this member took over an image of the state'));
+  }
+
+  /** Entries of a leadership that is over may be replaced: what becomes of them is read from the log. */
+  roleChanged(): void {
+    this.#decoded.forget();
   }
 
   forwardAnswered(from: MemberId, requestId: number, outcome: MutationOutcome): void {
@@ -203,6 +215,7 @@ export class Mutations {
   end(): void {
     for (const { proposalId } of this.#proposals) this.#waiters.refuse(proposalId, outcomes.shuttingDown());
     this.#proposals = [];
+    this.#decoded.forget();
     const unknown = outcomes.indeterminate('the member stopped');
     this.#waiters.settleAll(unknown);
     this.#forwarding.settleAll(unknown);

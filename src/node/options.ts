@@ -1,10 +1,12 @@
 /** What a member is made of; everything that touches the world is handed in, so that the simulator can stand in for it. */
+
 import type { Applied, MachineView } from '../machine/api.ts';
 import type { MemberRow } from '../machine/rows.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Network } from '../ports/network.ts';
 import type { Random } from '../ports/random.ts';
-import type { Configuration, Entry, PlacedConfiguration, SnapshotMark, TraceEvent } from '../raft/types.ts';
+import type { TraceEvent } from '../raft/trace.ts';
+import type { Configuration, Entry, PlacedConfiguration, SnapshotMark } from '../raft/types.ts';
 import type { Store } from '../store/types.ts';
 import type { ClusterId, LogIndex, MemberId, StreamId } from '../types/ids.ts';
 import {

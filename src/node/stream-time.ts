@@ -8,22 +8,36 @@ import { type ClusterTimeMs, clusterTimeMs } from '../types/ids.ts';
 
 export class StreamTime {
   readonly #clock: Clock;
+  readonly #stateTimeMs: () => ClusterTimeMs;
   #baseMs = 0;
   #baseMonotonicMs = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, stateTimeMs: () => ClusterTimeMs) {
     this.#clock = clock;
+    this.#stateTimeMs = stateTimeMs;
   }
 
   /** Called when this member becomes leader. */
-  take(stateTimeMs: ClusterTimeMs): void {
-    this.#baseMs = Math.max(stateTimeMs, Math.floor(this.#clock.wallMs()));
-    this.#baseMonotonicMs = this.#clock.monotonicMs();
+  take(): void {
+    this.#goOnFrom(Math.floor(this.#clock.wallMs()));
+    this.now();
   }
 
-  /** Never less than what it gave before, as long as `take` is called with a state time that only rises. */
+  /**
+   * Never less than what it gave before in this office, nor than the state's time. That may rise above it in office: a new leader
+   * still has to apply what the former one stamped, and that one's wall clock may have been ahead.
+   */
   now(): ClusterTimeMs {
     const elapsedMs = Math.max(0, this.#clock.monotonicMs() - this.#baseMonotonicMs);
-    return clusterTimeMs(Math.floor(this.#baseMs + elapsedMs));
+    const ownMs = Math.floor(this.#baseMs + elapsedMs);
+    const stateMs = this.#stateTimeMs();
+    if (stateMs <= ownMs) return clusterTimeMs(ownMs);
+    this.#goOnFrom(stateMs);
+    return stateMs;
+  }
+
+  #goOnFrom(timeMs: number): void {
+    this.#baseMs = timeMs;
+    this.#baseMonotonicMs = this.#clock.monotonicMs();
   }
 }

@@ -73,7 +73,9 @@ export type Alarm =
   | 'LAGGING'
   /** A member is isolated, and is to be evicted after its grace (A3), or can not be: too few voters would be left. */
   | 'PENDING_EVICTION'
-  | 'EVICTION_BLOCKED';
+  | 'EVICTION_BLOCKED'
+  /** The policy says so, as after a restore: nothing is interrupted or recovered by itself; said by all members. */
+  | 'AUTOMATION_PAUSED';
 
 /** An image on its way to a follower, as its leader sees it. */
 export interface TransferStatus {
@@ -110,6 +112,7 @@ export interface MemberStatus {
   readonly stream: StreamId;
   readonly raft: RaftStatus;
   readonly appliedIndex: LogIndex;
+  /** Worked out when it is read, which costs as much as what changed since the last time: of the moment, not of the call. */
   readonly stateHash: string;
   readonly sessions: number;
   readonly waitingProposals: number;

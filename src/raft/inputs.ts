@@ -70,6 +70,7 @@ export function propose(state: State, proposals: readonly Proposal[]): void {
 
 export function persisted(state: State, sequence: number): void {
   state.durability.persisted(sequence);
+  state.trace?.({ kind: 'durable', sequence });
   restoreDurable(state);
   if (state.role.kind === 'candidate') countOwnVote(state, state.role);
   else if (state.role.kind === 'leader') advanceCommit(state, state.role);

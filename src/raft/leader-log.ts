@@ -1,10 +1,11 @@
 /** What a leader adds to its log, and whom it sends the log to. */
-import { logIndex, type MemberId } from '../types/ids.ts';
+import { logIndex, type MemberId, type Term } from '../types/ids.ts';
 import { peersOf } from './configuration.ts';
 import { entryBytes } from './log-view.ts';
 import { Progress } from './progress.ts';
 import { replicateToAll } from './replication.ts';
 import type { LeaderRole, State } from './state.ts';
+import { spansOf } from './trace.ts';
 import type { Entry } from './types.ts';
 
 /** Adds entries of the own term to the log and sends them out; they are persisted at the same time (thesis 10.2.1). */
@@ -15,7 +16,14 @@ export function appendAsLeader(state: State, leader: LeaderRole, entries: readon
   state.log.append(entries);
   state.output.appended(entries);
   for (const entry of entries) leader.uncommittedBytes += entryBytes(entry);
-  state.trace?.({ kind: 'append', term: state.term, from: first.index, to: last.index });
+  state.trace?.({
+    kind: 'append',
+    term: state.term,
+    from: first.index,
+    to: last.index,
+    prevTerm: state.log.termAt(logIndex(first.index - 1)) as Term,
+    spans: spansOf(entries),
+  });
   if (state.membership.append(entries)) {
     // A lease is given by a quorum of the configuration in force: what was confirmed before does not count.
     leader.leaseFloorMs = state.nowMs;

@@ -13,18 +13,9 @@ import { changeConfiguration } from './reconfigure.ts';
 import { endRecovery } from './recovery.ts';
 import { compacted, installSnapshot, snapshotEnded } from './snapshot.ts';
 import { createState, leaderOf, type State } from './state.ts';
+import { type TraceEvent, traceEffects } from './trace.ts';
 import { startTransfer } from './transfer.ts';
-import type {
-  Effect,
-  Entry,
-  Input,
-  PeerStatus,
-  PlacedConfiguration,
-  RaftOptions,
-  RaftStatus,
-  Role,
-  TraceEvent,
-} from './types.ts';
+import type { Effect, Entry, Input, PeerStatus, PlacedConfiguration, RaftOptions, RaftStatus, Role } from './types.ts';
 
 export class Raft {
   readonly #state: State;
@@ -42,6 +33,8 @@ export class Raft {
     this.#reportedConfiguration = this.#state.membership.current;
     this.#reportedCommitted = this.#reportedConfiguration.index <= this.#state.commitIndex;
     this.#invariants = new InvariantChecker(this.#state);
+    const { hardState, log, appliedIndex, configurations, recovering } = options;
+    trace?.({ kind: 'start', hardState, log, appliedIndex, configurations, recovering });
   }
 
   /**
@@ -59,6 +52,7 @@ export class Raft {
     // The restore effect is the last one that was counted.
     if (state.restoring?.sequence === 0) state.restoring.sequence = state.durability.nextSequence - 1;
     this.#invariants.check(state);
+    if (state.trace !== null) traceEffects(state.trace, effects);
     return effects;
   }
 

@@ -16,6 +16,7 @@ export function compacted(state: State, index: SnapshotMark['index']): void {
   assert(index <= state.durability.durableIndex, 'only what is durable is compacted');
   state.log.compactTo(index);
   state.membership.compactTo(index);
+  state.trace?.({ kind: 'compact', index });
 }
 
 /** `installSnapshot` input. */
@@ -60,7 +61,7 @@ function restore(state: State, from: MemberId, snapshot: SnapshotMark): void {
   }
   state.restoring = { mark: snapshot, sequence: 0, durable: false };
   state.commitIndex = index;
-  state.trace?.({ kind: 'commit', term: state.term, index });
+  state.trace?.({ kind: 'commit', term: state.term, index, entryTerm: term });
   mark(state, keepEntries ? 'restore_keeps_entries' : 'restore');
   output.restore(snapshot, keepEntries);
   output.sendDurable({

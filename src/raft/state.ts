@@ -1,17 +1,20 @@
 /** The mutable state of one member of one Raft group, and the few steps that every handler shares. */
+
 import type { Random } from '../ports/random.ts';
-import { assert } from '../types/assert.ts';
+import { assert, must } from '../types/assert.ts';
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';
 import { isVoter } from './configuration.ts';
 import { Durability } from './durability.ts';
 import { LogView } from './log-view.ts';
+import type { MarkName } from './marks.ts';
 import { ConfigurationHistory } from './membership.ts';
 import { Output } from './output.ts';
 import type { Progress } from './progress.ts';
 import type { Vote } from './quorum.ts';
 import { ForwardedReads, type LeaderReads } from './read-index.ts';
+import type { TraceEvent } from './trace.ts';
 import type { Transfer } from './transfer.ts';
-import type { Configuration, RaftLimits, RaftOptions, SnapshotMark, TraceEvent } from './types.ts';
+import type { Configuration, RaftLimits, RaftOptions, SnapshotMark } from './types.ts';
 
 export interface FollowerRole {
   readonly kind: 'follower';
@@ -251,10 +254,15 @@ export function commitTo(state: State, index: LogIndex): boolean {
   if (index <= state.commitIndex) return false;
   assert(index <= state.log.lastIndex, `I5: commit ${index} is inside the log, which ends at ${state.log.lastIndex}`);
   state.commitIndex = index;
-  state.trace?.({ kind: 'commit', term: state.term, index });
+  state.trace?.({
+    kind: 'commit',
+    term: state.term,
+    index,
+    entryTerm: must(state.log.termAt(index), 'committed entry'),
+  });
   return true;
 }
 
-export function mark(state: State, name: string): void {
+export function mark(state: State, name: MarkName): void {
   state.trace?.({ kind: 'mark', name });
 }

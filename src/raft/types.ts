@@ -383,18 +383,3 @@ export interface RaftStatus {
   /** Sorted by id; empty unless leading. Members that were removed lately may be among them, until they know. */
   readonly peers: readonly PeerStatus[];
 }
-
-/** Trace events are data (style 6); a sink may be handed to the core, and costs nothing when it is absent. */
-export type TraceEvent =
-  | { readonly kind: 'role'; readonly term: Term; readonly role: Role; readonly leader: MemberId | null }
-  | { readonly kind: 'append'; readonly term: Term; readonly from: LogIndex; readonly to: LogIndex }
-  | { readonly kind: 'truncate'; readonly term: Term; readonly from: LogIndex; readonly to: LogIndex }
-  | { readonly kind: 'commit'; readonly term: Term; readonly index: LogIndex }
-  | {
-      readonly kind: 'vote';
-      readonly term: Term;
-      readonly candidate: MemberId;
-      readonly granted: boolean;
-      readonly pre: boolean;
-    }
-  | { readonly kind: 'mark' /** A rare branch was taken: coverage marks of the simulator. */; readonly name: string };

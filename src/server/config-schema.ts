@@ -176,12 +176,28 @@ export const serverConfigSchema = z.strictObject({
       hmacSecretFile: path('a file')
         .optional()
         .describe('Secret that HTTP calls of compensators are signed with; white space around it does not count.'),
+      allow: z
+        .string({ error: 'must be hosts, host:port or URLs, parted by commas' })
+        .optional()
+        .describe(
+          'Hosts, host:port or URL prefixes, parted by commas: compensators elsewhere are refused. Default: all are called.',
+        ),
+    })
+    .prefault({}),
+  trace: z
+    .strictObject({
+      folder: path('a folder')
+        .optional()
+        .describe('Folder in which the member writes what its consensus core does, for checking; see docs/trace.md.'),
+      bytesMax: whole(MiB, 64 * GiB)
+        .default(256 * MiB)
+        .describe('The file in it does not grow beyond this, bytes.'),
     })
     .prefault({}),
   log: z
     .strictObject({
       level: oneOf(LOG_LEVELS).default('info').describe('Least severe message that is written to stderr.'),
-      format: oneOf(LOG_FORMATS).default('json').describe('One JSON object for each line, or text for people.'),
+      format: oneOf(LOG_FORMATS).default('json').describe('json: an object for each line; pretty: text for people.'),
     })
     .prefault({}),
 });

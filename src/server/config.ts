@@ -57,7 +57,9 @@ export interface ServerConfig {
   readonly fxFile?: string;
   readonly alertWebhook?: string;
   /** PEM files and the secret for compensators and the webhook. `certFile` and `keyFile` come together. */
-  readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile', string>>;
+  readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile' | 'allow', string>>;
+  /** `folder` is absolute; left out: nothing is traced. */
+  readonly trace: { readonly folder?: string; readonly bytesMax: number };
   readonly log: ServerConfigInput['log'];
 }
 
@@ -300,12 +302,23 @@ function complete(input: ServerConfigInput, cwd: string, sources: Map<string, Co
     partitionMs: input.partitionMs,
     featureLevelMax: input.featureLevelMax,
     ...outsideOf(input, cwd, sources),
+    trace: traceOf(input, cwd, sources),
     log: input.log,
   };
 }
 
 function absolute(cwd: string, path: string): string {
   return isAbsolute(path) ? path : resolve(cwd, path);
+}
+
+function traceOf(
+  { trace: { folder, bytesMax } }: ServerConfigInput,
+  cwd: string,
+  sources: Map<string, ConfigSource>,
+): ServerConfig['trace'] {
+  if (folder !== undefined) return { folder: absolute(cwd, folder), bytesMax };
+  sources.set('trace.folder', { from: 'default', where: '' });
+  return { bytesMax };
 }
 
 const OUTSIDE_FILES = ['budgetFile', 'fxFile'] as const;
@@ -324,6 +337,7 @@ function outsideOf(
   for (const name of OUTSIDE_FILES) none(name, input[name]);
   for (const name of HOOK_FILES) none(`hooks.${name}`, hooks[name]);
   none('alertWebhook', alertWebhook);
+  none('hooks.allow', hooks.allow);
   const files = <Name extends string>(names: readonly Name[], given: { readonly [N in Name]?: string | undefined }) => {
     const named = names.map((name) => [name, given[name]] as const);
     const known = named.filter((pair): pair is readonly [Name, string] => pair[1] !== undefined);
@@ -334,7 +348,7 @@ function outsideOf(
   return {
     ...files(OUTSIDE_FILES, input),
     ...(alertWebhook === undefined ? {} : { alertWebhook }),
-    hooks: files(HOOK_FILES, hooks),
+    hooks: { ...files(HOOK_FILES, hooks), ...(hooks.allow === undefined ? {} : { allow: hooks.allow }) },
   };
 }
 

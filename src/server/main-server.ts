@@ -18,6 +18,7 @@ import { NodeDisk } from '../wal/node-disk.ts';
 import { availabilityParts } from './availability.ts';
 import { bindHint } from './bind-hint.ts';
 import type { ServerConfig } from './config.ts';
+import { CoreTrace } from './core-trace.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { refuseDiverged, writeDiverged } from './diverged.ts';
 import { Ending } from './ending.ts';
@@ -100,7 +101,7 @@ async function start(
   await refuseDiverged(root, { clusterId, memberId });
   const identity = await MemberIdentity.open(root, { clusterId, memberId });
   resources.add(() => identity.close());
-  const observed = new Observed(config, logger);
+  const observed = await Observed.open(config, logger);
   resources.add(() => observed.close());
   const meter = new IoMeter(undefined, observed.metrics);
   const data = await openData(config, logger, identity, storeProblem, meter);
@@ -124,6 +125,7 @@ async function start(
   const outside = await openOutside(config, logger, resources);
   const opened = await openMember(dataDir, {
     ...memberParts(config, data, transport),
+    ...tracePart(config, resources),
     ...memberEvents(logger, { directory, ending, data, keepDigest, observed }),
     ...availability.deps,
     leaderWorks: () => [...observed.works, availability.work(), ...outside.works()],
@@ -169,6 +171,15 @@ function memberParts(config: ServerConfig, data: OpenedData, transport: PeerTran
     network: transport,
     settings: memberSettings(config),
   };
+}
+
+/** Without a folder the core has no trace sink at all. */
+function tracePart({ trace, memberId }: ServerConfig, resources: Resources): Pick<MemberDeps, 'onTrace'> {
+  const { folder, bytesMax } = trace;
+  if (folder === undefined) return {};
+  const sink = new CoreTrace({ folder, bytesMax, memberId, nowMs: () => systemClock.wallMs() });
+  resources.add(async () => sink.close());
+  return { onTrace: (stream, event) => sink.event(stream, event) };
 }
 
 interface EventParts {
@@ -288,11 +299,11 @@ async function serve(
 
   const { clusterId, memberId, members } = config;
   const io = (): IoUsage => meter.usage();
-  const { budget, workers } = outside;
+  const { budget, workers, allowList } = outside;
   await observed.serve(member, meter);
   const asked = observed.metrics.measured(member);
   const from = { member: asked, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
-  const api = createApi({ ...from, budget, workers, agents: observed.detector });
+  const api = createApi({ ...from, budget, workers, allowList, agents: observed.detector });
   const override = ({ params, body }: HttpRequest) => api.override(params.trace_id ?? '', body);
   observed.http.route('POST', '/override/<trace_id>', override, 'a signed decision about recoveries');
   const clientServer = new Server(serverOptions('client'));

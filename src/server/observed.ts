@@ -7,7 +7,6 @@ import { Metrics } from '../metrics/metrics.ts';
 import type { LeaderWork } from '../node/leader-work.ts';
 import type { MemberPort, MemberStatus } from '../node/types.ts';
 import { startTracing, type Tracing, type TracingEnv } from '../tracing/exporter.ts';
-import { RecoveryTraces } from '../tracing/recovery-traces.ts';
 import { DATA_STREAM } from '../types/ids.ts';
 import { bindHint } from './bind-hint.ts';
 import type { ServerConfig } from './config.ts';
@@ -24,20 +23,24 @@ export class Observed {
   readonly http: HttpServer;
   readonly #config: ServerConfig;
   readonly #logger: Logger;
-  readonly #tracing: Tracing | null;
+  readonly #traces: Traces | null;
 
-  constructor(config: ServerConfig, logger: Logger, env: TracingEnv = process.env) {
+  private constructor(config: ServerConfig, logger: Logger, traces: Traces | null) {
     this.#config = config;
     this.#logger = logger;
-    this.#tracing = startTracing(env, VERSION, config.memberId);
+    this.#traces = traces;
     this.http = new HttpServer({
       onError: (error) => logger.error({ err: error }, 'a request on the HTTP port failed'),
     });
   }
 
+  static async open(config: ServerConfig, logger: Logger, env: TracingEnv = process.env): Promise<Observed> {
+    return new Observed(config, logger, await openTraces(env, config.memberId));
+  }
+
   /** What the leader does of it. */
   get works(): readonly LeaderWork[] {
-    return this.#tracing === null ? [this.detector] : [this.detector, new RecoveryTraces(this.#tracing.tracer)];
+    return this.#traces === null ? [this.detector] : [this.detector, this.#traces.work()];
   }
 
   /** Serves metrics and health where the settings say. Rejects with a message that says what to do. */
@@ -73,12 +76,24 @@ export class Observed {
 
   async close(): Promise<void> {
     await this.http.close();
-    const stopped = this.#tracing?.stop().catch((error: unknown) => {
+    const stopped = this.#traces?.stop().catch((error: unknown) => {
       this.#logger.warn({ err: error }, 'the last traces were not sent');
     });
     if (stopped === undefined) return;
     await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, TRACES_STOP_MS).unref())]);
   }
+}
+
+/** Traces of recoveries, and their exporter; loaded only where they are wanted. */
+interface Traces extends Pick<Tracing, 'stop'> {
+  work(): LeaderWork;
+}
+
+async function openTraces(env: TracingEnv, memberId: string): Promise<Traces | null> {
+  const tracing = await startTracing(env, VERSION, memberId);
+  if (tracing === null) return null;
+  const { RecoveryTraces } = await import('../tracing/recovery-traces.ts');
+  return { work: () => new RecoveryTraces(tracing.tracer), stop: () => tracing.stop() };
 }
 
 /** As the gRPC health service answers: the member is well and knows a leader. */

@@ -3,12 +3,13 @@
  * the same file with the same list of members, and they begin from the same state, as if they had always had it.
  *
  * RS1 The folder appears under its name when everything in it is durable and the backup was read to its end and found sound:
- *     after a crash it is there as a whole, or not at all.
+ *     after a crash it is there as a whole, or not at all. A folder that is there, and empty (a mount point, most of all), is filled
+ *     from one inside it, the log first and the identity last: a member refuses to start on what a crash leaves of that.
  * RS2 Indexes go on `bumpRevision` above those of the backup: tokens and revisions that the old cluster gave out after the
  *     backup was taken are not given out again.
  * RS3 Members that restored something else, or nothing, are told by the digest of the first members, and refused.
  */
-import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { decodeConfiguration } from '../codec/configuration.ts';
 import { RowRestorer } from '../machine/restore.ts';
@@ -20,7 +21,7 @@ import type { Staging } from '../store/types.ts';
 import { type ClusterId, DATA_STREAM, type LogIndex, logIndex, type MemberId } from '../types/ids.ts';
 import { MEMBERS_MAX } from '../types/limits.ts';
 import { openHardStateCopy } from '../wal/hard-state-copy.ts';
-import { NodeDisk } from '../wal/node-disk.ts';
+import { makeDurableFolder, NodeDisk } from '../wal/node-disk.ts';
 import type { WalOptions } from '../wal/types.ts';
 import { openWal } from '../wal/wal.ts';
 import { MemberIdentity } from './identity.ts';
@@ -29,6 +30,14 @@ import { systemClock } from './system-ports.ts';
 
 /** By how much indexes rise unless told otherwise: years of entries at full speed. */
 export const BUMP_REVISION_DEFAULT = 1_000_000_000;
+
+/** Far above what any cluster can number, and with as much room left. */
+const REVISION_MAX = 2 ** 52;
+/** What a file system has at its root. */
+const LOST_AND_FOUND = 'lost+found';
+/** Order of names; what is not named comes between the log and the identity. */
+const FIRST = 'wal';
+const LAST = 'identity.json';
 
 export interface RestoreOptions {
   /** Of the backup, in order; opened once. */
@@ -61,13 +70,14 @@ export interface RestoredFolder {
 export async function restoreDataFolder(options: RestoreOptions): Promise<RestoredFolder> {
   checkOptions(options);
   const { dataDir } = options;
-  await checkEmpty(dataDir);
-  const parent = dirname(dataDir);
-  await mkdir(parent, { recursive: true });
+  const there = await isThereAndEmpty(dataDir);
+  const parent = there ? dataDir : dirname(dataDir);
+  if (!there) await makeDurableFolder(parent);
   const temporary = await mkdtemp(join(parent, `.${basename(dataDir)}.restoring-`));
   try {
     const restored = await build(options, temporary);
-    await appear(temporary, dataDir);
+    if (there) await fill(dataDir, temporary);
+    else await appear(temporary, dataDir);
     return restored;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
@@ -89,17 +99,19 @@ function checkOptions({ voters, memberId, bumpRevision }: RestoreOptions): void 
   }
 }
 
-async function checkEmpty(dataDir: string): Promise<void> {
+/** False when it is not there; rejects when something is in it. */
+async function isThereAndEmpty(dataDir: string): Promise<boolean> {
   let found: readonly string[];
   try {
     found = await readdir(dataDir);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
     throw error;
   }
-  if (found.length === 0) return;
+  const something = found.find((name) => name !== LOST_AND_FOUND);
+  if (something === undefined) return true;
   throw new Error(
-    `${dataDir} holds something already: a backup is restored into an empty folder, or one that is not there`,
+    `${dataDir} holds something already (${something}): a backup is restored into an empty folder, or one that is not there`,
   );
 }
 
@@ -112,6 +124,10 @@ async function build(options: RestoreOptions, folder: string): Promise<RestoredF
       `the backup is of cluster ${clusterId} itself: give the new cluster another id, so that members and clients of the two ` +
         'cannot take one for the other',
     );
+  }
+  if (header.mark.index + bumpRevision > REVISION_MAX) {
+    const most = REVISION_MAX - header.mark.index;
+    throw new Error(`the revision of this backup can be bumped by ${most} at most, not by ${bumpRevision}`);
   }
   const index = logIndex(header.mark.index + bumpRevision);
   const configuration = { voters: [...voters].sort(), votersOutgoing: [], learners: [] };
@@ -185,22 +201,33 @@ async function writeLog(options: RestoreOptions, folder: string, mark: SnapshotM
   }
 }
 
+function filledMeanwhile(dataDir: string): Error {
+  return new Error(`${dataDir} was filled by something else meanwhile; it is as that left it`);
+}
+
 async function appear(temporary: string, dataDir: string): Promise<void> {
   try {
     await rename(temporary, dataDir);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOTEMPTY' || code === 'EEXIST') {
-      throw new Error(`${dataDir} was filled by something else meanwhile; it is as that left it`, { cause: error });
-    }
-    if (code === 'EBUSY' || code === 'EXDEV') {
-      throw new Error(`${dataDir} is a mount point and cannot be replaced: restore into a folder in it`, {
-        cause: error,
-      });
+      throw filledMeanwhile(dataDir);
     }
     throw error;
   }
   await syncFolder(dirname(dataDir));
+}
+
+/** `temporary` is in `dataDir`. Until the identity is there, a member takes the folder for one that a part was taken of. */
+async function fill(dataDir: string, temporary: string): Promise<void> {
+  const own = basename(temporary);
+  if ((await readdir(dataDir)).some((name) => name !== own && name !== LOST_AND_FOUND)) throw filledMeanwhile(dataDir);
+  const between = (await readdir(temporary)).filter((name) => name !== FIRST && name !== LAST);
+  for (const name of [FIRST, ...between, LAST]) {
+    await rename(join(temporary, name), join(dataDir, name));
+    await syncFolder(dataDir);
+  }
+  await rm(temporary, { recursive: true });
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -148,6 +148,9 @@ async function finishInstalling(wal: Wal, store: Store): Promise<void> {
 
 /** The log is whole and newer than the copy, or the copy was damaged. */
 async function repairCopy(copy: HardStateCopy, wal: Wal): Promise<void> {
+  // One that was damaged is made anew. It has to know from the start how far the log has gone on: else the next start would take a log
+  // without its last segments for whole.
+  if (copy.recovered.kind === 'damaged') await copy.noteSegment(wal.newestSegment);
   for (const { stream, hardState } of wal.streams) {
     const known = copy.recovered.kind === 'sound' ? copy.recovered.states.get(stream) : undefined;
     if (known === undefined || !sameHardState(known, hardState)) await copy.write(stream, hardState);

@@ -1,11 +1,9 @@
 /**
  * Where traces go: off by default, on by the standard variables of OpenTelemetry. The exporter reads the rest of them itself
- * (OTEL_EXPORTER_OTLP_HEADERS, …_TIMEOUT, …_COMPRESSION; OTEL_BSP_…).
+ * (OTEL_EXPORTER_OTLP_HEADERS, …_TIMEOUT, …_COMPRESSION; OTEL_BSP_…). Its packages are loaded only when traces are wanted: they
+ * cost every start time and memory.
  */
 import type { Tracer } from '@opentelemetry/api';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
-import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
-import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 
 export interface Tracing {
   readonly tracer: Tracer;
@@ -22,8 +20,14 @@ export function tracingWanted(env: TracingEnv): boolean {
 }
 
 /** null: traces are not wanted. `member` names the instance. */
-export function startTracing(env: TracingEnv, version: string, member: string): Tracing | null {
+export async function startTracing(env: TracingEnv, version: string, member: string): Promise<Tracing | null> {
   if (!tracingWanted(env)) return null;
+  const [{ OTLPTraceExporter }, resources, { BatchSpanProcessor, TracerProvider }] = await Promise.all([
+    import('@opentelemetry/exporter-trace-otlp-http'),
+    import('@opentelemetry/resources'),
+    import('@opentelemetry/sdk-trace'),
+  ]);
+  const { defaultResource, detectResources, envDetector, resourceFromAttributes } = resources;
   const own = { 'service.name': 'quorate', 'service.version': version, 'service.instance.id': member };
   const resource = defaultResource()
     .merge(resourceFromAttributes(own))

@@ -2,7 +2,7 @@
  * Branded identifiers and numbers. Terms, indexes, tokens and revisions are JavaScript numbers that are asserted
  * to be safe integers (≤ 2^53 − 1); `bigint` lives only inside generated protobuf messages.
  */
-import { assert } from './assert.ts';
+import { assert, InvariantError } from './assert.ts';
 import type { Brand } from './brand.ts';
 
 /** Raft term, from 0; rises by at least one at each election. */
@@ -27,8 +27,9 @@ export type SessionId = Brand<number, 'SessionId'>;
 const NAME = /^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$/;
 
 function safe(value: number, what: string): number {
-  assert(Number.isSafeInteger(value) && value >= 0, `${what} is not a safe non-negative integer: ${value}`);
-  return value;
+  // Every entry passes here several times: the message is made only when it is needed.
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvariantError(`${what} is not a safe non-negative integer: ${value}`);
 }
 
 export const term = (value: number): Term => safe(value, 'term') as Term;

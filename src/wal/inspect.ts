@@ -18,6 +18,8 @@ import { openWal } from './wal.ts';
 
 /** Payload bytes that a repair copies at a time. */
 const COPY_BYTES = 4 * 1024 * 1024;
+/** Of one gap. */
+const MISSING_NAMED_MAX = 64;
 
 export type FindingKind =
   /** A segment that should be there is not. */
@@ -90,16 +92,18 @@ async function* loadSegments(disk: Disk): AsyncGenerator<LoadedSegment> {
 
 // ---------------------------------------------------------------------------------------------- verify
 
-/** Walks every segment and record. Rejects only with errors of the disk. */
-export async function verifyLog(disk: Disk, options: InspectOptions): Promise<Verification> {
+/** Walks every segment and record. Rejects only with errors of the disk, and with what `onSegment` (before each) throws. */
+export async function verifyLog(
+  disk: Disk,
+  options: InspectOptions,
+  onSegment: (label: string) => void = () => undefined,
+): Promise<Verification> {
   const findings: Finding[] = [];
   const segments: SegmentSummary[] = [];
   let previous: number | null = null;
   for await (const segment of loadSegments(disk)) {
-    for (let gone = (previous ?? segment.sequence - 1) + 1; gone < segment.sequence; gone += 1) {
-      const file = labelOf(disk, segmentPath(gone));
-      findings.push({ file, offset: 0, kind: 'missing', bad: true, message: 'this segment is missing' });
-    }
+    onSegment(segment.label);
+    noteMissing(disk, (previous ?? segment.sequence - 1) + 1, segment.sequence, findings);
     previous = segment.sequence;
     segments.push(verifySegment(segment, findings));
   }
@@ -113,6 +117,16 @@ export async function verifyLog(disk: Disk, options: InspectOptions): Promise<Ve
     findings: judged,
     streams: [...streams.values()].sort((a, b) => a.stream - b.stream).map((state) => state.recovered()),
   };
+}
+
+/** Sequences `from` (inclusive) to `to` (exclusive) are not there. A file with a stray name may claim that billions are missing. */
+function noteMissing(disk: Disk, from: number, to: number, findings: Finding[]): void {
+  const missing = (sequence: number, message: string): void => {
+    findings.push({ file: labelOf(disk, segmentPath(sequence)), offset: 0, kind: 'missing', bad: true, message });
+  };
+  const named = Math.min(to, from + MISSING_NAMED_MAX);
+  for (let gone = from; gone < named; gone += 1) missing(gone, 'this segment is missing');
+  if (named < to) missing(named, `this segment is missing, and the ${to - named - 1} after it`);
 }
 
 function verifySegment(segment: LoadedSegment, findings: Finding[]): SegmentSummary {

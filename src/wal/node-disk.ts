@@ -1,5 +1,5 @@
 /** The real disk: a data folder through node:fs/promises. Nothing is retried (W5). */
-import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { Disk, DiskErrorCode, DiskFile } from '../ports/disk.ts';
@@ -62,10 +62,31 @@ async function attempt<T>(action: string, path: string, operation: () => Promise
 export async function makeDurableFolder(folder: string): Promise<void> {
   const path = resolve(folder);
   await attempt('make the folder', path, async () => {
-    const first = await mkdir(path, { recursive: true });
-    if (first === undefined) return;
-    for (let made = path; made.length >= first.length; made = dirname(made)) await syncFolder(dirname(made));
+    for (const made of await makeFolders(path)) await syncFolder(dirname(made));
   });
+}
+
+/** Those that were not there, innermost first. `mkdir` with `recursive` never ends on /proc (node 20). */
+async function makeFolders(path: string): Promise<readonly string[]> {
+  const above: string[] = [];
+  try {
+    return (await makeFolder(path)) ? [path] : [];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
+    above.push(...(await makeFolders(dirname(path))));
+  }
+  return (await makeFolder(path)) ? [path, ...above] : above;
+}
+
+/** False where there is one. */
+async function makeFolder(path: string): Promise<boolean> {
+  try {
+    await mkdir(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(path)).isDirectory()) return false;
+    throw error;
+  }
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -93,6 +93,8 @@ export interface RecoveredStream {
 export interface Wal {
   /** What is durable now, sorted by stream id; empty for a new folder. Not cheap. */
   readonly streams: readonly RecoveredStream[];
+  /** Sequence number of the segment in use; what `HardStateCopy.noteSegment` is told. */
+  readonly newestSegment: number;
   /**
    * Starts a stream in a new log with the configuration that the operator gave. Resolves when it is durable.
    * After that the log is the only source of the configuration (known-bugs C6).

@@ -92,6 +92,10 @@ class SegmentedWal implements Wal {
     return sortedStates(this.#states).map((state) => state.recovered());
   }
 
+  get newestSegment(): number {
+    return must(this.#segments.at(-1), 'a log has a segment').sequence;
+  }
+
   /**
    * Takes over what the copy of hard states says and the log does not: a crash may come between the two, and either may have
    * been lost. The newer one counts, as both are written before a vote is given. Rejects when they contradict one another. The
@@ -101,7 +105,7 @@ class SegmentedWal implements Wal {
     const copy = this.#options.hardStateCopy;
     const sound = copy?.recovered.kind === 'sound' ? copy.recovered : null;
     const copied = sound?.states ?? new Map<StreamId, HardState>();
-    const active = must(this.#segments.at(-1), 'a log has a segment').sequence;
+    const active = this.newestSegment;
     if (sound !== null && sound.segment < active) await copy?.noteSegment(active);
     for (const [stream, { term: known }] of copied) {
       if (known === 0 || this.#states.has(stream)) continue;

@@ -147,6 +147,24 @@ describe('R2: ChangeMembers', () => {
     expect(message).toMatch(/no member answers at nowhere\.test:1 .*quorate server --join/);
   });
 
+  it('refuses a client address that clients reach another member at, unless that one had the place before', async () => {
+    for (const [fields, text] of [
+      [{ clientAddress: 'b.test:7100' }, 'b.test:7100 is where clients reach b; correct the client address of d'],
+      [{ clientAddress: 'd.test:7200' }, 'd.test:7200 is given twice'],
+    ] as const) {
+      const [reason, message] = await refusal([add(fields)]);
+      expect([reason, message]).toEqual(['MEMBER_MISMATCH', expect.stringContaining(text)]);
+    }
+    const twice = [add(), add({ memberId: 'e', peerAddress: 'e.test:7200' })];
+    expect((await refusal(twice))[1]).toContain('d.test:7100 is where clients reach');
+    api.member.view.memberRows = [row('x', { clientAddress: 'x.test:1' })];
+    expect((await refusal([add({ clientAddress: 'x.test:1' })]))[1]).toContain('clients reach x');
+    // On the machine of the one that it replaces, or of one that is gone.
+    expect(await change([add({ clientAddress: 'b.test:7100', replaces: 'b' })])).toMatchObject({ ok: true });
+    api.member.view.memberRows = [row('x', { clientAddress: 'x.test:1', peerAddress: 'd.test:7200' })];
+    expect(await change([add({ clientAddress: 'x.test:1' })])).toMatchObject({ ok: true });
+  });
+
   it.each([
     ['another cluster', { clusterId: 'other' }, 'belongs to cluster other, this is test'],
     ['another id', { memberId: 'x' }, 'is member x, not d'],
@@ -169,6 +187,16 @@ describe('R2: ChangeMembers', () => {
       expect.stringContaining('on its way out'),
       Code.ALREADY_EXISTS,
     ]);
+  });
+
+  it('asks nobody for an id that is gone for good: the state machine says so', async () => {
+    for (const incarnation of [INCARNATION, '']) {
+      api.member.view.memberRows = [row('e', { wanted: 'removed', incarnation })];
+      await change([add({ memberId: 'e', peerAddress: 'nowhere.test:1' })]);
+      expect(api.member.mutations.at(-1)?.request.body).toMatchObject({
+        changes: [{ member: 'e', incarnation: incarnation === '' ? '0'.repeat(32) : INCARNATION }],
+      });
+    }
   });
 
   it('refuses who is not there, and one member too many', async () => {

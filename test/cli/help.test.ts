@@ -35,6 +35,8 @@ describe('U1: help', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/Examples?:\n {2}\S/);
     expect(stdout).toMatch(/^Usage: quorate/);
+    expect(stdout).toMatch(/^Global Options:[\s\S]* {2}--endpoints <list>[\s\S]* {2}--json /m);
+    expect(stdout).not.toContain('Default: .');
   });
 
   test('lists every exit code', async () => {

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as Code } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { EXIT, exitCodeOf } from '../../src/cli/exit-codes.ts';
+import { fileProblem } from '../../src/cli/file-problem.ts';
 import { statusError } from '../../src/rpc/status.ts';
 import { systemClock } from '../../src/server/system-ports.ts';
 import { backupBytes } from '../../src/snapshot/backup.ts';
@@ -233,6 +235,39 @@ describe('U5: quorate backup and restore', () => {
   });
 });
 
+describe('U1: quorate backup and restore say what is wrong with a path', () => {
+  const into = ['--data-dir', 'd', '--cluster-id', 'new', '--member-id', 'a', '--members', 'a'];
+
+  test.each([
+    [['backup', 'no/x.qbk'], 'no/x.qbk: there is no such folder; make it first'],
+    [['backup', ''], 'the name of the file is empty'],
+    [['restore', 'none.qbk', ...into], 'none.qbk: there is no such file or folder'],
+    [['restore', '.', ...into], '.: it is a folder; give the name of a file'],
+    [['restore', 'x', '--data-dir', 'file', ...into.slice(2)], 'file: it, or a part of its path, is no folder'],
+    [['restore', 'x', '--data-dir', '', ...into.slice(2)], '--data-dir is empty'],
+  ])('2: %j', async (args, text) => {
+    writeFileSync(join(folder, 'file'), '');
+    const { code, stderr } = await ask(...args);
+    expect([code, stderr]).toEqual([2, expect.stringContaining(`quorate: ${text}`)]);
+    expect(readdirSync(folder)).toEqual(['file']);
+  });
+
+  test('2: what a killed backup left is named, and not taken for a backup', async () => {
+    writeFileSync(join(folder, 'x.qbk.partial'), '');
+    const { code, stderr } = await ask('backup', 'x.qbk');
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('x.qbk.partial: it is being written by another process'),
+    ]);
+    expect(readdirSync(folder)).toEqual(['x.qbk.partial']);
+  });
+
+  test('1: a full disk is no wrong usage', async () => {
+    const full = fileProblem('x', Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }));
+    expect([String(full), exitCodeOf(full)]).toEqual(['Error: x: the disk is full', EXIT.unexpected]);
+  });
+});
+
 describe('W4: quorate wal', () => {
   /** A data folder with a log of 40 entries, and the path of its only segment. */
   async function makeLog(): Promise<string> {
@@ -276,6 +311,37 @@ describe('W4: quorate wal', () => {
     expect([repaired.code, repaired.stdout]).toEqual([0, expect.stringContaining('entries 1 to 19')]);
     expect(readFileSync(segment)).toEqual(bytes);
     expect((await ask('wal', 'verify', 'new')).code).toBe(0);
+    expect(readdirSync(folder).sort()).toEqual(['data', 'new']);
+  });
+
+  test('repair writes nothing into the original, nor over anything; ids that are none are refused', async () => {
+    const segment = await makeLog();
+    writeFileSync(join(folder, 'file'), '');
+    const before = [readdirSync(join(folder, 'data')), readdirSync(join(folder, 'data', 'wal')), readFileSync(segment)];
+    for (const [out, text] of [
+      ['data', 'is in the folder of the damaged log'],
+      [join('data', 'new'), 'is in the folder of the damaged log'],
+      [join('data', 'wal', 'new'), 'is in the folder of the damaged log'],
+      ['.', 'is not empty'],
+      ['file', 'is no folder'],
+    ] as const) {
+      const { code, stderr } = await ask('wal', 'repair', 'data', '--out', out);
+      expect([out, code, stderr]).toEqual([out, 2, expect.stringContaining(text)]);
+    }
+    expect(readdirSync(folder).sort()).toEqual(['data', 'file']);
+    const after = [readdirSync(join(folder, 'data')), readdirSync(join(folder, 'data', 'wal')), readFileSync(segment)];
+    expect(after).toEqual(before);
+    expect((await ask('wal', 'verify', 'data', '--member-id', 'A b')).code).toBe(2);
+    const other = await ask('wal', 'verify', 'data', '--cluster-id', 'other', '--member-id', 'm');
+    expect([other.code, other.stdout]).toEqual([1, expect.stringContaining('NOT OF THIS MEMBER')]);
+  });
+
+  test('130: verify ends when it is told to', async () => {
+    await makeLog();
+    const controller = new AbortController();
+    controller.abort(new Error('stopped'));
+    const { code, stdout } = await cli(['wal', 'verify', 'data'], { cwd: folder, signal: controller.signal });
+    expect([code, stdout]).toEqual([130, '']);
   });
 
   test('2: a folder without a log', async () => {

@@ -24,8 +24,8 @@ const rows = [...index.matchAll(/^\| `([^`]+)` *\| ([^|]+?) *\| \[[^\]]*\]\(([^)
 function union(path: string, name: string): string[] {
   const text = readText(path);
   const start = text.indexOf(`export type ${name} =`);
-  const end = text.indexOf(';', start);
-  return [...text.slice(start, end).matchAll(/'([a-z_]+)'/g)].map((match) => match[1] ?? '');
+  const end = text.indexOf("';\n", start) + 1;
+  return [...text.slice(start, end).matchAll(/'([a-zA-Z_]+)'/g)].map((match) => match[1] ?? '');
 }
 
 /** As the headings of a page are linked to. */
@@ -57,6 +57,28 @@ describe('U5: runbooks', () => {
     expect(wanted.filter((family) => !families.has(family))).toEqual([]);
     const named = [...families].filter((family) => /^(?:WalError|StoreError) /.test(family));
     expect(named.filter((family) => !wanted.includes(family))).toEqual([]);
+  });
+
+  it('have a page for each alert that the product raises, and for no other', () => {
+    const ofMembers = [...source.matchAll(/name: '([a-z_]+)', text, raisedAtMs/g)].map(([, name = '']) => name);
+    expect(ofMembers).toEqual(['fx_stale']);
+    const alerts = [...union('src/machine/issue/types.ts', 'AlertName'), ...ofMembers].sort();
+    const section = index.slice(index.indexOf('## Alerts'), index.indexOf('## Work that is planned'));
+    const listed = [...section.matchAll(/^\| `([a-z_]+)` .*\]\(([a-z-]+\.md)\) *\|$/gm)];
+    expect(listed.map(([, name]) => name).sort()).toEqual(alerts);
+    for (const [, name = '', page = ''] of listed) {
+      const text = readText(`${FOLDER}${page}`);
+      for (const part of [`Alert \`${name}\``, '**What it means.**', '**What to look at.**', '**What to do.**']) {
+        expect([page, part, text.includes(part)]).toEqual([page, part, true]);
+      }
+    }
+  });
+
+  it('have a page for each alarm and each alert', () => {
+    const told = rows.map(({ message, family }) => `${message} ${family}`).join('\n');
+    const wanted = [...union('src/node/types.ts', 'Alarm'), ...union('src/machine/issue/types.ts', 'AlertName')];
+    expect(wanted.length).toBeGreaterThan(12);
+    expect(wanted.filter((name) => !new RegExp(`\\b${name}\\b`).test(told))).toEqual([]);
   });
 
   it('link to pages and headings that exist, and every page is linked from the index', () => {

@@ -48,6 +48,7 @@ describe('U1: configuration', () => {
       storeFlushBytes: 4 * 1024 * 1024,
       partitionMs: 45_000,
       featureLevelMax: 3,
+      trace: { bytesMax: 256 * 1024 * 1024 },
       log: { level: 'info', format: 'json' },
     });
     expect([...sources.keys()].sort()).toEqual(SETTINGS.map((setting) => setting.path).sort());

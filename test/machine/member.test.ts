@@ -133,6 +133,9 @@ describe('R2: what is wanted of members', () => {
     bench.done('membersChanged', change(add('e', { replaces: id('b') })));
     expect(reason(change(add('b')))).toBe('MEMBER_EXISTS');
     expect(wanted(bench)).toEqual({ a: 'removed', d: 'removed', e: 'voter' });
+    // Nor when its successor is removed before that row is there.
+    bench.done('membersChanged', change(remove('e')));
+    expect(reason(change(add('b', { incarnation: incarnation(3) })))).toBe('MEMBER_EXISTS');
   });
 
   it('carries out all changes of a command, or none', () => {

@@ -83,8 +83,8 @@ describe('V8: traces', () => {
     expect(spans()[0]?.status).toMatchObject({ code: 2, message: 'refused' });
   });
 
-  it('are off by default, and on and off by the standard variables', () => {
-    expect(startTracing({}, '1', 'm1')).toBeNull();
+  it('are off by default, and on and off by the standard variables', async () => {
+    expect(await startTracing({}, '1', 'm1')).toBeNull();
     expect(tracingWanted({ OTEL_EXPORTER_OTLP_ENDPOINT: '' })).toBe(false);
     expect(tracingWanted({ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://c:4318' })).toBe(true);
     expect(tracingWanted({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://c:4318/v1/traces' })).toBe(true);
@@ -110,7 +110,7 @@ describe('V8: traces', () => {
     const before = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
     process.env.OTEL_EXPORTER_OTLP_ENDPOINT = endpoint;
     try {
-      const tracing = startTracing(process.env, '1.2.3', 'm1');
+      const tracing = await startTracing(process.env, '1.2.3', 'm1');
       if (tracing === null) throw new Error('traces are wanted');
       const leader = new FakeLeader();
       recovered(leader);

@@ -31,6 +31,7 @@ const REQUEST: MutationRequest = {
 /** Nothing is ever durable: nobody is elected here. */
 const wal: Wal = {
   streams: [],
+  newestSegment: 1,
   bootstrap: async () => undefined,
   start: async () => undefined,
   reset: async () => undefined,

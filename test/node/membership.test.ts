@@ -94,6 +94,25 @@ describe('R2: the next step towards the membership that is wanted', () => {
     expect(nextStep(after, [row(c), ...rows], all)).toBeNull();
   });
 
+  it('leaves a replaced member out when its successor is removed before that is on record (MB5)', () => {
+    const configuration = { voters: [a, b, d], votersOutgoing: [], learners: [] };
+    const out = status({ configuration, peers: [peer(b), peer(d)] });
+    const gone = row(d, { replaces: c, wanted: 'removed' });
+    for (const rows of [[row(c), gone], [gone]]) {
+      expect(nextStep(out, rows, all)).toEqual({ voters: [a, b], learners: [] });
+      expect(untoldRemoval(out, rows)).toBe(c);
+      const left = status({ configuration: { ...configuration, voters: [a, b] }, peers: [peer(b)] });
+      expect(nextStep(left, rows, all)).toBeNull();
+      expect(untoldRemoval(left, rows)).toBe(c);
+      // Not while it is in: its successor never took its place.
+      expect(nextStep(status(), rows, all)).toBeNull();
+      expect(untoldRemoval(status(), rows)).toBeNull();
+      const joint = { voters: [a, b, d], votersOutgoing: [a, b, c], learners: [] };
+      expect(untoldRemoval(status({ configuration: joint }), rows)).toBeNull();
+    }
+    expect(untoldRemoval(out, [row(c, { wanted: 'removed' }), gone])).toBeNull();
+  });
+
   it('takes in the successor of one of as many members as there may be', () => {
     const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((id) => memberId(id));
     const configuration = { voters: ids, votersOutgoing: [], learners: [] };

@@ -21,8 +21,8 @@ function manualClock(): Clock & { wall: number; mono: number } {
 describe('StreamTime', () => {
   it('R7: does not go back when the wall clock does', () => {
     const clock = manualClock();
-    const time = new StreamTime(clock);
-    time.take(clusterTimeMs(0));
+    const time = new StreamTime(clock, () => clusterTimeMs(0));
+    time.take();
     expect(time.now()).toBe(1_000_000);
     clock.wall = 5;
     clock.mono = 30;
@@ -31,16 +31,29 @@ describe('StreamTime', () => {
 
   it('R7: goes on from the state’s time when the former leader was ahead, at the right rate', () => {
     const clock = manualClock();
-    const time = new StreamTime(clock);
-    time.take(clusterTimeMs(9_000_000));
+    const time = new StreamTime(clock, () => clusterTimeMs(9_000_000));
+    time.take();
     clock.mono = 1_000;
     expect(time.now()).toBe(9_001_000);
   });
 
+  it('R7: does not stand still when what the former leader stamped is applied only after the election', () => {
+    const clock = manualClock();
+    let stateMs = clusterTimeMs(0);
+    const time = new StreamTime(clock, () => stateMs);
+    time.take();
+    clock.mono = 20;
+    expect(time.now()).toBe(1_000_020);
+    stateMs = clusterTimeMs(9_000_000);
+    expect(time.now()).toBe(9_000_000);
+    clock.mono = 320;
+    expect(time.now()).toBe(9_000_300);
+  });
+
   it('R7: does not jump with a wall clock that is set while in office', () => {
     const clock = manualClock();
-    const time = new StreamTime(clock);
-    time.take(clusterTimeMs(0));
+    const time = new StreamTime(clock, () => clusterTimeMs(0));
+    time.take();
     clock.wall = 99_000_000;
     clock.mono = 10;
     expect(time.now()).toBe(1_000_010);

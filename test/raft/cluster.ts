@@ -2,8 +2,10 @@
  * A small cluster in memory for tests of the core: each member is a Raft, a disk whose writes become durable only when
  * told, and a state machine that is the list of what it applied. Nothing happens by itself but applying.
  */
+
 import type { Random } from '../../src/ports/random.ts';
 import { Raft } from '../../src/raft/raft.ts';
+import type { TraceEvent } from '../../src/raft/trace.ts';
 import type {
   Configuration,
   Effect,
@@ -16,7 +18,6 @@ import type {
   RaftOptions,
   SnapshotMark,
   TermSpan,
-  TraceEvent,
 } from '../../src/raft/types.ts';
 import { assert, must } from '../../src/types/assert.ts';
 import { type LogIndex, logIndex, type MemberId, memberId, term } from '../../src/types/ids.ts';

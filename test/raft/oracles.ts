@@ -2,8 +2,10 @@
  * What must hold in a random cluster, whatever happens. Looks at disks, messages and applied entries, never at the core's own
  * reckoning.
  */
+
 import { majority } from '../../src/raft/quorum.ts';
-import type { Configuration, Effect, Entry, Message, TraceEvent } from '../../src/raft/types.ts';
+import type { TraceEvent } from '../../src/raft/trace.ts';
+import type { Configuration, Effect, Entry, Message } from '../../src/raft/types.ts';
 import { assert, must } from '../../src/types/assert.ts';
 import { type LogIndex, logIndex, type MemberId } from '../../src/types/ids.ts';
 import { decodeConfiguration, type TestMember, textOf } from './cluster.ts';

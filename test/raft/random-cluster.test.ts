@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { checkTrace } from '../trace-check/checker.ts';
 import { RandomCluster, type Storyline } from './random-cluster.ts';
 
 /** Seeds that run on every `npm test`; a failure prints its seed, and `QUORATE_RAFT_SEEDS=from-to` runs others. */
@@ -13,6 +14,8 @@ function runAll(members: number, story: Storyline): { committed: number; reads: 
     try {
       cluster.run(1000);
       cluster.heal();
+      const traces = [...cluster.traces].map(([member, events]) => ({ member, events, complete: true }));
+      expect(checkTrace(traces)).toEqual([]);
     } catch (error) {
       throw new Error(`seed ${seed}, ${members} members: ${(error as Error).message}`, { cause: error });
     }

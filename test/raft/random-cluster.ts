@@ -1,5 +1,6 @@
 /** A cluster under random scheduling and faults, checked after every action by `oracles.ts`. One seed reproduces everything. */
 import type { Random } from '../../src/ports/random.ts';
+import type { TraceEvent } from '../../src/raft/trace.ts';
 import type { Effect, Message, RaftLimits } from '../../src/raft/types.ts';
 import { assert, must } from '../../src/types/assert.ts';
 import { type MemberId, memberId } from '../../src/types/ids.ts';
@@ -60,6 +61,8 @@ export class RandomCluster {
   #oldTransfers: Transfer[] = [];
   readonly #oracles: Oracles;
   readonly #story: Storyline;
+  /** What every member did, for `checkTrace`. */
+  readonly traces = new Map<MemberId, TraceEvent[]>();
 
   constructor(seed: number, members: number, story: Storyline) {
     this.#random = seededRandom(seed);
@@ -82,11 +85,17 @@ export class RandomCluster {
         random: this.#random,
         nowMs: () => offset + this.#nowMs * drift,
         onEffect: (member, effect) => this.#onEffect(member, effect),
-        onTrace: (member, event) => this.#oracles.onTrace(member, event),
+        onTrace: (member, event) => {
+          this.traces.get(member.id)?.push(event);
+          this.#oracles.onTrace(member, event);
+        },
       });
     });
     this.#oracles = new Oracles(this.#members);
-    for (const member of this.#members) member.start();
+    for (const member of this.#members) {
+      this.traces.set(member.id, []);
+      member.start();
+    }
   }
 
   get committedCommands(): number {

@@ -1,5 +1,6 @@
 /** One member under test: its peers are played by the test, message by message. */
-import type { Effect, Entry, Input, Message, RaftLimits, TraceEvent } from '../../src/raft/types.ts';
+import type { TraceEvent } from '../../src/raft/trace.ts';
+import type { Effect, Entry, Input, Message, RaftLimits } from '../../src/raft/types.ts';
 import { must } from '../../src/types/assert.ts';
 import { memberId, term } from '../../src/types/ids.ts';
 import { configuration, entriesOfTerms, LIMITS, payload, TestMember } from './cluster.ts';

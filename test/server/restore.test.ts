@@ -1,5 +1,5 @@
 /** U5: a backup as the data folder of a new cluster. */
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -123,6 +123,15 @@ describe('U5: a restored data folder', () => {
     expect(await readdir(folder)).toEqual(expect.not.arrayContaining([expect.stringContaining('restoring')]));
   });
 
+  it('is refused by a member while only a part of it is there (RS1)', async () => {
+    const dataDir = join(folder, 'data');
+    await restoreDataFolder(options());
+    for (const gone of ['identity.json', 'hard-state', 'store']) {
+      await rm(join(dataDir, gone), { recursive: true });
+      await expect(MemberIdentity.open(new NodeDisk(dataDir), NEW)).rejects.toThrow(/identity\.json is missing/);
+    }
+  });
+
   it('is the start of a new cluster: its members, its digest', async () => {
     await restoreDataFolder(options({ voters: [...VOTERS].reverse() }));
     const { log } = await opened(join(folder, 'data'));
@@ -153,11 +162,14 @@ describe('U5: a restored data folder', () => {
     expect(await digestOf('four', { voters: VOTERS.slice(0, 2) })).not.toBe(digest);
   });
 
-  it('takes the place of an empty folder, and of one that is not there yet, nor its parents', async () => {
+  it('fills an empty folder, which may be a mount point, and makes one that is not there yet, and its parents', async () => {
     const dataDir = join(folder, 'empty');
-    await mkdir(dataDir);
+    await mkdir(join(dataDir, 'lost+found'), { recursive: true });
+    const { ino } = await stat(dataDir);
     await restoreDataFolder(options({ dataDir }));
-    expect(await readdir(dataDir)).toContain('identity.json');
+    expect((await stat(dataDir)).ino).toBe(ino);
+    expect((await readdir(dataDir)).sort()).toEqual(['hard-state', 'identity.json', 'lost+found', 'store', 'wal']);
+    expect((await opened(dataDir)).identity.bootstrapped).toBe(true);
     const deep = join(folder, 'some', 'where', 'else');
     await restoreDataFolder(options({ bytes: inPieces(backup), dataDir: deep }));
     expect(await readdir(deep)).toContain('identity.json');
@@ -203,6 +215,6 @@ describe('U5: nothing is restored', () => {
     await refuses({ voters: [] }, /1 to 7 members/);
     await refuses({ voters: [...VOTERS, memberId('n1')] }, /each named once/);
     await refuses({ bumpRevision: -1 }, /not by -1/);
-    await refuses({ bumpRevision: Number.MAX_SAFE_INTEGER }, /safe/);
+    await refuses({ bumpRevision: Number.MAX_SAFE_INTEGER }, /can be bumped by 45\d+ at most, not by 90\d+/);
   });
 });

@@ -1,19 +1,8 @@
-/** Deliberate breaks are noticed by the oracle that is there for them, and the catalogue of breaks is not stale. */
+/** Deliberate breaks are noticed by the oracle that is there for them. That the catalogue is not stale: test/mutants. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { Mutant } from '../mutants/mutant.ts';
 import { runSim } from './command.ts';
-
-interface Edit {
-  readonly file: string;
-  readonly find: string;
-  readonly replace: string;
-}
-interface Mutant extends Edit {
-  readonly id: string;
-  /** Oracles that may notice it, separated by commas. */
-  readonly oracle: string;
-  readonly also?: readonly Edit[];
-}
 
 const ROOT = new URL('../../', import.meta.url);
 const catalogue = JSON.parse(readFileSync(new URL('test/mutants/catalogue.json', ROOT), 'utf8')) as readonly Mutant[];
@@ -24,18 +13,7 @@ const START = 1031;
 const TIMEOUT_MS = 120_000;
 
 describe('mutants', () => {
-  it('each match their files exactly once', () => {
-    for (const mutant of catalogue) {
-      for (const edit of [mutant, ...(mutant.also ?? [])]) {
-        const parts = readFileSync(new URL(edit.file, ROOT), 'utf8').split(edit.find);
-        expect(parts.length - 1, `${mutant.id}: ${edit.find}`).toBe(1);
-        expect(edit.replace).not.toBe(edit.find);
-      }
-    }
-    expect(new Set(catalogue.map(({ id }) => id)).size).toBe(catalogue.length);
-  });
-
-  it.each(['commit-old-term', 'ack-before-fsync', 'vote-not-persisted'])(
+  it.each(['R1', 'R4', 'vote-not-persisted'])(
     '%s is caught by the named oracle within 500 seeds',
     async (id) => {
       const oracles = catalogue.find((mutant) => mutant.id === id)?.oracle.split(',');

@@ -1,10 +1,13 @@
 /** One run: builds the cluster of a seed, lets it suffer, heals it, and says what was seen. */
+
+import { checkTrace } from '../trace-check/checker.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { formatNote, type Note } from './kernel/journal.ts';
 import { describe, fullTurn, type Violation } from './kernel/world.ts';
 import { drawOptions, type Focus, type SimOptions } from './options.ts';
 import { checkLiveness } from './oracles/liveness.ts';
 import { type RecoveryWanted, withRecovery } from './recovery-options.ts';
+import { type SwarmWanted, withSwarm } from './swarm-options.ts';
 
 export interface RunRequest {
   readonly seed: number;
@@ -12,6 +15,7 @@ export interface RunRequest {
   readonly members: number | null;
   readonly focus: Focus | null;
   readonly recovery: RecoveryWanted;
+  readonly swarm: SwarmWanted;
   /** Told of everything, as it happens. */
   readonly sink: ((note: Note) => void) | null;
 }
@@ -46,7 +50,7 @@ const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
   const options = withRecovery(
-    drawOptions(request.seed, request.members, request.focus),
+    withSwarm(drawOptions(request.seed, request.members, request.focus), request.members, request.swarm),
     request.focus === 'recovery' ? 'on' : request.recovery,
   );
   const cluster = new Cluster(options, request.sink);
@@ -62,11 +66,18 @@ export async function runSeed(request: RunRequest): Promise<RunReport> {
     if (world.violation === null) cluster.heal(Math.floor(electionUs / HEALTHY_PARTS));
     if (world.violation === null) await checkLiveness(cluster);
     if (world.violation === null) cluster.end();
+    if (world.violation === null) checkTraces(cluster);
     await fullTurn();
   } finally {
     process.off('unhandledRejection', onRejection);
   }
   return report(cluster);
+}
+
+/** The rules of the paper once more, by what each core said of itself, as for real processes (test/trace-check). */
+function checkTraces(cluster: Cluster): void {
+  const traces = cluster.members.map(({ id, trace }) => ({ member: id, events: trace, complete: true }));
+  for (const { rule, member, message } of checkTrace(traces)) cluster.violate(rule, `trace of ${member}: ${message}`);
 }
 
 function report(cluster: Cluster): RunReport {
@@ -101,6 +112,11 @@ function faultsOf(cluster: Cluster): Record<string, number> {
   }
   for (const { counts } of [cluster.nemesis, cluster.aimed, cluster.storage, cluster.operator]) {
     for (const [act, count] of counts) faults[act] = (faults[act] ?? 0) + count;
+  }
+  for (const { abandoned, dead, upgraded } of cluster.members) {
+    const how = dead ? 'dead for good' : 'cut off for good';
+    if (abandoned) faults[how] = (faults[how] ?? 0) + 1;
+    if (upgraded) faults.upgraded = (faults.upgraded ?? 0) + 1;
   }
   for (const [name, count] of cluster.recoveries.counts) faults[name] = (faults[name] ?? 0) + count;
   return faults;

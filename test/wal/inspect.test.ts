@@ -80,6 +80,11 @@ describe('quorate wal verify', () => {
     expect((await verifyLog(missing, options())).findings).toContainEqual(
       expect.objectContaining({ file: SECOND, kind: 'missing', bad: true }),
     );
+    const stray = await closedLog();
+    stray.replace(segmentPath(999_999_999_999), stray.bytes(FIRST));
+    const gap = (await verifyLog(stray, options())).findings.filter(({ kind }) => kind === 'missing');
+    expect(gap.length).toBeLessThan(100);
+    expect(gap.at(-1)?.message).toMatch(/^this segment is missing, and the 9999999\d+ after it$/);
     const header = await closedLog();
     header.replace(SECOND, flipped(header.bytes(SECOND), 300));
     expect((await verifyLog(header, options())).findings).toContainEqual(

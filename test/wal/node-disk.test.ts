@@ -67,6 +67,10 @@ describe('NodeDisk', () => {
     await writeFile(join(root, 'there'), '');
     expect(await failure(disk.open('there', { create: true }))).toMatchObject({ code: 'exists' });
     expect(await failure(disk.makeFolder('there/below'))).toMatchObject({ code: 'io' });
+    // Takes nothing, and says that it is not there: node's own recursion goes round for ever.
+    if (process.platform === 'linux') {
+      expect(await failure(new NodeDisk('/proc/none/below').makeFolder(''))).toMatchObject({ code: 'not_found' });
+    }
     expect(await failure(disk.remove('none'))).toMatchObject({ code: 'not_found' });
   });
 

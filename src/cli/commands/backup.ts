@@ -4,8 +4,8 @@ import type { Command } from 'commander';
 import type { BackupPiece } from '../../client/client.ts';
 import type { BackupSummary } from '../../snapshot/backup.ts';
 import { type Context, run, type Shell, withClient } from '../context.ts';
-import { EXIT, type ExitCode } from '../exit-codes.ts';
-import { fileProblem } from '../file-problem.ts';
+import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
+import { fileProblem, newFileProblem } from '../file-problem.ts';
 import { formatTime } from '../output.ts';
 import { formatBytes, Progress } from '../progress.ts';
 
@@ -36,6 +36,7 @@ function progressText(bytes: number, of: number | null): string {
 
 async function backup(context: Context, name: string): Promise<ExitCode> {
   const { shell, out } = context;
+  if (name === '') throw new UsageError('the name of the file is empty; give one that does not exist');
   const file = resolve(shell.cwd, name);
   const { writeBackupFile } = await loadBackupFile();
   const progress = new Progress(shell.stderr, out.json);
@@ -55,7 +56,7 @@ async function backup(context: Context, name: string): Promise<ExitCode> {
     out.result(summaryOf(file, summary), summaryText(name, summary));
     return EXIT.ok;
   } catch (error) {
-    throw fileProblem(name, error);
+    throw newFileProblem(name, error);
   } finally {
     progress.end();
   }

@@ -18,12 +18,20 @@ function statusRow(one: EndpointStatus): (string | number)[] {
   return [one.endpoint, memberId, role, term, commitIndex, appliedIndex, stateHash.slice(0, 12), fault];
 }
 
+/** Above it the preallocated log outweighs everything that was proposed: the figure tells nobody anything. --json has it. */
+const RATIO_SHOWN_MAX = 100;
+
 /** W6: what the members write, in one line; '' when none says. */
 function ioLine(endpoints: readonly EndpointStatus[]): string {
   const parts = endpoints.flatMap((one) => {
     if (!('status' in one) || one.status.io === null) return [];
     const { maxIoOverheadRatio: ratio, fsyncP50Ms, fsyncP99Ms } = one.status.io;
-    const written = ratio === null ? 'nothing proposed yet' : `${ratio.toFixed(2)} bytes written per byte proposed`;
+    const written =
+      ratio === null
+        ? 'nothing proposed yet'
+        : ratio > RATIO_SHOWN_MAX
+          ? 'little proposed yet'
+          : `${ratio.toFixed(2)} bytes written per byte proposed`;
     return [
       `${one.status.memberId} ${written}, fsync p50 ${fsyncP50Ms.toFixed(1)} ms, p99 ${fsyncP99Ms.toFixed(1)} ms`,
     ];

@@ -52,7 +52,8 @@ function waiting(command: Command): Command {
 function memberRow(one: MemberInfo, present: ReadonlySet<string>): (string | number)[] {
   const role = `${one.role ?? '–'}${one.leader ? ' (leads)' : ''}`;
   const wish = one.wanted === null || one.wanted === one.role ? '' : one.wanted;
-  const replaces = one.replaces === null || !present.has(one.replaces) ? '' : `replaces ${one.replaces}`;
+  const stands = one.replaces !== null && one.wanted !== 'removed' && present.has(one.replaces);
+  const replaces = stands ? `replaces ${one.replaces}` : '';
   const transfer = one.transfer === null ? '' : `image ${formatBytes(one.transfer.bytesSent)} sent`;
   const notes = [one.recovering ? 'recovering' : '', replaces, transfer].filter((note) => note !== '').join(', ');
   const { memberId, active, lagEntries, featureLevel, peerAddress, clientAddress } = one;

@@ -122,7 +122,7 @@ export function addServerCommand(program: Command, shell: Shell, settings: reado
     .option('--print-config', 'print the effective settings with their sources, and end')
     .addOption(new Option('--exit-with-parent', 'end when stdin closes').hideHelp());
   for (const { flag, dottedFlag, env, help, defaultValue } of settings) {
-    const normal = defaultValue === undefined ? '' : ` Default: ${String(defaultValue)}.`;
+    const normal = defaultValue === undefined || defaultValue === '' ? '' : ` Default: ${String(defaultValue)}.`;
     // A switch may stand alone.
     const value = typeof defaultValue === 'boolean' ? '[true|false]' : '<value>';
     command.addOption(new Option(`${flag} ${value}`, `${help}${normal} (${env})`));

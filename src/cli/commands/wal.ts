@@ -1,12 +1,15 @@
 /** `quorate wal`: a member's log looked at offline. The original is never written to. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve, sep } from 'node:path';
 import type { Command } from 'commander';
 import { clusterId, isName, memberId } from '../../types/ids.ts';
 import type { Finding, InspectOptions, Verification } from '../../wal/inspect.ts';
 import { type Context, run, type Shell } from '../context.ts';
 import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
-import { formatBytes } from '../progress.ts';
+import { fileProblem, newFileProblem } from '../file-problem.ts';
+import { parseId } from '../names.ts';
+import { formatBytes, Progress } from '../progress.ts';
 
 const MiB = 1024 * 1024;
 /** Of a repaired log, bytes; a member takes any size. */
@@ -41,7 +44,14 @@ function list(folder: string): readonly string[] {
     return readdirSync(folder);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such folder' : code === 'ENOTDIR' ? 'it is no folder' : String(error);
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such folder'
+        : code === 'ENOTDIR'
+          ? 'it is no folder'
+          : code === 'EACCES'
+            ? 'you may not read it'
+            : String(error);
     throw new UsageError(`${folder}: ${why}; give the data folder of a member, or the folder of its log`);
   }
 }
@@ -109,15 +119,28 @@ function verificationText(folder: string, { sound, segments, findings, streams }
         `stream ${stream}: ${range(firstIndex, lastIndex)}, term ${hardState.term}, vote ${hardState.votedFor ?? 'none'}` +
         (sound ? '' : ' (up to the first bad place)'),
     ),
-    sound ? 'sound' : 'DAMAGED: see docs/runbooks/log-damaged.md; nothing was changed',
+    sound ? 'sound' : `${judgement(findings)}; nothing was changed`,
   ];
   return lines.join('\n');
+}
+
+function judgement(findings: readonly Finding[]): string {
+  const other = findings.every(({ bad, kind }) => !bad || kind === 'other');
+  return other
+    ? 'NOT OF THIS MEMBER, or of a newer version: see docs/runbooks/wrong-folder.md'
+    : 'DAMAGED: see docs/runbooks/log-damaged.md';
 }
 
 async function verify(context: Context, path: string, given: FolderOptions): Promise<ExitCode> {
   const tools = await loadTools();
   const { disk, folder, options } = await openLog(tools, context.shell, path, given);
-  const verification = await tools.verifyLog(disk, options);
+  const progress = new Progress(context.shell.stderr, context.out.json);
+  const verification = await tools
+    .verifyLog(disk, options, (label) => {
+      context.shell.signal.throwIfAborted();
+      progress.show(`reads ${label}`);
+    })
+    .finally(() => progress.end());
   const { sound, segments, findings, streams } = verification;
   const told = streams.map(({ stream, firstIndex, lastIndex, hardState }) => ({
     stream,
@@ -159,17 +182,47 @@ async function dump(context: Context, path: string, given: FolderOptions): Promi
   return bad ? EXIT.unexpected : EXIT.ok;
 }
 
+/** The original is only read: nothing is written into its folder, nor over anything. */
+function refuseTarget(data: string, log: string, target: string): void {
+  const inside = [data, log].some((folder) => `${target}${sep}`.startsWith(`${folder}${sep}`));
+  if (inside)
+    throw new UsageError(`${target} is in the folder of the damaged log, which stays as it is; name another one`);
+  let names: readonly string[];
+  try {
+    names = readdirSync(target);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    throw code === 'ENOTDIR' ? new UsageError(`${target} is no folder; name a new one`) : fileProblem(target, error);
+  }
+  if (names[0] === undefined) return;
+  throw new UsageError(`${target} is not empty (${names[0]}); name a new folder for the repaired log`);
+}
+
 async function repair(context: Context, path: string, given: FolderOptions & { out: string }): Promise<ExitCode> {
   const { shell, out } = context;
   const tools = await loadTools();
   const { systemClock } = await import('../../server/system-ports.ts');
   const { disk, folder, options } = await openLog(tools, shell, path, given);
   const target = resolve(shell.cwd, given.out);
-  const { problem, streams } = await tools.repairLog(disk, new tools.NodeDisk(target), systemClock, {
-    ...options,
-    segmentBytes: SEGMENT_BYTES,
-    compressBytesMin: COMPRESS_BYTES_MIN,
+  refuseTarget(resolve(shell.cwd, path), folder, target);
+  // It has its name when it is whole: a part of a log would pass for a sound one.
+  await new tools.NodeDisk(dirname(target)).makeFolder('');
+  const beside = join(dirname(target), `.${basename(target)}.repairing-`);
+  const temporary = await mkdtemp(beside).catch((error: unknown) => {
+    throw newFileProblem(target, error);
   });
+  const log = { ...options, segmentBytes: SEGMENT_BYTES, compressBytesMin: COMPRESS_BYTES_MIN };
+  let repaired: Awaited<ReturnType<Tools['repairLog']>>;
+  try {
+    repaired = await tools.repairLog(disk, new tools.NodeDisk(temporary), systemClock, log);
+    await rename(temporary, target);
+    await new tools.NodeDisk(dirname(target)).syncFolder('');
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  const { problem, streams } = repaired;
   const told = streams.map(({ stream, firstIndex, lastIndex }) => ({ stream, firstIndex, lastIndex }));
   const kept = told.map((one) => `stream ${one.stream}: ${range(one.firstIndex, one.lastIndex)}`);
   const lines = [
@@ -188,8 +241,8 @@ function logCommand(wal: Command, name: string, description: string): Command {
     .command(name)
     .description(description)
     .argument('<folder>', 'data folder of a member that does not run, or a copy of its log')
-    .option('--cluster-id <id>', 'whose log it is, where identity.json is not beside it')
-    .option('--member-id <id>', 'the same');
+    .option('--cluster-id <id>', 'whose log it is, where identity.json is not beside it', parseId)
+    .option('--member-id <id>', 'the same', parseId);
 }
 
 const EXIT_HELP =

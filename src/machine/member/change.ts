@@ -102,7 +102,8 @@ function carryOut(rows: Rows, change: MemberChange, changedRevision: Revision): 
     default: {
       const row = rows.get(change.member) ?? firstMember(change.member, changedRevision);
       if (row.wanted === 'removed') return null;
-      rows.set(change.member, { ...row, wanted: 'removed', replaces: '', changedRevision });
+      // Whom it replaced stays on record: that one may be out, and have no row of its own yet (MB2).
+      rows.set(change.member, { ...row, wanted: 'removed', changedRevision });
       return null;
     }
   }

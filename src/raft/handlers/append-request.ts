@@ -3,6 +3,7 @@ import { type LogIndex, logIndex, type Term } from '../../types/ids.ts';
 import { noteVerified } from '../recovery.ts';
 import { heardLeader } from '../roles/follower.ts';
 import { commitTo, mark, type State } from '../state.ts';
+import { spansOf } from '../trace.ts';
 import type { AppendRequest, Entry } from '../types.ts';
 
 /** AppendEntries (Raft paper, figure 2), from the leader of the current term. */
@@ -107,7 +108,14 @@ function store(state: State, entries: readonly Entry[]): void {
   log.append(added);
   state.membership.append(added);
   state.output.appended(added);
-  state.trace?.({ kind: 'append', term: state.term, from: first.index, to: log.lastIndex });
+  state.trace?.({
+    kind: 'append',
+    term: state.term,
+    from: first.index,
+    to: log.lastIndex,
+    prevTerm: log.termAt(logIndex(first.index - 1)) as Term,
+    spans: spansOf(added),
+  });
 }
 
 /** Names the last place at which the logs may still agree; whole terms are skipped (section 5.3). */

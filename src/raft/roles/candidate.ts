@@ -22,6 +22,7 @@ export function becomeCandidate(state: State, leadershipTransfer: boolean): void
   state.role = { kind: 'candidate', votes: new Map(), selfVoteSequence: state.durability.nextSequence };
   // A lost election backs off as usual: two that suspect the leader at once must not collide again and again.
   state.suspicion = null;
+  state.trace?.({ kind: 'campaign', term: state.term, lastIndex: state.log.lastIndex, lastTerm: state.log.lastTerm });
   resetElectionTimer(state);
   for (const to of otherVoters(state.configuration, state.id)) {
     state.output.sendDurable({

@@ -1,16 +1,19 @@
 /** Leader (Raft paper, sections 5.2–5.4 and 8). */
+
 import { assert } from '../../types/assert.ts';
 import { logIndex, type MemberId } from '../../types/ids.ts';
 import { peersOf } from '../configuration.ts';
 import { appendAsLeader, forgetPeer, syncPeers } from '../leader-log.ts';
 import type { Progress } from '../progress.ts';
-import { quorumIndex, voteResult } from '../quorum.ts';
+import { quorumIndex, type Vote, voteResult } from '../quorum.ts';
 import { LeaderReads } from '../read-index.ts';
 import { startReadRound } from '../reads.ts';
 import { leaveJoint, resignIfRemoved } from '../reconfigure.ts';
 import { announceCommit, sendHeartbeats } from '../replication.ts';
 import { commitTo, type LeaderRole, mark, mayCampaign, type State } from '../state.ts';
+import type { TraceEvent } from '../trace.ts';
 import { continueTransfer, settleTransfer } from '../transfer.ts';
+
 import { becomeFollower } from './follower.ts';
 
 const NO_PAYLOAD = new Uint8Array(0);
@@ -20,6 +23,7 @@ export function becomeLeader(state: State): void {
   assert(state.role.kind === 'candidate', 'only a candidate becomes leader');
   assert(mayCampaign(state), 'I9: only voters lead');
   const firstNew = logIndex(state.log.lastIndex + 1);
+  if (state.trace !== null) traceElected(state, state.trace, state.role.votes);
   const leader: LeaderRole = {
     kind: 'leader',
     peers: [],
@@ -37,6 +41,12 @@ export function becomeLeader(state: State): void {
   syncPeers(state, leader, previous === null ? [] : peersOf(previous.configuration, state.id));
   settleTransfer(state, state.id);
   appendAsLeader(state, leader, [{ index: firstNew, term: state.term, kind: 'noop', payload: NO_PAYLOAD }]);
+}
+
+function traceElected(state: State, trace: (event: TraceEvent) => void, votes: ReadonlyMap<MemberId, Vote>): void {
+  const { lastIndex, lastTerm } = state.log;
+  const said = (vote: Vote): MemberId[] => [...votes.keys()].filter((id) => votes.get(id) === vote).sort();
+  trace({ kind: 'elected', term: state.term, lastIndex, lastTerm, granted: said('granted'), blank: said('blank') });
 }
 
 /**

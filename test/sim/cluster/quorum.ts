@@ -38,7 +38,19 @@ export function isIn(group: Group, member: string): boolean {
 }
 
 export function sameGroup(a: Group, b: Group): boolean {
-  return nameOf(a) === nameOf(b);
+  return (
+    sameMembers(a.voters, b.voters) &&
+    sameMembers(a.votersOutgoing, b.votersOutgoing) &&
+    sameMembers(a.learners, b.learners)
+  );
+}
+
+/** Asked after every event: lists in the same order are compared without being sorted. */
+function sameMembers(a: readonly string[], b: readonly string[]): boolean {
+  if (a.length !== b.length) return false;
+  if (a.every((id, at) => id === b[at])) return true;
+  const sorted = [...b].sort();
+  return [...a].sort().every((id, at) => id === sorted[at]);
 }
 
 export function nameOf({ voters, votersOutgoing, learners }: Group): string {

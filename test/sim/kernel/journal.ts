@@ -13,12 +13,23 @@ export interface Note {
   readonly detail: unknown;
 }
 
+/** A note as it is kept: written over when its turn comes again. */
+interface Kept {
+  timeUs: number;
+  who: string;
+  what: string;
+  x: number;
+  y: number;
+  z: number;
+  detail: unknown;
+}
+
 export class Journal {
   #low = 0x811c9dc5;
   #high = 0x9dc5811c;
   #count = 0;
   #at = 0;
-  readonly #kept: Note[] = [];
+  readonly #kept: Kept[] = [];
   readonly #sink: ((note: Note) => void) | null;
 
   constructor(sink: ((note: Note) => void) | null) {
@@ -38,11 +49,8 @@ export class Journal {
     this.#mix(x);
     this.#mix(y);
     this.#mix(z);
-    const note: Note = { timeUs, who, what, detail: detail ?? [x, y, z] };
-    if (this.#kept.length < KEPT) this.#kept.push(note);
-    else this.#kept[this.#at] = note;
-    this.#at = (this.#at + 1) % KEPT;
-    this.#sink?.(note);
+    this.#keep(timeUs, who, what, x, y, z, detail);
+    this.#sink?.({ timeUs, who, what, detail: detail ?? [x, y, z] });
   }
 
   mixText(text: string): void {
@@ -57,7 +65,25 @@ export class Journal {
   last(count: number): readonly Note[] {
     const ordered =
       this.#kept.length < KEPT ? this.#kept : [...this.#kept.slice(this.#at), ...this.#kept.slice(0, this.#at)];
-    return ordered.slice(-count);
+    return ordered.slice(-count).map(({ timeUs, who, what, x, y, z, detail }) => {
+      return { timeUs, who, what, detail: detail ?? [x, y, z] };
+    });
+  }
+
+  #keep(timeUs: number, who: string, what: string, x: number, y: number, z: number, detail: unknown): void {
+    const kept = this.#kept[this.#at];
+    this.#at = (this.#at + 1) % KEPT;
+    if (kept === undefined) {
+      this.#kept.push({ timeUs, who, what, x, y, z, detail });
+      return;
+    }
+    kept.timeUs = timeUs;
+    kept.who = who;
+    kept.what = what;
+    kept.x = x;
+    kept.y = y;
+    kept.z = z;
+    kept.detail = detail;
   }
 
   #mix(value: number): void {

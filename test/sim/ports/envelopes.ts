@@ -14,8 +14,19 @@ export function reencodeEnvelope(envelope: Envelope): Envelope {
 }
 
 export function copyEnvelope(envelope: Envelope): Envelope {
-  if (envelope.kind !== 'raft') return structuredClone(envelope);
+  if (envelope.kind !== 'raft') return copyOf(envelope);
   return { kind: 'raft', stream: envelope.stream, message: copyMessage(envelope.message) };
+}
+
+/** Of plain data: lists, bytes and objects without a class. Many times as fast as `structuredClone`. */
+function copyOf<T>(value: T): T {
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return new Uint8Array(value) as T;
+  if (Array.isArray(value)) return value.map(copyOf) as T;
+  if (Object.getPrototypeOf(value) !== Object.prototype) throw new Error('an envelope holds more than plain data');
+  const copy: Record<string, unknown> = {};
+  for (const [name, part] of Object.entries(value)) copy[name] = copyOf(part);
+  return copy as T;
 }
 
 function copyMessage(message: Message): Message {
@@ -23,7 +34,7 @@ function copyMessage(message: Message): Message {
     case 'appendRequest':
       return {
         ...message,
-        entries: message.entries.map((entry) => ({ ...entry, payload: entry.payload.slice() })),
+        entries: message.entries.map((entry) => ({ ...entry, payload: new Uint8Array(entry.payload) })),
       };
     case 'appendResponse':
       return { ...message, outcome: { ...message.outcome } };
