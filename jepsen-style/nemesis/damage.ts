@@ -41,7 +41,10 @@ async function usedBytes(path: string): Promise<number> {
 }
 
 async function flip(dataDir: string, fault: Fault): Promise<readonly Flip[]> {
-  const files = await candidates(dataDir);
+  const all = await candidates(dataDir);
+  const log = all.filter(({ path }) => path.endsWith('.wal'));
+  // The log has few files, and the tables many: each is as likely.
+  const files = log.length > 0 && draw(fault, 0) < 0.5 ? log : all;
   const count = 1 + Math.floor(draw(fault, 1) * FLIPS_MAX);
   const flips: Flip[] = [];
   for (let i = 0; i < count && files.length > 0; i += 1) {
