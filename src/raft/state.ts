@@ -6,6 +6,7 @@ import type { LogIndex, MemberId, Term } from '../types/ids.ts';
 import { isVoter } from './configuration.ts';
 import { Durability } from './durability.ts';
 import { LogView } from './log-view.ts';
+import type { MarkName } from './marks.ts';
 import { ConfigurationHistory } from './membership.ts';
 import { Output } from './output.ts';
 import type { Progress } from './progress.ts';
@@ -262,6 +263,6 @@ export function commitTo(state: State, index: LogIndex): boolean {
   return true;
 }
 
-export function mark(state: State, name: string): void {
+export function mark(state: State, name: MarkName): void {
   state.trace?.({ kind: 'mark', name });
 }

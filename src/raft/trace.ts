@@ -1,5 +1,6 @@
 /** What the core tells a trace sink, and what it tells beside its handlers, only where there is one. */
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';
+import type { MarkName } from './marks.ts';
 import type {
   Effect,
   Entry,
@@ -69,7 +70,7 @@ export type TraceEvent =
       readonly granted: boolean;
       readonly pre: boolean;
     }
-  | { readonly kind: 'mark' /** A rare branch was taken: coverage marks of the simulator. */; readonly name: string };
+  | { readonly kind: 'mark' /** A rare branch was taken (marks.ts). */; readonly name: MarkName };
 
 /** The terms of consecutive entries. */
 export function spansOf(entries: readonly Entry[]): TermSpan[] {

@@ -1,11 +1,12 @@
 /**
- * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--members N] [--focus F] [--recovery on|off|drawn] [--swarm on|off]
+ * The simulator's command: `npm run sim -- [--seeds N] [--start S] [--seed S] [--list S,S,...] [--members N] [--focus F] [--recovery on|off|drawn] [--swarm on|off]
  * [--workers N] [--trace] [--json] [--keep-going]`. Run through scripts/sim.mjs, which bundles it. Exit code 1 when a rule was broken.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { formatNote } from './kernel/journal.ts';
+import { missedMarks, SEEDS_FOR_MARKS } from './marks.ts';
 import { FOCUSES, type Focus } from './options.ts';
 import type { RecoveryWanted } from './recovery-options.ts';
 import { type RunReport, runSeed } from './run.ts';
@@ -13,6 +14,8 @@ import type { SwarmWanted } from './swarm-options.ts';
 
 interface Settings {
   readonly start: number;
+  /** These, and not those from `start` on. */
+  readonly list: readonly number[] | null;
   readonly count: number;
   readonly members: number | null;
   readonly focus: Focus | null;
@@ -22,6 +25,8 @@ interface Settings {
   readonly trace: boolean;
   readonly json: boolean;
   readonly keepGoing: boolean;
+  /** Rare branches that are met too rarely fail the run. */
+  readonly marks: boolean;
   /** How the same build is run again; for the line that says so. */
   readonly again: string;
 }
@@ -52,6 +57,7 @@ function readSettings(): Settings {
       seeds: { type: 'string' },
       start: { type: 'string' },
       seed: { type: 'string' },
+      list: { type: 'string' },
       members: { type: 'string' },
       focus: { type: 'string' },
       recovery: { type: 'string', default: 'drawn' },
@@ -60,21 +66,26 @@ function readSettings(): Settings {
       trace: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
+      marks: { type: 'boolean', default: false },
       again: { type: 'string', default: 'npm run sim --' },
     },
   });
   const seed = whole(values.seed, 'seed');
-  const count = seed === null ? (whole(values.seeds, 'seeds') ?? 100) : 1;
+  const list = values.list?.split(',').map((text) => whole(text, 'list') as number) ?? null;
+  const count = list?.length ?? (seed === null ? (whole(values.seeds, 'seeds') ?? 100) : 1);
   const members = whole(values.members, 'members');
-  if (members !== null && ![1, 3, 5].includes(members)) throw new Error('--members is 1, 3 or 5');
+  if (members !== null && (members < 1 || members > 7)) throw new Error('--members is 1 to 7');
   const focus = FOCUSES.find((name) => name === values.focus) ?? null;
   if (values.focus !== undefined && focus === null) throw new Error(`--focus is ${FOCUSES.join(', ')}`);
   const recovery = (['on', 'off', 'drawn'] as const).find((name) => name === values.recovery);
   if (recovery === undefined) throw new Error('--recovery is on, off or drawn');
   const swarm = (['on', 'off'] as const).find((name) => name === values.swarm);
   if (swarm === undefined) throw new Error('--swarm is on or off');
+  const isDefault =
+    members === null && focus === null && recovery === 'drawn' && swarm === 'on' && values.again === 'npm run sim --';
   return {
-    start: seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
+    start: list?.[0] ?? seed ?? whole(values.start, 'start') ?? randomInt(1, FRESH_SEEDS),
+    list,
     count,
     members,
     focus,
@@ -84,6 +95,7 @@ function readSettings(): Settings {
     trace: values.trace,
     json: values.json,
     keepGoing: values['keep-going'],
+    marks: values.marks || (isDefault && count >= SEEDS_FOR_MARKS),
     again: values.again,
   };
 }
@@ -95,11 +107,15 @@ function whole(text: string | undefined, name: string): number | null {
   return value;
 }
 
+function seedAt({ list, start }: Settings, at: number): number {
+  return list?.[at] ?? start + at;
+}
+
 async function runHere(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
   const sink = settings.trace ? (note: Parameters<typeof formatNote>[0]) => console.log(formatNote(note)) : null;
   for (let at = 0; at < settings.count; at += 1) {
     const { members, focus, recovery, swarm } = settings;
-    if (!add(await runSeed({ seed: settings.start + at, members, focus, recovery, swarm, sink }))) return;
+    if (!add(await runSeed({ seed: seedAt(settings, at), members, focus, recovery, swarm, sink }))) return;
   }
 }
 
@@ -124,15 +140,15 @@ function work(): void {
 }
 
 function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): Promise<void> {
-  let next = settings.start;
-  const end = settings.start + settings.count;
+  let next = 0;
+  const end = settings.count;
   let stopped = false;
   const give = (child: ChildProcess): number => {
     if (stopped || next >= end) {
       child.disconnect();
       return 0;
     }
-    const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => next++);
+    const seeds = Array.from({ length: Math.min(SEEDS_AT_ONCE, end - next) }, () => seedAt(settings, next++));
     const { members, focus, recovery, swarm } = settings;
     child.send({ seeds, members, focus, recovery, swarm } satisfies Order);
     return seeds.length;
@@ -149,7 +165,7 @@ function runInWorkers(settings: Settings, add: (report: RunReport) => boolean): 
       child.on('error', reject);
       child.on('exit', (code, signal) => {
         if (waiting === 0 || stopped) resolve();
-        else reject(new Error(`a worker ended with ${signal ?? code} in the seeds before ${next}`));
+        else reject(new Error(`a worker ended with ${signal ?? code} before seed ${seedAt(settings, next)}`));
       });
       waiting = give(child);
     });
@@ -209,7 +225,8 @@ function printTotals(totals: Totals, tookMs: number): void {
 
 async function main(): Promise<void> {
   const settings = readSettings();
-  if (!settings.json) console.log(`seeds ${settings.start} to ${settings.start + settings.count - 1}`);
+  const last = seedAt(settings, settings.count - 1);
+  if (!settings.json) console.log(`seeds ${settings.start} to ${last}${settings.list === null ? '' : ', as listed'}`);
   const totals: Totals = {
     seeds: 0,
     simulatedUs: 0,
@@ -243,7 +260,9 @@ async function main(): Promise<void> {
     }
     printTotals(totals, tookMs);
   }
-  process.exitCode = totals.violations.length === 0 ? 0 : 1;
+  const missed = settings.marks ? missedMarks(totals.marks, totals.seeds) : [];
+  for (const line of missed) console.error(`a rare branch is met too rarely: ${line}`);
+  process.exitCode = totals.violations.length + missed.length === 0 ? 0 : 1;
 }
 
 if (process.argv.includes('--worker')) work();

@@ -10,7 +10,11 @@ import type { RecoveryOptions } from './recovery-options.ts';
 /** Rates are in events per 1000 where they end in `Permille`, times in microseconds of true time. */
 export interface SimOptions {
   readonly seed: number;
-  readonly members: 1 | 3 | 5;
+  /** Voters of the first configuration, and its learners. */
+  readonly members: number;
+  readonly learners: number;
+  /** When trouble ends, a minority stays dead or cut off for good, in so many of 1000 runs. */
+  readonly forGoodPermille: number;
   /** How long there is trouble. */
   readonly faultyUs: number;
   readonly settings: MemberSettings;
@@ -55,6 +59,10 @@ export interface SimOptions {
     readonly severalPermille: number;
     /** First members of the release before, which are upgraded at their next start. */
     readonly oldReleasePermille: number;
+    /** At a start, a member of the old release is upgraded. */
+    readonly upgradePermille: number;
+    /** Feature level of the release, without recoveries. */
+    readonly releaseLevel: number;
   };
   readonly storage: {
     /** Bad disks: mean time between two of them; 0: none. */
@@ -210,7 +218,7 @@ function drawAll(seed: number, membersWanted: number | null, focus: Focus | null
   const prng = new Prng(seed, 0);
   const size = prng.below(10);
   const drawn = size === 0 ? 1 : size < 7 ? 3 : 5;
-  const members = (membersWanted ?? drawn) as SimOptions['members'];
+  const members = membersWanted ?? drawn;
   const changes = prng.chance(350) || focus === 'joint';
   // What takes seconds costs fewer events where ticks are long.
   const tickMs = prng.pick(changes ? [10, 20, 40] : [5, 10, 20]);
@@ -221,6 +229,8 @@ function drawAll(seed: number, membersWanted: number | null, focus: Focus | null
   return {
     seed,
     members,
+    learners: 0,
+    forGoodPermille: 0,
     // Time to raise the feature level, which comes before any change of the members.
     faultyUs: Math.min(prng.between(10, 30) * electionUs, 3_000 * MS) + (changes ? 2_500 * MS : 0),
     settings: { tickMs, electionTicks, ...drawSettings(prng, tickMs, electionTicks, clock.driftPermille) },
@@ -240,6 +250,8 @@ function drawAll(seed: number, membersWanted: number | null, focus: Focus | null
       membersMax: prng.pick([4, 5, 6]),
       severalPermille: prng.pick([0, 300, 700]),
       oldReleasePermille: prng.chance(150) ? prng.pick([300, 1000]) : 0,
+      upgradePermille: 0,
+      releaseLevel: 2,
     },
     storage: drawStorage(prng, electionUs),
     nemesis: drawNemesis(prng, electionUs),

@@ -50,7 +50,7 @@ const HEALTHY_PARTS = 20;
 
 export async function runSeed(request: RunRequest): Promise<RunReport> {
   const options = withRecovery(
-    withSwarm(drawOptions(request.seed, request.members, request.focus), request.swarm),
+    withSwarm(drawOptions(request.seed, request.members, request.focus), request.members, request.swarm),
     request.focus === 'recovery' ? 'on' : request.recovery,
   );
   const cluster = new Cluster(options, request.sink);
@@ -112,6 +112,11 @@ function faultsOf(cluster: Cluster): Record<string, number> {
   }
   for (const { counts } of [cluster.nemesis, cluster.aimed, cluster.storage, cluster.operator]) {
     for (const [act, count] of counts) faults[act] = (faults[act] ?? 0) + count;
+  }
+  for (const { abandoned, dead, upgraded } of cluster.members) {
+    const how = dead ? 'dead for good' : 'cut off for good';
+    if (abandoned) faults[how] = (faults[how] ?? 0) + 1;
+    if (upgraded) faults.upgraded = (faults.upgraded ?? 0) + 1;
   }
   for (const [name, count] of cluster.recoveries.counts) faults[name] = (faults[name] ?? 0) + count;
   return faults;

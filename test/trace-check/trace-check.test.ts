@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import type { MarkName } from '../../src/raft/marks.ts';
 import type { TraceEvent } from '../../src/raft/trace.ts';
 import { CoreTrace } from '../../src/server/core-trace.ts';
 import { must } from '../../src/types/assert.ts';
@@ -273,27 +274,27 @@ describe('the file of a trace', () => {
   const file = join(folder, 'm1.ndjson');
   const open = (bytesMax: number): CoreTrace =>
     new CoreTrace({ folder, bytesMax, memberId: memberId('m1'), nowMs: () => 1234.5 });
-  const mark = (name: string): TraceEvent => ({ kind: 'mark', name });
+  const mark = (name: MarkName): TraceEvent => ({ kind: 'mark', name });
   const start = must(recorded().get('m1')?.[0], 'start');
 
   it('is read back, is bounded, and says that it is full', () => {
     const trace = open(600);
-    trace.event(DATA_STREAM, mark('one'));
+    trace.event(DATA_STREAM, mark('recovered'));
     trace.close();
     writeFileSync(file, '{"at":12,"mem', { flag: 'a' });
     const again = open(600);
     again.event(DATA_STREAM, start);
-    again.event(DATA_STREAM, mark('two'));
-    for (let turn = 0; turn < 100; turn++) again.event(DATA_STREAM, mark('three'));
+    again.event(DATA_STREAM, mark('restore'));
+    for (let turn = 0; turn < 100; turn++) again.event(DATA_STREAM, mark('old_term'));
     again.close();
     const third = open(600);
-    third.event(DATA_STREAM, mark('late'));
+    third.event(DATA_STREAM, mark('timeout_now'));
     third.close();
     expect(readFileSync(file, 'utf8').length).toBeLessThan(1000);
     const [read] = must(readFolder(folder).get(DATA_STREAM), 'stream');
     expect(read).toMatchObject({ member: 'm1', complete: false });
-    expect(read?.events.slice(0, 3)).toEqual([mark('one'), start, mark('two')]);
-    expect(read?.events).not.toContainEqual(mark('late'));
+    expect(read?.events.slice(0, 3)).toEqual([mark('recovered'), start, mark('restore')]);
+    expect(read?.events).not.toContainEqual(mark('timeout_now'));
   });
 
   it('is refused when something was lost in the middle', () => {

@@ -16,6 +16,8 @@ import { Corruption } from '../oracles/corruption.ts';
 import { DurabilityGate } from '../oracles/durability-gate.ts';
 import { ElectionSafety } from '../oracles/election-safety.ts';
 import { ExactlyOnce } from '../oracles/exactly-once.ts';
+import { History } from '../oracles/history.ts';
+import { Leases } from '../oracles/leases.ts';
 import { LinearizableReads } from '../oracles/linearizable-reads.ts';
 import { LogMatching } from '../oracles/log-matching.ts';
 import { Monotony } from '../oracles/monotony.ts';
@@ -30,6 +32,8 @@ import type { AimedNemesis } from './aimed-nemesis.ts';
 import { Board } from './board.ts';
 import type { CallerDeps } from './caller.ts';
 import { Client } from './client.ts';
+import { leaveForGood } from './for-good.ts';
+import { type Founding, foundingOf, levelsBeside, NOBODY } from './founding.ts';
 import type { Works } from './leader-works.ts';
 import type { Nemesis } from './nemesis.ts';
 import { type Answer, type Operation, Operations } from './operations.ts';
@@ -38,6 +42,7 @@ import type { Group } from './quorum.ts';
 import { RecoveryCast } from './recovery-cast.ts';
 import { makeRegisters, type Register, RegisterClient } from './register-client.ts';
 import { type MemberEvents, type Process, SimMember } from './sim-member.ts';
+import { isDeviceError } from './storage.ts';
 import type { StorageNemesis } from './storage-nemesis.ts';
 import type { Tag } from './tracked-log.ts';
 import { makeTroubles } from './troubles.ts';
@@ -82,13 +87,13 @@ export class Cluster implements Scene, MemberEvents {
     this.#prng = source(1);
     this.network = new SimNetwork(this.world, source(2), options.network);
     this.network.onSend = (from, to, envelope) => this.#send(from, to, envelope);
-    const voters = Array.from({ length: options.members }, (_, at) => memberId(`m${at + 1}`));
-    this.firstGroup = { voters, votersOutgoing: [], learners: [] };
+    const founding = foundingOf(options);
+    this.firstGroup = founding;
     this.#source = source;
     const old = source(4);
-    for (const id of voters) {
+    for (const id of [...founding.voters, ...founding.learners]) {
       this.reachable.push(
-        this.#member(id, voters, old.chance(options.membership.oldReleasePermille) ? 1 : this.#level),
+        this.#member(id, founding, old.chance(options.membership.oldReleasePermille) ? 1 : this.#level),
       );
     }
     const troubles = makeTroubles(this, source);
@@ -116,6 +121,7 @@ export class Cluster implements Scene, MemberEvents {
       this.#exactlyOnce,
       this.linearizable,
       this.#watchOrder,
+      new History([new Leases(this)]),
       ...this.recoveries.oracles,
     ];
     this.#onEvent = this.#oracles.filter(({ afterEvent }) => afterEvent !== undefined);
@@ -133,13 +139,13 @@ export class Cluster implements Scene, MemberEvents {
         membership: options.membership,
         makeMachine: () => this.makeMachine(),
       },
-      voters,
+      founding,
     );
     const { watchers } = options.clients;
     this.watchers = Array.from({ length: watchers }, (_, at) => this.#watcher(`w${at + 1}`, source(200 + at)));
   }
 
-  #member(id: MemberId, voters: readonly MemberId[], featureLevelMax: number): SimMember {
+  #member(id: MemberId, founding: Founding, featureLevelMax: number): SimMember {
     const position = this.members.length;
     const prng = this.#source(10 + 1000 * position);
     const skew = this.options.clock.skewMaxMs;
@@ -150,9 +156,9 @@ export class Cluster implements Scene, MemberEvents {
       options: this.options,
       network: this.network,
       events: this,
-      voters,
+      founding,
       featureLevelMax,
-      levels: (self) => this.#levels(self),
+      levels: (self) => levelsBeside(self, this.members),
       position,
       id,
       wall: new SimWallClock(this.world, prng.between(-skew, skew)),
@@ -164,23 +170,14 @@ export class Cluster implements Scene, MemberEvents {
 
   /** Feature level of the release. */
   get #level(): number {
-    return this.options.recovery === undefined ? 2 : 3;
+    return this.options.recovery === undefined ? this.options.membership.releaseLevel : 3;
   }
 
   /** A machine that waits to be added. */
   makeMachine(): SimMember {
-    const machine = this.#member(memberId(`m${this.members.length + 1}`), [], this.#level);
+    const machine = this.#member(memberId(`m${this.members.length + 1}`), NOBODY, this.#level);
     this.reachable.push(machine);
     return machine;
-  }
-
-  /** Said in the hello of every connection. */
-  #levels(self: SimMember): ReadonlyMap<MemberId, number> {
-    const levels = new Map<MemberId, number>();
-    for (const other of this.members) {
-      if (other !== self && other.running !== null) levels.set(other.id, other.featureLevelMax);
-    }
-    return levels;
   }
 
   #callerDeps(name: string, prng: Prng): CallerDeps {
@@ -221,7 +218,7 @@ export class Cluster implements Scene, MemberEvents {
       name,
       world: this.world,
       prng,
-      members: this.members,
+      members: () => this.members.filter(({ abandoned }) => !abandoned),
       patienceUs: electionTicks * tickMs * 1000,
       delivered: (member, events) => this.#watchOrder.delivered(name, member, events),
       violate: (message) => this.violate('WT', message),
@@ -253,7 +250,9 @@ export class Cluster implements Scene, MemberEvents {
     this.recoveries.heal();
     this.network.heal(maxUs);
     this.board.ending = true;
+    leaveForGood(this, this.#source(11));
     for (const member of this.members) {
+      if (member.abandoned) continue;
       member.disk.heal(maxUs);
       member.pause(0);
       if (member.process === null && !member.lost) this.world.after(this.#prng.below(5_000), null, () => member.boot());
@@ -391,11 +390,4 @@ export class Cluster implements Scene, MemberEvents {
   #answered(member: SimMember, operation: Operation | null, answer: Answer): void {
     for (const oracle of this.#oracles) oracle.answered?.(member, operation, answer);
   }
-}
-
-function isDeviceError(error: unknown): boolean {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if (at.name === 'DiskError' && 'code' in at && at.code === 'io') return true;
-  }
-  return false;
 }

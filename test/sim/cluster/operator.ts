@@ -8,6 +8,7 @@ import type { Prng } from '../kernel/prng.ts';
 import type { World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
 import { Caller, type CallerDeps } from './caller.ts';
+import type { Founding } from './founding.ts';
 import type { Operation } from './operations.ts';
 import type { SimMember } from './sim-member.ts';
 
@@ -34,12 +35,13 @@ export class Operator {
   /** Whom a successor was added for. */
   readonly #replaces = new Map<MemberId, MemberId>();
 
-  constructor(deps: OperatorDeps, first: readonly MemberId[]) {
+  constructor(deps: OperatorDeps, { voters, learners }: Founding) {
     this.#deps = deps;
     this.#caller = new Caller(deps);
     this.#prng = deps.prng;
     this.#world = deps.world;
-    for (const id of first) this.wanted.set(id, 'voter');
+    for (const id of voters) this.wanted.set(id, 'voter');
+    for (const id of learners) this.wanted.set(id, 'learner');
   }
 
   /** Ends when the board says so, and what was begun is answered. */

@@ -23,6 +23,7 @@ import type { NetworkNode, SimNetwork } from '../ports/network.ts';
 import type { Step, StepKind } from '../ports/steps.ts';
 import { SimStoreDisk } from '../ports/store.ts';
 import { DurableView } from '../wal/durable-view.ts';
+import type { Founding } from './founding.ts';
 import type { Works } from './leader-works.ts';
 import { CLUSTER, openSimStorage } from './storage.ts';
 import { baseOf, NO_BASE, type Tag, TrackedLog, tagOf } from './tracked-log.ts';
@@ -85,6 +86,12 @@ export class SimMember implements NetworkNode {
   wasDamaged = false;
   /** Its storage cannot be used again: it stays down, and another machine takes its place. */
   lost = false;
+  /** What it suffers from when the run heals is not healed: nobody waits for it. */
+  abandoned = false;
+  /** Began with the release before. */
+  upgraded = false;
+  /** It is never started again. */
+  dead = false;
   /** The folder of another member stands where its own belongs. */
   swapped = false;
   /** It was started to be added to a cluster that exists. */
@@ -99,7 +106,7 @@ export class SimMember implements NetworkNode {
   readonly #options: SimOptions;
   readonly #network: SimNetwork;
   readonly #events: MemberEvents;
-  readonly #voters: readonly MemberId[];
+  readonly #founding: Founding;
   readonly #levels: () => ReadonlyMap<MemberId, number>;
   readonly #ratePermille: number;
 
@@ -110,7 +117,7 @@ export class SimMember implements NetworkNode {
     readonly network: SimNetwork;
     readonly events: MemberEvents;
     /** Empty: it waits to be added. */
-    readonly voters: readonly MemberId[];
+    readonly founding: Founding;
     readonly featureLevelMax: number;
     /** Levels that the others announced. */
     readonly levels: (self: SimMember) => ReadonlyMap<MemberId, number>;
@@ -126,8 +133,8 @@ export class SimMember implements NetworkNode {
     this.#options = deps.options;
     this.#network = deps.network;
     this.#events = deps.events;
-    this.#voters = deps.voters;
-    this.joins = deps.voters.length === 0;
+    this.#founding = deps.founding;
+    this.joins = deps.founding.voters.length === 0;
     this.featureLevelMax = deps.featureLevelMax;
     this.#levels = () => deps.levels(this);
     this.wall = deps.wall;
@@ -176,8 +183,9 @@ export class SimMember implements NetworkNode {
 
   /** Starts a process on what the disk holds. */
   boot(): void {
-    if (this.process !== null) return;
+    if (this.process !== null || this.dead) return;
     this.starts += 1;
+    this.#upgrade();
     this.lastStatus = null;
     const process = new Process();
     this.process = process;
@@ -185,6 +193,14 @@ export class SimMember implements NetworkNode {
     this.#open(process).catch((error: unknown) => {
       if (process.alive) this.#events.failed(this, process, error);
     });
+  }
+
+  /** Not at the first start: that is the old release then. */
+  #upgrade(): void {
+    const { upgradePermille, releaseLevel } = this.#options.membership;
+    if (this.starts === 1 || this.featureLevelMax >= releaseLevel || !this.#prng.chance(upgradePermille)) return;
+    this.featureLevelMax = releaseLevel;
+    this.upgraded = true;
   }
 
   /** Tables that do not add up are damage, and the store is opened anew without them. */
@@ -211,7 +227,7 @@ export class SimMember implements NetworkNode {
       clock,
       options,
       storeProblem,
-      founding: { voters: this.#voters, votersOutgoing: [], learners: [] },
+      founding: this.#founding,
     });
     const { wal, store } = opened;
     process.wal = wal;
@@ -225,7 +241,7 @@ export class SimMember implements NetworkNode {
       leaderWorks: () => works.works,
       clusterId: CLUSTER,
       memberId: this.id,
-      initialConfiguration: { voters: this.#voters, votersOutgoing: [], learners: [] },
+      initialConfiguration: this.#founding,
       recovering: opened.recovering,
       featureLevelMax: this.featureLevelMax,
       peerFeatureLevels: this.#levels,

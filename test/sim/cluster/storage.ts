@@ -44,3 +44,11 @@ export function openSimStorage(deps: {
     ...(storeProblem === null ? {} : { storeProblem }),
   });
 }
+
+/** The disk gave up. */
+export function isDeviceError(error: unknown): boolean {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    if (at.name === 'DiskError' && 'code' in at && at.code === 'io') return true;
+  }
+  return false;
+}

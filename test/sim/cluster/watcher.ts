@@ -10,7 +10,8 @@ export interface WatcherDeps {
   readonly name: string;
   readonly world: World;
   readonly prng: Prng;
-  readonly members: readonly SimMember[];
+  /** Those that there is sense in asking. */
+  readonly members: () => readonly SimMember[];
   /** Time between two looks at whether the member is still there, microseconds. */
   readonly patienceUs: number;
   readonly delivered: (member: SimMember, events: readonly MachineEvent[]) => void;
@@ -36,14 +37,14 @@ export class Watcher {
   #attach(): void {
     const { world, prng, members, patienceUs } = this.#deps;
     const life = ++this.#life;
-    const member = prng.pick(members);
+    const member = prng.pick(members());
     const { process } = member;
     const feed = member.running?.watch(DATA_STREAM, this.#from) ?? null;
     world.note(this.name, 'watches', member.position, this.#from, life);
     if (feed !== null) this.#take(member, feed, life);
     const look = (): void => {
       if (life !== this.#life) return;
-      if (feed !== null && member.process === process && !prng.chance(100)) {
+      if (feed !== null && member.process === process && !member.abandoned && !prng.chance(100)) {
         world.after(patienceUs, null, look);
         return;
       }

@@ -8,6 +8,8 @@ const ELECTION_TICKS = 10;
 export const SCRIPT_OPTIONS: SimOptions = {
   seed: 1,
   members: 3,
+  learners: 0,
+  forGoodPermille: 0,
   faultyUs: 0,
   settings: {
     ...DEFAULT_MEMBER_SETTINGS,
@@ -37,7 +39,14 @@ export const SCRIPT_OPTIONS: SimOptions = {
   },
   disk: { syncMinUs: 500, syncMaxUs: 1_500, slowPermille: 0, slowMaxUs: 0, brokenPermille: 0 },
   clock: { driftPermille: 0, skewMaxMs: 0 },
-  membership: { everyUs: 0, membersMax: 5, severalPermille: 0, oldReleasePermille: 0 },
+  membership: {
+    everyUs: 0,
+    membersMax: 5,
+    severalPermille: 0,
+    oldReleasePermille: 0,
+    upgradePermille: 0,
+    releaseLevel: 2,
+  },
   storage: { everyUs: 0, kinds: [] },
   nemesis: { everyUs: 0, lastsMaxUs: 1, acts: [] },
   aimed: { imagePermille: 0, jointPermille: 0, installedPermille: 0, lastsMaxUs: 1 },

@@ -55,7 +55,7 @@ export class Copies implements MemberEvents {
       options: EVERY_BIT_OPTIONS,
       network: this.network,
       events: this,
-      voters,
+      founding: { voters, votersOutgoing: [], learners: [] },
       featureLevelMax: 2,
       levels: (self) =>
         new Map(this.members.filter((other) => other !== self && other.running !== null).map((other) => [other.id, 2])),

@@ -85,7 +85,7 @@ export class ConfigurationQuorums implements Oracle {
     for (const member of this.#scene.members) {
       const { group } = member.log;
       // One that was removed while it could not be reached is never sent the log again: nothing tells it the end of a change.
-      if (member.running === null || last === null || !isIn(last, member.id)) continue;
+      if (member.running === null || member.abandoned || last === null || !isIn(last, member.id)) continue;
       // One that is on its way out hears of the end only if it can be reached in time.
       if (!group.voters.includes(member.id)) continue;
       if (group.votersOutgoing.length > 0) {

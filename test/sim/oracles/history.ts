@@ -9,6 +9,7 @@ import type { Oracle } from './oracle.ts';
 
 export interface Committed {
   readonly index: number;
+  readonly term: number;
   /** null: no command, or one that cannot be read. */
   readonly command: Command | null;
   readonly events: readonly MachineEvent[];
@@ -40,7 +41,8 @@ export class History implements Oracle {
     const decoded = entry.kind === 'command' ? decodeCommand(entry.payload) : null;
     const command = decoded?.ok === true ? decoded.value : null;
     const events = view.events(revision(entry.index), EVENTS_OF_ENTRY_MAX);
-    for (const historian of this.#historians) historian.committed({ index: entry.index, command, events, view });
+    const { index, term } = entry;
+    for (const historian of this.#historians) historian.committed({ index, term, command, events, view });
   }
 
   end(): void {

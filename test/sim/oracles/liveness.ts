@@ -1,5 +1,5 @@
 /**
- * LV, liveness: when faults stop and everybody runs, then within so many election timeouts there is a leader, every
+ * LV, liveness: when faults stop and everybody runs, or a majority whose other members are gone for good, then within so many election timeouts there is a leader, every
  * client gets its answer, a fresh mutation commits through every member, and all members converge.
  */
 import { DATA_STREAM } from '../../../src/types/ids.ts';
@@ -31,7 +31,7 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
   };
   const led = (): boolean => {
     const leader = leaderOf(cluster);
-    const voters = members.filter(({ log, id }) => isVoter(log.group, id));
+    const voters = members.filter(({ log, id, abandoned }) => !abandoned && isVoter(log.group, id));
     return leader?.lastStatus?.term === Math.max(...voters.map((member) => member.lastStatus?.term ?? 0));
   };
   if (!(await within(TIMEOUTS_TO_LEADER, 'no leader', led))) return;
@@ -54,16 +54,16 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
 function leaderOf(cluster: Cluster): SimMember | null {
   let best: SimMember | null = null;
   for (const member of cluster.members) {
-    if (member.running === null || member.lastStatus?.role !== 'leader') continue;
+    if (member.running === null || member.abandoned || member.lastStatus?.role !== 'leader') continue;
     if (best === null || member.lastStatus.term > (best.lastStatus?.term ?? 0)) best = member;
   }
   return best;
 }
 
-/** Members of the configuration that can run. */
+/** Members of the configuration that can run, and be reached. */
 function present(cluster: Cluster): readonly SimMember[] {
   const group = leaderOf(cluster)?.log.group ?? EMPTY_GROUP;
-  return cluster.members.filter(({ id, lost }) => !lost && isIn(group, id));
+  return cluster.members.filter(({ id, lost, abandoned }) => !lost && !abandoned && isIn(group, id));
 }
 
 /** What the state says is wanted is what the configuration is: new members are in, voters vote, others are gone. */
@@ -125,6 +125,7 @@ function summary(cluster: Cluster): string {
   const states = cluster.members.map((member) => {
     const status = member.lastStatus;
     if (member.lost) return `${member.id} lost`;
+    if (member.abandoned) return `${member.id} ${member.dead ? 'dead' : 'cut off'} for good`;
     if (member.running === null || status === null) return `${member.id} down`;
     const { role, term, leader, lastIndex, commitIndex, appliedIndex } = status;
     return `${member.id} ${role} of ${term} (leader ${leader}) last ${lastIndex} commit ${commitIndex} applied ${appliedIndex} of ${nameOf(member.log.group)}${status.recovering ? ' recovering' : ''}`;

@@ -35,6 +35,8 @@ export class SimNetwork {
   readonly #nodes = new Map<MemberId, NetworkNode>();
   readonly #cut = new Set<string>();
   readonly #muted = new Set<MemberId>();
+  /** Cut off for good. */
+  readonly #severed = new Set<MemberId>();
   /** Extra loss on a link, per 1000. */
   readonly #lossy = new Map<string, number>();
   readonly #lastArrivalUs = new Map<string, number>();
@@ -49,6 +51,11 @@ export class SimNetwork {
 
   attach(node: NetworkNode): void {
     this.#nodes.set(node.id, node);
+  }
+
+  /** Nothing reaches it or leaves it from here on, whatever is healed. */
+  sever(member: MemberId): void {
+    this.#severed.add(member);
   }
 
   cut(from: MemberId, to: MemberId): void {
@@ -87,7 +94,7 @@ export class SimNetwork {
     const link = `${from}>${to}`;
     const prng = this.#prng;
     const options = this.#options;
-    if (this.#muted.has(from) || this.#cut.has(link)) {
+    if (this.#muted.has(from) || this.#isCut(from, to)) {
       this.faults.cut += 1;
       this.#notice(from, to);
       return;
@@ -132,7 +139,7 @@ export class SimNetwork {
   #arrive(from: MemberId, to: MemberId, envelope: Envelope): void {
     const node = this.#nodes.get(to);
     const owner = node?.owner ?? null;
-    if (node === undefined || owner === null || !owner.alive || this.#cut.has(`${from}>${to}`)) {
+    if (node === undefined || owner === null || !owner.alive || this.#isCut(from, to)) {
       this.#notice(from, to);
     } else if (owner.pausedUntilUs > this.#world.nowUs) {
       // Waits in the socket of a process that does not run.
@@ -140,6 +147,10 @@ export class SimNetwork {
     } else {
       node.receive(from, envelope);
     }
+  }
+
+  #isCut(from: MemberId, to: MemberId): boolean {
+    return this.#cut.has(`${from}>${to}`) || this.#severed.has(from) || this.#severed.has(to);
   }
 
   #notice(from: MemberId, to: MemberId): void {
