@@ -4,7 +4,7 @@ import { mutantPlugins } from './test/mutants/vitest-plugin.ts';
 /** Tests that measure time, memory or bytes: one file after the other, when all others are done. */
 const measuredTests = [
   ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
-  ...['lagging', 'partition', 'recovery'].map((name) => processTest(`recovery/${name}`)),
+  ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
 ];
 
 /** Tests that start processes, and wait for them most of the time: two files at a time, after those that do not. */

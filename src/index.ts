@@ -43,6 +43,7 @@ export type {
   MemberStatus,
   MutationAnswer,
   MutationOptions,
+  PhaseAborted,
   PhaseBegun,
   PhaseEnded,
   PhaseRef,

@@ -1,6 +1,7 @@
 /** What every handler needs to know. */
 import type { Logger } from 'pino';
 import type { AgentHeartbeats } from '../detect/types.ts';
+import type { AllowList } from '../effector/allow-list.ts';
 import type { ResponseHeader } from '../gen/quorate/v1/common_pb.ts';
 import type { MemberPort } from '../node/types.ts';
 import { type ClusterId, DATA_STREAM, type LogIndex, type MemberId, type Revision, type Term } from '../types/ids.ts';
@@ -73,6 +74,8 @@ export interface ApiContext {
   /** Where heartbeats of agents go; null: this process watches no agents. */
   readonly agents: AgentHeartbeats | null;
   readonly budget: Budget;
+  /** Where compensators may be called; null: everywhere. */
+  readonly allowList: Pick<AllowList, 'allows'> | null;
   readonly schemas: DocumentSchemas;
   readonly logger: Logger;
   /** Longest silence of a watch, milliseconds. */

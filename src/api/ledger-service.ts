@@ -91,7 +91,7 @@ function recordIntent(context: ApiContext): RawUnaryHandler {
       token: check.number<'FencingToken'>('fencing_token', request.fencingToken, 1),
       key: check.textNotEmpty('key', request.key, EFFECT_KEY_LENGTH_MAX),
       description: check.text('description', request.description, EFFECT_DESCRIPTION_LENGTH_MAX),
-      compensator: compensatorOf(request.compensator, check),
+      compensator: compensatorOf(request.compensator, context.allowList, check),
       ...priceOf(context.budget, request.price, check),
       resource: check.text('resource', request.resource, RESOURCE_LENGTH_MAX),
       operation: operationOf(request.operation, check),
@@ -117,13 +117,24 @@ function capExceeded({ refusal, refusalDetail }: Extract<LedgerValue, { kind: 'i
 }
 
 /** What it may be is checked again, and to the end, by the state machine. */
-function compensatorOf(compensator: EffectCompensator | undefined, check: Check): Compensator {
+function compensatorOf(
+  compensator: EffectCompensator | undefined,
+  allowList: ApiContext['allowList'],
+  check: Check,
+): Compensator {
   const { kind, target, payload } = compensator ?? { kind: '', target: '', payload: '' };
   if (kind !== 'http' && kind !== 'grpc' && kind !== 'worker') {
     const why = compensator === undefined ? 'is missing' : `is ${JSON.stringify(kind.slice(0, 32))}`;
     const field = compensator === undefined ? 'compensator' : 'compensator.kind';
     check.report(field, `${why}; send the kind http, grpc or worker, and its target`);
     return { kind: 'worker', target: '', payload: '' };
+  }
+  // What could not be undone must not be done.
+  if (allowList !== null && target !== '' && !allowList.allows(kind, target)) {
+    check.report(
+      'compensator.target',
+      'is not among the targets that hooks.allow of this member names; name one that is',
+    );
   }
   return {
     kind,

@@ -30,8 +30,8 @@ export interface MutationSpec<Method, Kind extends CommandValue['kind']> {
     request: RequestOf<Method>,
     scope: CallScope,
   ) => Promise<Result<CommandBody, StatusError>>;
-  /** The answer that the command gives when it is carried out. */
-  readonly kind: Kind;
+  /** The answer, or one of the answers, that the command gives when it is carried out. */
+  readonly kind: Kind | readonly Kind[];
   /** Why an answer is an error to the caller all the same: what was carried out is the refusal. Left out: it never is. */
   readonly refusal?: (value: Extract<CommandValue, { kind: Kind }>) => StatusError | null;
   readonly answer: (header: ResponseHeader, value: Extract<CommandValue, { kind: Kind }>) => ResponseOf<Method>;
@@ -74,7 +74,8 @@ function translate<Method, Kind extends CommandValue['kind']>(
       const { result } = outcome;
       if (!result.ok) return err(rejected(result.rejection));
       const { value } = result;
-      assert(value.kind === spec.kind, `answer ${value.kind} to a command that answers ${spec.kind}`);
+      const kinds: readonly string[] = Array.isArray(spec.kind) ? spec.kind : [spec.kind];
+      assert(kinds.includes(value.kind), `answer ${value.kind} to a command that answers ${kinds.join(' or ')}`);
       const answer = value as Extract<CommandValue, { kind: Kind }>;
       const refusal = spec.refusal?.(answer) ?? null;
       if (refusal !== null) return err(refusal);

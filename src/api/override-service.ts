@@ -1,7 +1,7 @@
 /** OverrideService: what supervisors decide, who they are, and the record of who did what. */
 import type { ServerWritableStream } from '@grpc/grpc-js';
 import { OverrideAction as ActionMessage, OverrideService } from '../gen/quorate/v1/override_pb.ts';
-import { roster, threshold } from '../machine/override/roster.ts';
+import { roster, signaturesNeeded, threshold } from '../machine/override/roster.ts';
 import type { OverrideAction, OverrideCommand } from '../machine/override/types.ts';
 import type { CommandBody } from '../machine/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
@@ -44,14 +44,18 @@ export function overrideHandlers(context: ApiContext): Handlers {
     }),
     changeSupervisors: mutation(context, method.changeSupervisors, {
       session: 'optional',
-      body: ({ changes, expiresAtMs, nonce, signatures }, check) => {
-        check.count('changes', changes.length, 1, SUPERVISORS_MAX);
+      body: ({ changes, signaturesNeeded: needed, expiresAtMs, nonce, signatures }, check) => {
+        check.count('changes', changes.length, needed === undefined ? 1 : 0, SUPERVISORS_MAX);
+        if (needed !== undefined && needed > SUPERVISORS_MAX) {
+          check.report('signatures_needed', `is ${needed}; send 0 to ${SUPERVISORS_MAX}`);
+        }
         return {
           kind: 'changeSupervisors',
           changes: changes.slice(0, SUPERVISORS_MAX).map(({ name, publicKey }, i) => ({
             name: check.name(`changes[${i}].name`, name),
             publicKey: publicKey === '' ? '' : newKey(`changes[${i}].public_key`, publicKey, check),
           })),
+          signaturesNeeded: needed ?? null,
           expiresAtMs: check.number<'ClusterTimeMs'>('expires_at_ms', expiresAtMs, 1, CLUSTER_TIME_MAX_MS),
           nonce: nonceOf(nonce, check),
           signatures: signaturesOf(signatures, 0, check),
@@ -76,7 +80,8 @@ export function overrideHandlers(context: ApiContext): Handlers {
             publicKey,
             addedRevision: BigInt(addedRevision),
           })),
-          threshold: threshold(rows.length),
+          threshold: threshold(rows.length, signaturesNeeded(view.rows)),
+          signaturesNeeded: signaturesNeeded(view.rows),
           clusterId: context.clusterId,
           clusterTimeMs: BigInt(view.timeMs),
         });

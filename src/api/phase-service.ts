@@ -232,12 +232,13 @@ function finishHandlers(context: ApiContext): FinishHandlers {
         hardFail: request.hardFail,
         vectorClock: check.clock(request.vectorClock),
       }),
-      kind: 'phaseAborted',
-      answer: (header, { nextG, vectorClock }) => ({
+      kind: ['phaseAborted', 'phaseRollingBack'] as const,
+      answer: (header, { kind, nextG, vectorClock }) => ({
         $typeName: 'quorate.v1.AbortPhaseResponse' as const,
         header,
         nextG: BigInt(nextG),
         vectorClock: clockMessage(vectorClock),
+        rollingBack: kind === 'phaseRollingBack',
       }),
     }),
   };

@@ -136,7 +136,7 @@ function runMutations(context: ApiContext): RunMutations {
   };
 }
 
-type AgentHandlers = Pick<Handlers, 'heartbeat' | 'listAgents'>;
+type AgentHandlers = Pick<Handlers, 'heartbeat' | 'farewell' | 'listAgents'>;
 
 function agentHandlers(context: ApiContext): AgentHandlers {
   return {
@@ -151,6 +151,18 @@ function agentHandlers(context: ApiContext): AgentHandlers {
       if (refused !== null) return err(refused);
       const heartbeatMs = BigInt(policyIn(context.member.local(DATA_STREAM), 'heartbeatMs'));
       return ok({ $typeName: 'quorate.v1.HeartbeatResponse', heartbeatMs });
+    }),
+    farewell: mutation(context, method.farewell, {
+      session: 'optional',
+      body: ({ header, agent }, check) => ({
+        kind: 'markAgent',
+        agent: check.labelNotEmpty('agent', agent === '' ? (header?.caller ?? '') : agent),
+        healthy: false,
+        left: true,
+        seenAtMs: context.member.local(DATA_STREAM).timeMs,
+      }),
+      kind: 'agentMarked',
+      answer: (header) => ({ $typeName: 'quorate.v1.FarewellResponse' as const, header }),
     }),
     listAgents: read(context, method.listAgents, {
       params: (request, check) => check.page(request),

@@ -2,6 +2,7 @@
 import type { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { AgentHeartbeats } from '../detect/types.ts';
+import type { AllowList } from '../effector/allow-list.ts';
 import { file_google_rpc_error_details } from '../gen/google/rpc/error_details_pb.ts';
 import { file_google_rpc_status } from '../gen/google/rpc/status_pb.ts';
 import { AvailabilityService, file_quorate_v1_availability } from '../gen/quorate/v1/availability_pb.ts';
@@ -65,6 +66,8 @@ export interface ApiOptions {
   readonly agents?: AgentHeartbeats;
   /** What effects cost; left out: one currency without a name, and 500 units of it for a trace. */
   readonly budget?: Budget;
+  /** Where compensators may be called; left out or null: everywhere. */
+  readonly allowList?: Pick<AllowList, 'allows'> | null;
   /** Where workers find compensations; left out where nobody leads. */
   readonly workers?: WorkerRoom;
   readonly logger: Logger;
@@ -134,6 +137,7 @@ export function createApi(options: ApiOptions): Api {
     io: options.io ?? null,
     agents: options.agents ?? null,
     budget: options.budget ?? defaultBudget,
+    allowList: options.allowList ?? null,
     schemas: new JsonSchemas(),
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,

@@ -16,6 +16,7 @@ interface Detail {
   readonly target?: string;
   /** Of a change of the roster. */
   readonly changes?: readonly Change[];
+  readonly signaturesNeeded?: number | null;
 }
 
 /** Follows the records in order. */
@@ -23,6 +24,8 @@ export class SignatureChecks {
   readonly #clusterIds: readonly string[];
   /** null: what came before the export is not known. */
   #roster: Map<string, string> | null;
+  /** As it was set; 0: the rule counts. */
+  #signaturesNeeded = 0;
   /** Signatures that verified. */
   verified = 0;
 
@@ -44,8 +47,9 @@ export class SignatureChecks {
     const detail = parseDetail(record.detail);
     if (detail === null) return [`the detail of this ${command} is not what Quorate writes`];
     const problems = this.#checkSignatures(command, detail);
-    if (this.#roster !== null) problems.push(...checkRoster(this.#roster, detail));
+    if (this.#roster !== null) problems.push(...checkRoster(this.#roster, this.#signaturesNeeded, detail));
     if (this.#roster !== null) applyChanges(this.#roster, detail.changes ?? []);
+    this.#signaturesNeeded = detail.signaturesNeeded ?? this.#signaturesNeeded;
     return problems;
   }
 
@@ -61,19 +65,24 @@ export class SignatureChecks {
 }
 
 function messageOf(clusterId: string, command: 'override' | 'changeSupervisors', detail: Detail): Uint8Array {
-  const { expiresAtMs, nonce, action = 'resume', target = '', changes = [] } = detail;
+  const { expiresAtMs, nonce, action = 'resume', target = '', changes = [], signaturesNeeded = null } = detail;
   const once = { clusterId, expiresAtMs, nonce };
   if (command === 'override') return overrideMessage({ ...once, action, target });
-  return rosterMessage({ ...once, changes: changes.map(([name, publicKey]) => ({ name, publicKey })) });
+  const named = changes.map(([name, publicKey]) => ({ name, publicKey }));
+  return rosterMessage({ ...once, changes: named, signaturesNeeded });
 }
 
 /** The signers were on the roster of that moment, and enough of them. The first ones need none. */
-function checkRoster(roster: ReadonlyMap<string, string>, { signatures }: Detail): readonly string[] {
+function checkRoster(
+  roster: ReadonlyMap<string, string>,
+  signaturesNeeded: number,
+  { signatures }: Detail,
+): readonly string[] {
   if (roster.size === 0 && signatures.length === 0) return [];
   const strangers = signatures.filter(([name, publicKey]) => roster.get(name) !== publicKey).map(([name]) => name);
   if (strangers.length > 0) return [`${strangers.join(', ')} signed, but was not on the roster with that key`];
   const distinct = new Set(signatures.map(([name]) => name)).size;
-  const needed = threshold(roster.size);
+  const needed = threshold(roster.size, signaturesNeeded);
   return distinct >= needed ? [] : [`${distinct} supervisors signed, ${needed} were needed`];
 }
 
@@ -93,6 +102,7 @@ function parseDetail(text: string): Detail | null {
   }
   const detail = json as Partial<Detail> | null;
   if (typeof detail !== 'object' || detail === null || !isTextLists(detail.signatures, 3)) return null;
+  if (detail.signaturesNeeded != null && !Number.isSafeInteger(detail.signaturesNeeded)) return null;
   if (detail.changes !== undefined && !isTextLists(detail.changes, 2)) return null;
   if (typeof detail.nonce !== 'string' || !Number.isSafeInteger(detail.expiresAtMs)) return null;
   return detail as Detail;

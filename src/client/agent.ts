@@ -24,6 +24,7 @@ import type { FinishedReported } from './recoveries.ts';
 import type {
   BeginPhaseOptions,
   MutationOptions,
+  PhaseAborted,
   PhaseBegun,
   PhaseEnded,
   PhaseRef,
@@ -36,6 +37,8 @@ import type {
 
 /** Until the cluster has said how often it wants to hear of its agents, milliseconds. */
 const HEARTBEAT_DEFAULT_MS = 15_000;
+/** Time for the farewell of an agent: who ends does not want to wait, milliseconds. */
+const FAREWELL_DEADLINE_MS = 2_000;
 /** Longest time for one heartbeat with all its tries, milliseconds; the next one does as well. */
 const HEARTBEAT_DEADLINE_MAX_MS = 10_000;
 
@@ -61,6 +64,8 @@ export class Heartbeats {
   #intervalMs = HEARTBEAT_DEFAULT_MS;
   #timer: ReturnType<typeof setTimeout> | null = null;
   #beating = false;
+  /** The newest round of heartbeats; never rejects. */
+  #beat: Promise<void> = Promise.resolve();
   /** Somebody came while a beat was under way. */
   #again = false;
 
@@ -75,18 +80,21 @@ export class Heartbeats {
 
   /**
    * From now on `agent` is alive, until what this returns is called; a name may be added several times. `onBeat` is told after
-   * each round of heartbeats, whether or not it arrived.
+   * each round of heartbeats, whether or not it arrived. What is returned resolves when no heartbeat is under way that could come after a
+   * farewell, with whether nobody of this client goes by the name any more.
    */
-  add(agent: string, onBeat: () => void = () => undefined): () => void {
+  add(agent: string, onBeat: () => void = () => undefined): () => Promise<boolean> {
     const listeners = this.#agents.get(agent) ?? new Set();
     const isNew = listeners.size === 0;
     // An entry of its own, also where the same function was given twice.
     const listener = (): void => onBeat();
     this.#agents.set(agent, listeners.add(listener));
     if (isNew) this.#beatSoon();
-    return () => {
+    return async () => {
       listeners.delete(listener);
       if (listeners.size === 0 && this.#agents.get(agent) === listeners) this.#agents.delete(agent);
+      await this.#beat;
+      return !this.#agents.has(agent) && !this.#closed.signal.aborted;
     };
   }
 
@@ -106,10 +114,10 @@ export class Heartbeats {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     this.#beating = true;
-    void this.#beat();
+    this.#beat = this.#sendBeat();
   }
 
-  async #beat(): Promise<void> {
+  async #sendBeat(): Promise<void> {
     const startedMs = performance.now();
     const names = [...this.#agents.keys()];
     for (let at = 0; at < names.length; at += HEARTBEAT_AGENTS_MAX) {
@@ -160,7 +168,8 @@ export class Agent implements AsyncDisposable {
   readonly #client: AgentClient;
   readonly #session: Mutations;
   readonly #attempts = new Set<AgentAttempt>();
-  readonly #stopBeating: () => void;
+  readonly #stopBeating: () => Promise<boolean>;
+  #closing: Promise<void> | null = null;
 
   /** `session`: for all that it asks; it is not closed with the agent. */
   constructor(client: AgentClient, session: Mutations, options: AgentOptions = {}) {
@@ -199,30 +208,51 @@ export class Agent implements AsyncDisposable {
     const attempt = await this.begin(ref, options);
     let result: string | undefined;
     try {
-      result = await work(attempt);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      // What the work threw says more than that giving up failed, too; the phase is found overdue then.
-      if (!attempt.signal.aborted) await attempt.abort({ reason: reason.slice(0, 1_024) }).catch(() => undefined);
-      throw error;
+      result = await giveUpOnError(attempt, () => work(attempt));
     } finally {
       this.#attempts.delete(attempt);
     }
-    return attempt.commit(result === undefined ? {} : { result });
+    const commit = () => attempt.commit(result === undefined ? {} : { result });
+    // The work says that it is done, and has announced an effect of which nobody knows whether it happened: that is not done.
+    return giveUpOnError(attempt, commit, (error) => error instanceof QuorateError && error.reason === 'EFFECTS_OPEN');
   }
 
   /**
-   * It is not alive any more: heartbeats end, and attempts that are open are found overdue. Idempotent. After more missed
-   * heartbeats than the policy allows the agent is reported as down.
+   * It takes its leave: heartbeats end, and nobody misses them. Attempts that are open are found overdue. Never rejects: where the farewell
+   * does not arrive, the agent is reported as down after more missed heartbeats than the policy allows. Idempotent.
    */
   close(): Promise<void> {
-    this.#stopBeating();
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     this.#attempts.clear();
-    return Promise.resolve();
+    if (!(await this.#stopBeating())) return;
+    await this.#session
+      .farewell(this.name, { caller: this.name, deadlineMs: FAREWELL_DEADLINE_MS })
+      .catch(() => undefined);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+}
+
+async function giveUpOnError<T>(
+  attempt: AgentAttempt,
+  act: () => Promise<T>,
+  isReason: (error: unknown) => boolean = () => true,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    // What was thrown says more than that giving up failed, too; the phase is found overdue then.
+    if (!attempt.signal.aborted && isReason(error)) {
+      await attempt.abort({ reason: reason.slice(0, 1_024) }).catch(() => undefined);
+    }
+    throw error;
   }
 }
 
@@ -287,10 +317,10 @@ export class AgentAttempt {
     return answer;
   }
 
-  /** Gives the attempt up: the run may be begun again, unless `hardFail`. */
+  /** Gives the attempt up: the run may be begun again, unless `hardFail`. Effects of it are undone first: see `rollingBack`. */
   async abort(
     options?: MutationOptions & { readonly reason?: string; readonly hardFail?: boolean },
-  ): Promise<PhaseEnded> {
+  ): Promise<PhaseAborted> {
     const answer = await this.#guard(({ session }) => session.abortPhase(this.ref, this.token, this.#with(options)));
     this.#end();
     return answer;

@@ -14,6 +14,7 @@ export type WatchEventKind =
   | 'phase_recovery.waiting'
   | 'agent.down'
   | 'agent.up'
+  | 'agent.left'
   | 'document.changed'
   | 'effect.intent'
   | 'effect.confirmed'

@@ -28,6 +28,7 @@ import type {
   MemberChange,
   MutationAnswer,
   MutationOptions,
+  PhaseAborted,
   PhaseBegun,
   PhaseEnded,
   PhaseRef,
@@ -185,7 +186,7 @@ export abstract class Mutations {
     return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
   }
 
-  /** Ends the attempt; the run may be begun again, unless `hardFail`, which ends it for good. */
+  /** Ends the attempt; the run may be begun again, unless `hardFail`, which ends it for good. Effects are undone first: see `rollingBack`. */
   async abortPhase(
     ref: PhaseRef,
     token: number,
@@ -194,7 +195,7 @@ export abstract class Mutations {
       readonly hardFail?: boolean;
       readonly vectorClock?: VectorClock;
     },
-  ): Promise<PhaseEnded> {
+  ): Promise<PhaseAborted> {
     const response = await this.send(
       PhaseService.method.abortPhase,
       (header) => ({
@@ -207,9 +208,16 @@ export abstract class Mutations {
       }),
       options,
     );
-    const { nextG, vectorClock } = response;
-    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: toVectorClock(vectorClock) };
+    const { nextG, vectorClock, rollingBack } = response;
+    const clock = toVectorClock(vectorClock);
+    return { ...toAnswer(response.header), nextG: toNumber(nextG), vectorClock: clock, rollingBack };
   }
+  /** The agent ends on purpose: its silence is nothing to report. Default: the caller. */
+  async farewell(agent = '', options?: MutationOptions): Promise<MutationAnswer> {
+    const response = await this.send(RecoveryService.method.farewell, (header) => ({ header, agent }), options);
+    return toAnswer(response.header);
+  }
+
   /** One of the run's participants has finished its part; `participant`: default the caller. */
   async reportFinished(
     ref: PhaseRef,
@@ -274,8 +282,9 @@ export abstract class Mutations {
 
   /** Changes the roster of supervisors, as those who are on it have signed. */
   async changeSupervisors(signed: SignedRosterChange, options?: MutationOptions): Promise<SupervisorsChanged> {
-    const { changes, expiresAtMs, nonce, signatures } = signed;
-    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature) };
+    const { changes, signaturesNeeded = null, expiresAtMs, nonce, signatures } = signed;
+    const needed = signaturesNeeded === null ? {} : { signaturesNeeded };
+    const once = { expiresAtMs: BigInt(expiresAtMs), nonce, signatures: signatures.map(fromSignature), ...needed };
     const response = await this.send(
       OverrideService.method.changeSupervisors,
       (header) => ({ header, changes: changes.map(({ name, publicKey }) => ({ name, publicKey })), ...once }),

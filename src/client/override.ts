@@ -39,6 +39,8 @@ export interface SignedOverride {
 export interface SignedRosterChange {
   /** `publicKey` '': removes the supervisor. */
   readonly changes: readonly { readonly name: string; readonly publicKey: string }[];
+  /** How many signatures it takes from now on; 0: as the rule says. Default: as before. */
+  readonly signaturesNeeded?: number | null;
   readonly expiresAtMs: number;
   readonly nonce: string;
   /** None while nobody is on the roster. */
@@ -63,6 +65,8 @@ export interface Roster {
     readonly addedRevision: number;
   }[];
   readonly threshold: number;
+  /** As it was set; 0: min(ceil(N / 2), 3). */
+  readonly signaturesNeeded: number;
   readonly clusterId: string;
   /** The clock that expiry is measured by. */
   readonly clusterTimeMs: number;
@@ -115,6 +119,7 @@ export class Overrides {
         addedRevision: toNumber(addedRevision),
       })),
       threshold: response.threshold,
+      signaturesNeeded: response.signaturesNeeded,
       clusterId: response.clusterId,
       clusterTimeMs: toNumber(response.clusterTimeMs),
     };

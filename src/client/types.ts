@@ -134,6 +134,11 @@ export interface PhaseEnded extends MutationAnswer {
   readonly vectorClock: VectorClock;
 }
 
+export interface PhaseAborted extends PhaseEnded {
+  /** The attempt leaves effects behind (given up for good: or documents): a recovery undoes them, and only then is the run what was asked for. */
+  readonly rollingBack: boolean;
+}
+
 export interface CallOptions {
   /** Overall time for the call with all its tries; default: the client's. */
   readonly deadlineMs?: number;

@@ -51,9 +51,10 @@ export class AgentKeeper {
     this.#mark(agent, true, port.nowMs(), () => this.#watch.beat(agent, port.clock.monotonicMs()));
   }
 
-  /** `mayJudge`: nobody has stalled (see pause-guard.ts). */
-  tick(nowMs: number, mayJudge: boolean): void {
+  /** `mayJudge`: nobody has stalled (see pause-guard.ts). `paused`: DT3. */
+  tick(nowMs: number, mayJudge: boolean, paused: boolean): void {
     this.#marks.tick(nowMs);
+    if (paused) return;
     if (mayJudge) this.#judge(nowMs);
     for (const agent of this.#down) if (!this.#interruptRunsOf(agent)) this.#down.delete(agent);
   }
@@ -61,6 +62,12 @@ export class AgentKeeper {
   /** The agent was marked down: by this leader, or by the one before in an entry that is applied only now. */
   agentDown(agent: string): void {
     this.#down.add(agent);
+  }
+
+  /** The agent said farewell. */
+  agentLeft(agent: string): void {
+    this.#watch.forget(agent);
+    this.#down.delete(agent);
   }
 
   #judge(nowMs: number): void {
@@ -79,7 +86,7 @@ export class AgentKeeper {
 
   #mark(agent: string, healthy: boolean, seenAtMs: ClusterTimeMs, done: () => void): void {
     if (!this.#marks.mayPropose(agent)) return;
-    this.#marks.propose(agent, { kind: 'markAgent', agent, healthy, seenAtMs }, '', (result) => {
+    this.#marks.propose(agent, { kind: 'markAgent', agent, healthy, left: false, seenAtMs }, '', (result) => {
       if (result?.ok === true) done();
     });
   }

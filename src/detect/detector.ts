@@ -4,6 +4,7 @@
  *
  * DT1  Nothing is proposed twice while the first is under way, and not more than a bounded number at a time.
  * DT2  Nothing is held against anybody within the quiet time after a stall of this process or an election (pause-guard.ts).
+ * DT3  Nothing is held against anybody while the policy says that automation is paused.
  */
 
 import type { DeadlineRow } from '../machine/detection/types.ts';
@@ -82,7 +83,10 @@ export class Detector implements LeaderWork, AgentHeartbeats {
   }
 
   applied(events: readonly MachineEvent[]): void {
-    for (const { kind, outcome } of events) if (kind === 'agent.down') this.#office?.agents.agentDown(outcome);
+    for (const { kind, outcome } of events) {
+      if (kind === 'agent.down') this.#office?.agents.agentDown(outcome);
+      else if (kind === 'agent.left') this.#office?.agents.agentLeft(outcome);
+    }
   }
 
   tick(nowMs: number): void {
@@ -92,8 +96,9 @@ export class Detector implements LeaderWork, AgentHeartbeats {
     const mayJudge = guard.tick(nowMs, policyIn(port.view, 'heartbeatMs'));
     interrupts.tick(nowMs);
     if (!detects(port)) return;
-    if (mayJudge) this.#interruptOverdue(office);
-    agents.tick(nowMs, mayJudge);
+    const paused = policyIn(port.view, 'automationPaused') === 1;
+    if (mayJudge && !paused) this.#interruptOverdue(office);
+    agents.tick(nowMs, mayJudge, paused);
   }
 
   #interruptOverdue({ port, interrupts }: Office): void {

@@ -9,6 +9,7 @@
  * RR3  Nothing is kept of a recovery but its job. A job that ends without having come further leaves a pause behind at most.
  * RR4  A call that was begun ends by itself, by its deadline, whatever becomes of the term or of who asked for the rollback: what
  *      it did is then known to its receiver by the key, and the next leader's call finds it done.
+ * RR5  While the policy says that automation is paused nothing is begun; what is under way is said, and then stands still.
  */
 import { KEY_END, next } from '../machine/keys.ts';
 import { effectRowKey } from '../machine/ledger/effects.ts';
@@ -26,6 +27,7 @@ import { CallSlots } from './call-slots.ts';
 import { Circuits } from './circuits.ts';
 import { type CallOutcome, type CompensationCall, errorText } from './hook.ts';
 import { policyValue } from './policy.ts';
+import { ProposalSlots } from './proposal-slots.ts';
 import { nextAction, type RecoveryAction } from './recovery-action.ts';
 import type { RecoveryDriverDeps } from './recovery-driver.ts';
 
@@ -33,8 +35,8 @@ import type { RecoveryDriverDeps } from './recovery-driver.ts';
 const JOBS_MAX = 1_536;
 /** Recoveries that one tick looks at. */
 const RECOVERY_PAGE = 1_000;
-/** Proposals of them at a time: clients need room, too (PROPOSALS_MAX). */
-const PROPOSALS_MAX = 256;
+/** Proposals of them at a time: enough to share an fsync, few enough for the writes of clients to come between them. */
+const PROPOSALS_MAX = 32;
 /** After an answer that did not come, and after a refusal, milliseconds. */
 const UNKNOWN_PAUSE_MS = 100;
 const REFUSED_PAUSE_MS = 1_000;
@@ -53,7 +55,7 @@ export class RecoveryReign {
   readonly #jobs = new Set<string>();
   /** Monotonic time before which a recovery is left alone; by run. */
   readonly #pauses = new Map<string, number>();
-  #proposals = 0;
+  readonly #proposals = new ProposalSlots(PROPOSALS_MAX);
   /** null: all circuits are known. */
   #learnedThrough: string | null = '';
   /** The last recovery that was looked at; null: the next one is the first. */
@@ -72,6 +74,7 @@ export class RecoveryReign {
   tick(nowMs: number): void {
     for (const [key, untilMs] of this.#pauses) if (untilMs <= nowMs) this.#pauses.delete(key);
     this.#learnCircuits();
+    if (this.#paused) return;
     const page = openRecoveries(this.#port.view, this.#cursor, RECOVERY_PAGE);
     this.#cursor = page.next;
     const due = page.rows.flatMap(({ run, row }) => {
@@ -118,6 +121,10 @@ export class RecoveryReign {
       .finally(() => this.#jobs.delete(key));
   }
 
+  get #paused(): boolean {
+    return policyValue(this.#port.view.rows, 'automationPaused') === 1;
+  }
+
   /** As far as it gets: ends when there is nothing to do now, or when somebody else has to come further first. */
   async #run(key: string): Promise<void> {
     // The state goes through the documents in pieces; the schemas are gone through once.
@@ -127,7 +134,7 @@ export class RecoveryReign {
       return found;
     };
     let further = true;
-    while (further && this.#port.leading && !this.#signal.aborted) {
+    while (further && this.#port.leading && !this.#signal.aborted && !this.#paused) {
       const row = this.#port.view.rows.recovery.get(key);
       if (row === null) return;
       further = await this.#act(key, row, nextAction(row, this.#ledAt, this.#port.nowMs()), documents);
@@ -168,12 +175,13 @@ export class RecoveryReign {
   }
 
   async #propose(row: RecoveryRow, body: CommandBody): Promise<CommandResult | null> {
-    if (this.#proposals >= PROPOSALS_MAX || !this.#port.leading) return null;
-    this.#proposals++;
+    const release = await this.#proposals.take(row.state === 'ROLLBACK');
     try {
+      if (!this.#port.leading || this.#signal.aborted) return null;
+      if (this.#paused && body.kind !== 'settleCompensation') return null;
       return await this.#port.propose(body, row.traceId);
     } finally {
-      this.#proposals--;
+      release();
     }
   }
 

@@ -5,7 +5,7 @@ import type { AgentRow, DeadlineRow, DurationsRow, PolicyRow, WatchRow } from '.
 import type { DecommissionedRow, DocumentRow, TombstoneRow, TouchedRow } from './document/types.ts';
 import type { AlertRow, IssueRow } from './issue/types.ts';
 import type { Compensator, EffectRow, ResourceRow, SpendingRow } from './ledger/types.ts';
-import type { NonceRow, SupervisorRow } from './override/types.ts';
+import type { NonceRow, RosterRow, SupervisorRow } from './override/types.ts';
 import type { RecoveryRow, StepRecord } from './recovery/types.ts';
 import { type Codec, list, plain, record } from './row-codec.ts';
 import type { Table } from './table.ts';
@@ -132,6 +132,7 @@ function tablesFromDurations(table: MakeTable) {
       'rival',
       record({ id: text, result: text, participant: text, vectorClock: plain<VectorClock>(), several: flag }),
     ),
+    roster: table<RosterRow>('roster', record({ signaturesNeeded: count, changedRevision: branded() })),
     spending: table<SpendingRow>(
       'spending',
       record({
@@ -258,6 +259,7 @@ export const domainValues: ValueCodecs = {
   documentDeleted: record({ version: count }),
   nodeDecommissioned: record({ dropAtMs: branded() }),
   phaseInterrupted: record({ waiting: flag }),
+  phaseRollingBack: record({ nextG: count, vectorClock: plain<VectorClock>() }),
   agentMarked: record({}),
   finishedReported: record({ finished: count, participants: count }),
   policySet: record({}),

@@ -2,7 +2,8 @@
  * The state of one cluster as the first state of another (U5). What has a number stays below the new index, so that tokens,
  * revisions and session ids go on rising. Gone is what belonged to the old cluster: its event history, which watches of the new
  * one could not go on from, what was wanted of its members, and what was found of them (A1–A3): a member that was away there must not be
- * evicted here before it has started.
+ * evicted here before it has started. Automation is paused: what the backup calls overdue may have been done since, and the outside world is
+ * where the old cluster left it, not where the backup stands.
  */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, revision } from '../types/ids.ts';
@@ -12,6 +13,8 @@ import { FEATURE_KEY, META_KEY } from './state.ts';
 import { Tables } from './tables.ts';
 import type { StoredRow } from './types.ts';
 
+const PAUSED = 'automationPaused';
+const AUTOMATION_LEVEL = 3;
 const DROPPED = new Set(['availability', 'event', 'member']);
 
 /** Rows in, rows out, a page at a time: states are large. Pages come in the order in which they were stored. */
@@ -38,10 +41,11 @@ export class RowRestorer {
         continue;
       }
       this.#before.add(hashRow(row.table, row.key, row.value));
-      const kept = this.#restore(row);
-      if (kept === null) continue;
-      this.#after.add(hashRow(kept.table, kept.key, kept.value));
-      restored.push(kept);
+      for (const kept of [this.#restore(row), this.#pausedBy(row)]) {
+        if (kept === null) continue;
+        this.#after.add(hashRow(kept.table, kept.key, kept.value));
+        restored.push(kept);
+      }
     }
     return restored;
   }
@@ -67,7 +71,16 @@ export class RowRestorer {
     if (row.table === 'feature' && row.key === FEATURE_KEY) {
       return this.#recoded(row, this.#codecs.feature, (feature) => ({ ...feature, pinned: false }));
     }
+    if (row.table === 'policy' && row.key === PAUSED) return null;
     return row;
+  }
+
+  /** There is nothing to pause below the level that brought automation. */
+  #pausedBy(row: StoredRow): StoredRow | null {
+    if (row.table !== 'feature' || row.key !== FEATURE_KEY) return null;
+    if (this.#read(row, this.#codecs.feature).level < AUTOMATION_LEVEL) return null;
+    const paused = { name: PAUSED, value: 1, changedRevision: revision(this.#newIndex) } as const;
+    return { table: 'policy', key: PAUSED, value: this.#codecs.domain.policy.encode(paused) };
   }
 
   #restoreMeta(row: StoredRow): StoredRow {

@@ -7,6 +7,7 @@ import { phaseSuspicion } from './suspicion.ts';
 
 /** A record, so that one that is new is not forgotten. */
 const ALARMS: Readonly<Record<Alarm, true>> = {
+  AUTOMATION_PAUSED: true,
   EVICTION_BLOCKED: true,
   LAGGING: true,
   NO_SPACE: true,

@@ -96,6 +96,8 @@ export class ReplicatedMetrics {
     if (row === null) return;
     const phase = this.#phases.of(event.phase);
     if (event.kind === 'phase_recovery.interrupted') {
+      // What an agent says itself is not detected.
+      if (row.cause === 'ABORTED' || row.cause === 'GIVEN_UP') return;
       this.#detect.observe({ phase }, seconds(row.detectedAtMs - row.faultAtMs));
       return;
     }

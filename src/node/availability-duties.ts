@@ -91,5 +91,6 @@ export function availabilityAlarms(view: Pick<MachineView, 'rows' | 'members'>):
   if (rows.some((row) => row.lagging)) alarms.push('LAGGING');
   if (rows.some((row) => row.isolatedAtMs !== 0)) alarms.push('PENDING_EVICTION');
   if (rows.some((row) => row.evictionBlocked)) alarms.push('EVICTION_BLOCKED');
+  if (view.rows.policy.get('automationPaused')?.value === 1) alarms.push('AUTOMATION_PAUSED');
   return alarms;
 }

@@ -73,7 +73,9 @@ export type Alarm =
   | 'LAGGING'
   /** A member is isolated, and is to be evicted after its grace (A3), or can not be: too few voters would be left. */
   | 'PENDING_EVICTION'
-  | 'EVICTION_BLOCKED';
+  | 'EVICTION_BLOCKED'
+  /** The policy says so, as after a restore: nothing is interrupted or recovered by itself; said by all members. */
+  | 'AUTOMATION_PAUSED';
 
 /** An image on its way to a follower, as its leader sees it. */
 export interface TransferStatus {

@@ -176,6 +176,12 @@ export const serverConfigSchema = z.strictObject({
       hmacSecretFile: path('a file')
         .optional()
         .describe('Secret that HTTP calls of compensators are signed with; white space around it does not count.'),
+      allow: z
+        .string({ error: 'must be hosts, host:port or URLs, parted by commas' })
+        .optional()
+        .describe(
+          'Hosts, host:port or URL prefixes, parted by commas: compensators elsewhere are refused. Default: all are called.',
+        ),
     })
     .prefault({}),
   trace: z

@@ -57,7 +57,7 @@ export interface ServerConfig {
   readonly fxFile?: string;
   readonly alertWebhook?: string;
   /** PEM files and the secret for compensators and the webhook. `certFile` and `keyFile` come together. */
-  readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile', string>>;
+  readonly hooks: Partial<Record<'caFile' | 'certFile' | 'keyFile' | 'hmacSecretFile' | 'allow', string>>;
   /** `folder` is absolute; left out: nothing is traced. */
   readonly trace: { readonly folder?: string; readonly bytesMax: number };
   readonly log: ServerConfigInput['log'];
@@ -337,6 +337,7 @@ function outsideOf(
   for (const name of OUTSIDE_FILES) none(name, input[name]);
   for (const name of HOOK_FILES) none(`hooks.${name}`, hooks[name]);
   none('alertWebhook', alertWebhook);
+  none('hooks.allow', hooks.allow);
   const files = <Name extends string>(names: readonly Name[], given: { readonly [N in Name]?: string | undefined }) => {
     const named = names.map((name) => [name, given[name]] as const);
     const known = named.filter((pair): pair is readonly [Name, string] => pair[1] !== undefined);
@@ -347,7 +348,7 @@ function outsideOf(
   return {
     ...files(OUTSIDE_FILES, input),
     ...(alertWebhook === undefined ? {} : { alertWebhook }),
-    hooks: files(HOOK_FILES, hooks),
+    hooks: { ...files(HOOK_FILES, hooks), ...(hooks.allow === undefined ? {} : { allow: hooks.allow }) },
   };
 }
 

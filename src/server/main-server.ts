@@ -299,11 +299,11 @@ async function serve(
 
   const { clusterId, memberId, members } = config;
   const io = (): IoUsage => meter.usage();
-  const { budget, workers } = outside;
+  const { budget, workers, allowList } = outside;
   await observed.serve(member, meter);
   const asked = observed.metrics.measured(member);
   const from = { member: asked, clusterId, memberId, members, identify: identifyPeer, version: VERSION, io, logger };
-  const api = createApi({ ...from, budget, workers, agents: observed.detector });
+  const api = createApi({ ...from, budget, workers, allowList, agents: observed.detector });
   const override = ({ params, body }: HttpRequest) => api.override(params.trace_id ?? '', body);
   observed.http.route('POST', '/override/<trace_id>', override, 'a signed decision about recoveries');
   const clientServer = new Server(serverOptions('client'));

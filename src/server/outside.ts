@@ -6,6 +6,7 @@ import { createSecureContext } from 'node:tls';
 import type { Logger } from 'pino';
 import { Budget, type BudgetNotice } from '../budget/budget.ts';
 import { AlertDelivery } from '../effector/alert-delivery.ts';
+import { AllowList, onlyAllowed } from '../effector/allow-list.ts';
 import { documentCheck } from '../effector/document-check.ts';
 import { GrpcHook } from '../effector/grpc-hook.ts';
 import { HttpHook } from '../effector/http-hook.ts';
@@ -26,6 +27,8 @@ export interface Outside {
   readonly works: () => readonly LeaderWork[];
   readonly workers: WorkerQueues;
   readonly budget: Budget;
+  /** Where compensators may be called; null: everywhere. */
+  readonly allowList: AllowList | null;
 }
 
 /** Rejects with an error that names the setting whose file cannot be used. `onCall` is for metrics and traces. */
@@ -43,11 +46,17 @@ export async function openOutside(
   const workers = new WorkerQueues(systemClock);
   const onBug = (error: unknown): void => logger.error({ err: error }, 'what the leader does failed: this is a bug');
   const http = new HttpHook(post, await readSecret(config));
+  const allowList = allowListOf(config);
+  const hooks = {
+    http: allowList === null ? http : onlyAllowed(allowList, 'http', http),
+    grpc: allowList === null ? grpc : onlyAllowed(allowList, 'grpc', grpc),
+    worker: workers,
+  };
   const schemas = new JsonSchemas();
   const works: (RecoveryDriver | AlertDelivery)[] = [];
   const driver = (): RecoveryDriver =>
     new RecoveryDriver({
-      hooks: { http, grpc, worker: workers },
+      hooks,
       workers,
       checkDocuments: documentCheck((schema, content) => schemas.validate(schema, content), nextTurn),
       onCall: (called) => {
@@ -79,7 +88,7 @@ export async function openOutside(
     works.push(...made);
     return made;
   };
-  return { works: worksOf, workers, budget };
+  return { works: worksOf, workers, budget, allowList };
 }
 
 function logCall(logger: Logger, { kind, call, outcome, durationMs }: CompensatorCalled): void {
@@ -88,6 +97,13 @@ function logCall(logger: Logger, { kind, call, outcome, durationMs }: Compensato
   if (outcome.kind === 'done') logger.info(fields, 'an effect was compensated');
   else if (outcome.kind === 'stale') logger.warn(fields, 'a compensator has seen a newer token than this leader has');
   else logger.warn({ ...fields, error: outcome.error }, 'a compensator failed');
+}
+
+function allowListOf({ hooks: { allow } }: ServerConfig): AllowList | null {
+  if (allow === undefined) return null;
+  const parsed = AllowList.parse(allow);
+  if (!parsed.ok) throw new Error(`hooks.allow: ${parsed.error}`);
+  return parsed.value;
 }
 
 async function openBudget(config: ServerConfig, logger: Logger, post: PostJson): Promise<Budget> {

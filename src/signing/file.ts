@@ -54,16 +54,22 @@ export function parseSignature(text: string): SignatureFile {
 }
 
 function signableOf(fields: Readonly<Record<string, unknown>>): Signable {
-  const { kind, clusterId, expiresAtMs, nonce, target, action, changes } = fields;
+  const { kind, clusterId, expiresAtMs, nonce, target, action, changes, signaturesNeeded } = fields;
   if (typeof clusterId !== 'string' || typeof nonce !== 'string' || !Number.isSafeInteger(expiresAtMs)) {
     throw new SignatureFileError('it lacks clusterId, expiresAtMs or nonce; sign again');
   }
   const once = { clusterId, expiresAtMs: expiresAtMs as number, nonce };
-  if (kind === 'roster' && Array.isArray(changes) && changes.every(isChange)) return { kind, ...once, changes };
+  if (kind === 'roster' && Array.isArray(changes) && changes.every(isChange) && isNeeded(signaturesNeeded)) {
+    return { kind, ...once, changes, signaturesNeeded };
+  }
   if (kind === 'override' && typeof target === 'string' && typeof action === 'string' && ACTIONS.includes(action)) {
     return { kind, ...once, target, action: action as OverrideAction };
   }
   throw new SignatureFileError('it says neither which override nor which change of the roster was signed; sign again');
+}
+
+function isNeeded(value: unknown): value is number | null {
+  return value === null || Number.isSafeInteger(value);
 }
 
 function isChange(value: unknown): value is SupervisorChange {

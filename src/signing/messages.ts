@@ -21,6 +21,8 @@ export interface OverrideText extends Once {
 
 export interface RosterText extends Once {
   readonly changes: readonly SupervisorChange[];
+  /** null: as many as before, 0: as the rule says. */
+  readonly signaturesNeeded: number | null;
 }
 
 export function overrideMessage({ clusterId, target, action, expiresAtMs, nonce }: OverrideText): Uint8Array {
@@ -28,10 +30,15 @@ export function overrideMessage({ clusterId, target, action, expiresAtMs, nonce 
 }
 
 /** The changes go in as the SHA-256 over the JSON array of [name, public key], in the order in which they are sent. */
-export function rosterMessage({ clusterId, changes, expiresAtMs, nonce }: RosterText): Uint8Array {
+export function rosterMessage({ clusterId, changes, signaturesNeeded, expiresAtMs, nonce }: RosterText): Uint8Array {
   const canonical = JSON.stringify(changes.map(({ name, publicKey }) => [name, publicKey]));
   const digest = createHash('sha256').update(canonical, 'utf8').digest('hex');
-  return lines('quorate-roster-v1', clusterId, digest, String(expiresAtMs), nonce);
+  return lines('quorate-roster-v1', clusterId, digest, neededText(signaturesNeeded), String(expiresAtMs), nonce);
+}
+
+function neededText(signaturesNeeded: number | null): string {
+  if (signaturesNeeded === null) return 'as before';
+  return signaturesNeeded === 0 ? 'rule' : String(signaturesNeeded);
 }
 
 function lines(...parts: readonly string[]): Uint8Array {

@@ -170,6 +170,8 @@ export const CAUSAL_FIELDS_MAX = 64;
 export const CAUSAL_FIELD_LENGTH_MAX = 256;
 /** Effects of one phase run, over all its attempts. */
 export const EFFECTS_PER_RUN_MAX = 10_000;
+/** Keys of open effects that the refusal of a commit names. */
+export const EFFECT_KEYS_NAMED_MAX = 10;
 /** Lengths of what is told of an effect, in UTF-16 code units. */
 export const EFFECT_KEY_LENGTH_MAX = 256;
 export const EFFECT_DESCRIPTION_LENGTH_MAX = 1_024;

@@ -62,6 +62,19 @@ describe('LedgerService (L1)', () => {
     expect((await refusalOf(ledger().confirm(ref, token + 1, 'vm-1'))).reason).toBe('STALE_FENCE');
   });
 
+  it('a commit while an effect is open is refused by its key, and an abort says that the effect is undone first', async () => {
+    await ledger().intent(ref, token, { key: 'vm-9', compensator });
+    await expect(client.withoutSession.commitPhase(ref, token)).rejects.toMatchObject({
+      reason: 'EFFECTS_OPEN',
+      details: { keys: '["vm-9"]', open: '1' },
+    });
+    expect(await client.withoutSession.abortPhase(ref, token, { hardFail: true, reason: 'why' })).toMatchObject({
+      rollingBack: true,
+    });
+    expect((await client.getPhaseRun(ref)).run.state).toBe('FAILED_PARTIAL');
+    expect((await client.recoveries.get(ref)).recovery).toMatchObject({ cause: 'GIVEN_UP', detail: 'why' });
+  });
+
   it('refuses what is malformed before anything is proposed', async () => {
     one.mutations.length = 0;
     const bad = [

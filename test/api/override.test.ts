@@ -63,7 +63,9 @@ function send(command: OverrideCommand) {
     return api.call(method.override, { header, traceId, action: fromAction(action), ...once });
   }
   const changes = command.changes.map(({ name, publicKey }) => ({ name, publicKey }));
-  return api.call(method.changeSupervisors, { header, changes, ...once });
+  const { signaturesNeeded } = command;
+  const needed = signaturesNeeded === null ? {} : { signaturesNeeded };
+  return api.call(method.changeSupervisors, { header, changes, ...once, ...needed });
 }
 
 async function post(command: Override, traceId = command.target): Promise<{ status: number; json: unknown }> {

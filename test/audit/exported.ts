@@ -34,11 +34,23 @@ export class People {
     return { kind: 'override', target, action, expiresAtMs: at(expiresAtMs), nonce, signatures };
   }
 
-  roster(changes: readonly SupervisorChange[], signers: readonly string[], expiresAtMs: number): RosterChange {
+  roster(
+    changes: readonly SupervisorChange[],
+    signers: readonly string[],
+    expiresAtMs: number,
+    signaturesNeeded: number | null = null,
+  ): RosterChange {
     const nonce = generateKey().publicKey.slice(0, 32);
-    const message = rosterMessage({ clusterId: this.#clusterId, changes, expiresAtMs, nonce });
+    const message = rosterMessage({ clusterId: this.#clusterId, changes, signaturesNeeded, expiresAtMs, nonce });
     const signatures = this.#sign(message, signers);
-    return { kind: 'changeSupervisors', changes, expiresAtMs: at(expiresAtMs), nonce, signatures };
+    return {
+      kind: 'changeSupervisors',
+      changes,
+      signaturesNeeded,
+      expiresAtMs: at(expiresAtMs),
+      nonce,
+      signatures,
+    };
   }
 
   add(...names: readonly string[]): readonly SupervisorChange[] {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { type ExportRecord, lineText, parseLine } from '../../src/audit/export-file.ts';
 import { auditHash } from '../../src/audit/hash.ts';
 import { type AuditVerification, type VerifyOptions, verifyAudit } from '../../src/audit/verify.ts';
-import { CLUSTER, fileOf, overridden, People, recordsOf } from './exported.ts';
+import { CLUSTER, type Exported, fileOf, overridden, People, recordsOf } from './exported.ts';
 
 const people = new People();
 const bench = overridden(people);
@@ -21,12 +21,17 @@ const told = ({ problems }: AuditVerification): string => problems.map(({ messag
 function rewritten(change: (records: ExportRecord[]) => void): Buffer {
   const records = exported.records.map((record) => ({ ...record }));
   change(records);
-  let hash = exported.previousHash;
-  const chained = records.map((record) => {
+  return fileOf(chained(exported.previousHash, records));
+}
+
+/** With the hashes that the records have now. */
+function chained(previousHash: string, records: readonly ExportRecord[]): Exported {
+  let hash = previousHash;
+  const linked = records.map((record) => {
     hash = auditHash(hash, record.position, record);
     return { ...record, hash };
   });
-  return fileOf({ previousHash: exported.previousHash, records: chained });
+  return { previousHash, records: linked };
 }
 
 describe('O3: a sound export', () => {
@@ -192,6 +197,36 @@ describe('O2, O3: signatures offline', () => {
     expect(told(await verify(edit('override', (detail) => Object.assign(detail, { signatures: 'none' }))))).toContain(
       'not what Quorate writes',
     );
+  });
+
+  test('the number that was set counts, as it was signed', async () => {
+    const bench = overridden(people);
+    const soon = bench.timeMs + 60_000;
+    bench.done('supervisorsChanged', people.roster([], ['ada'], soon, 2));
+    bench.done('supervisorsChanged', people.roster(people.add('dan'), ['ada', 'bob'], soon));
+    const whole = recordsOf(bench);
+    expect((await verify(fileOf(whole))).sound).toBe(true);
+    const changed = (change: (detail: Record<string, unknown>) => void): Promise<AuditVerification> => {
+      const records = whole.records.map((record) => {
+        const detail =
+          record.command === 'changeSupervisors' ? (JSON.parse(record.detail) as Record<string, unknown>) : null;
+        if (detail !== null) change(detail);
+        return { ...record, detail: detail === null ? record.detail : JSON.stringify(detail) };
+      });
+      return verify(fileOf(chained(whole.previousHash, records)));
+    };
+    const set = (to: unknown) => (detail: Record<string, unknown>) => {
+      if (detail.signaturesNeeded === 2) detail.signaturesNeeded = to;
+    };
+    expect(told(await changed(set(2)))).toBe('');
+    expect(told(await changed(set(1)))).toContain('the signature of ada is not of what the record says');
+    expect(told(await changed(set('2')))).toContain('not what Quorate writes');
+    // By the rule one of two would do.
+    const fewer = await changed((detail) => {
+      if (JSON.stringify(detail.changes).includes('dan'))
+        detail.signatures = (detail.signatures as unknown[]).slice(0, 1);
+    });
+    expect(told(fewer)).toContain('1 supervisors signed, 2 were needed');
   });
 
   test('of another cluster; a cluster that it was restored from may be named', async () => {

@@ -33,7 +33,14 @@ export function overrideBases({ header: head }: { readonly header: object }): Re
       ...sent('1'),
       signatures: byAda(overrideMessage(override)),
     },
-    ChangeSupervisors: { header: head, changes, ...sent('2'), signatures: byAda(rosterMessage(roster)) },
+    ChangeSupervisors: {
+      header: head,
+      changes,
+      // A wrapper that holds nothing but unknown fields is there, and 0.
+      signaturesNeeded: 0,
+      ...sent('2'),
+      signatures: byAda(rosterMessage({ ...roster, signaturesNeeded: 0 })),
+    },
     ListSupervisors: { consistency: 1 },
     ExportAudit: { fromPosition: 1n },
     GetAvailability: { consistency: 1 },
@@ -64,10 +71,9 @@ function signed(min: number): Row[] {
 
 function changes(): Row[] {
   const one = { $typeName: 'quorate.v1.SupervisorChange', name: 'ada', publicKey: '' };
-  const count = { field: 'changes', says: /send 1 to 64/ };
+  const count = { field: 'changes', says: /send at most 64/ };
   const key = 'changes[0].public_key';
   return [
-    { name: 'no changes', set: { changes: [] }, ...count },
     { name: 'too many changes', set: { changes: Array(SUPERVISORS_MAX + 1).fill(one) }, ...count },
     ...name('changes[0].name'),
     ...['00', '01'].map((byte) => ({
@@ -94,7 +100,18 @@ export const OVERRIDE_ROWS: Readonly<Record<string, readonly Row[]>> = {
     })),
     ...signed(1),
   ],
-  ChangeSupervisors: [...header('optional'), ...changes(), ...signed(0)],
+  ChangeSupervisors: [
+    ...header('optional'),
+    ...changes(),
+    { name: 'too many needed', field: 'signatures_needed', set: { signatures_needed: 65 }, says: /send 0 to 64/ },
+    {
+      name: 'all that a number can be',
+      field: 'signatures_needed',
+      set: { signatures_needed: 2 ** 32 - 1 },
+      says: /send 0 to 64/,
+    },
+    ...signed(0),
+  ],
   ListSupervisors: consistency(),
   ExportAudit: numbers('from_position', 0n),
   GetAvailability: consistency(),

@@ -84,6 +84,9 @@ describe('U1: results', () => {
     expect(member.requests('commitPhase')[0]?.request).toMatchObject({ fencingToken: 12n, result: 'fine' });
     expect((await ask('phase', 'abort', ...ref, '--hard-fail', '--reason', 'no')).code).toBe(0);
     expect(member.requests('abortPhase')[0]?.request).toMatchObject({ hardFail: true, reason: 'no' });
+    member.script('abortPhase', message({ header: { revision: 9n }, nextG: 5n, rollingBack: true }));
+    const undone = await ask('phase', 'abort', ...ref);
+    expect(undone.stdout).toContain('what it leaves behind is undone: quorate recovery show nightly 5 CONSTRUCT');
   });
 
   test('loop show is a table; --json is one object', async () => {

@@ -177,6 +177,20 @@ describe('O2: supervisor', () => {
     expect(json).toMatchObject({ threshold: 2, clusterId: 'test', supervisors: [{ name: 'ada' }, {}, {}] });
   });
 
+  test('how many signatures it takes is set like any change, and is on record', async () => {
+    await roster();
+    await refused('SIGNATURES_TOO_FEW', 'supervisor', 'needed', '3');
+    const one = await to('n1.json', 'sign', '--key', 'ada.pem', '--needed', '3');
+    const two = await to('n2.json', 'sign', '--key', 'bob.pem', '--with', one);
+    const wrong = await ask('supervisor', 'needed', '1', '--signature', one, two);
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining('it signs needed 3, not needed 1') });
+    expect(await done('supervisor', 'needed', '3', '--signature', one, two)).toContain('an override takes 3');
+    expect(await done('supervisor', 'list')).toContain('an override takes 3 of 3 (3 were asked for)');
+    expect((await ask('supervisor', 'needed', '0')).code).toBe(2);
+    await done('audit', 'export', 'needed.audit');
+    expect(await done('audit', 'verify', 'needed.audit')).toMatch(/sound\n$/);
+  });
+
   test('a change that is not signed, and one that signs something else', async () => {
     await roster();
     const dan = await key('dan');

@@ -59,6 +59,21 @@ describe('U5: runbooks', () => {
     expect(named.filter((family) => !wanted.includes(family))).toEqual([]);
   });
 
+  it('have a page for each alert that the product raises, and for no other', () => {
+    const ofMembers = [...source.matchAll(/name: '([a-z_]+)', text, raisedAtMs/g)].map(([, name = '']) => name);
+    expect(ofMembers).toEqual(['fx_stale']);
+    const alerts = [...union('src/machine/issue/types.ts', 'AlertName'), ...ofMembers].sort();
+    const section = index.slice(index.indexOf('## Alerts'), index.indexOf('## Work that is planned'));
+    const listed = [...section.matchAll(/^\| `([a-z_]+)` .*\]\(([a-z-]+\.md)\) *\|$/gm)];
+    expect(listed.map(([, name]) => name).sort()).toEqual(alerts);
+    for (const [, name = '', page = ''] of listed) {
+      const text = readText(`${FOLDER}${page}`);
+      for (const part of [`Alert \`${name}\``, '**What it means.**', '**What to look at.**', '**What to do.**']) {
+        expect([page, part, text.includes(part)]).toEqual([page, part, true]);
+      }
+    }
+  });
+
   it('have a page for each alarm and each alert', () => {
     const told = rows.map(({ message, family }) => `${message} ${family}`).join('\n');
     const wanted = [...union('src/node/types.ts', 'Alarm'), ...union('src/machine/issue/types.ts', 'AlertName')];

@@ -54,6 +54,24 @@ const fired = (signal: AbortSignal): Promise<unknown> =>
   });
 
 describe('D3: heartbeats', () => {
+  test('end with a farewell, after the last of them, and only when nobody goes by the name any more', async () => {
+    const other = new Agent(client, session);
+    await until(() => beats().length >= 1);
+    await other.close();
+    expect(member.requests('farewell')).toEqual([]);
+    await agent.close();
+    await agent.close();
+    expect(member.requests('farewell').map(({ request }) => request)).toMatchObject([
+      { agent: 'builder', header: { caller: 'builder' } },
+    ]);
+    expect(member.received.at(-1)?.method).toBe('farewell');
+  });
+
+  test('a farewell that does not arrive is no error', async () => {
+    member.script('farewell', refusal({ code: Code.UNAVAILABLE, reason: 'SHUTTING_DOWN', message: 'no' }));
+    await expect(agent.close()).resolves.toBeUndefined();
+  });
+
   test('go on by themselves as often as the cluster wants them, until the agent is closed', async () => {
     await until(() => beats().length >= 3);
     expect(new Set(beats().flat())).toEqual(new Set(['builder']));
@@ -195,6 +213,22 @@ describe('an attempt of an agent', () => {
     await expect(run).rejects.toBe(boom);
     expect(member.requests('abortPhase')[0]?.request).toMatchObject({ reason: 'no disk', hardFail: false });
     expect(member.requests('commitPhase')).toEqual([]);
+  });
+
+  test('run: work that leaves an effect open is not done: the commit is refused, and the attempt is given up', async () => {
+    member.script('commitPhase', refusal({ code: Code.FAILED_PRECONDITION, reason: 'EFFECTS_OPEN', message: 'no' }));
+    const run = agent.run(ref, () => Promise.resolve('all'));
+    await expect(run).rejects.toMatchObject({ reason: 'EFFECTS_OPEN' });
+    expect(member.requests('abortPhase')[0]?.request).toMatchObject({ hardFail: false });
+  });
+
+  test('run: a commit that fails for another reason is not given up: it may have been carried out', async () => {
+    member.script(
+      'commitPhase',
+      refusal({ code: Code.FAILED_PRECONDITION, reason: 'PHASE_OUT_OF_ORDER', message: 'no' }),
+    );
+    await expect(agent.run(ref, () => Promise.resolve('all'))).rejects.toMatchObject({ reason: 'PHASE_OUT_OF_ORDER' });
+    expect(member.requests('abortPhase')).toEqual([]);
   });
 
   test('run: an attempt that was lost is not given up: it is not this one that counts', async () => {

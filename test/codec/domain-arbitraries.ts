@@ -68,7 +68,7 @@ function phaseBodies({
       detail: text,
       faultAtMs: timeMs,
     }),
-    markAgent: fc.record({ kind: of('markAgent'), agent: text, healthy: flag, seenAtMs: timeMs }),
+    markAgent: fc.record({ kind: of('markAgent'), agent: text, healthy: flag, left: flag, seenAtMs: timeMs }),
     reportFinished: fc.record({ kind: of('reportFinished'), ref, token, participant: text }),
     setPolicy: fc.record({
       kind: of('setPolicy'),
@@ -162,6 +162,7 @@ function operatorBodies({
     changeSupervisors: fc.record({
       kind: of('changeSupervisors'),
       changes: fc.array(fc.record({ name: text, publicKey: text }), { maxLength: 4 }),
+      signaturesNeeded: fc.option(count),
       ...signed,
     }),
     acknowledgeIssue: fc.record({ kind: of('acknowledgeIssue'), issue: count, note: text }),
@@ -173,12 +174,13 @@ function operatorBodies({
   };
 }
 
-export function domainValues({ count, text }: Parts): DomainValues {
+export function domainValues({ count, text, clock }: Parts): DomainValues {
   return {
     documentPut: fc.record({ kind: of('documentPut'), version: count }),
     documentDeleted: fc.record({ kind: of('documentDeleted'), version: count }),
     nodeDecommissioned: fc.record({ kind: of('nodeDecommissioned'), dropAtMs: count as fc.Arbitrary<ClusterTimeMs> }),
     phaseInterrupted: fc.record({ kind: of('phaseInterrupted'), waiting: flag }),
+    phaseRollingBack: fc.record({ kind: of('phaseRollingBack'), nextG: count, vectorClock: clock }),
     agentMarked: fc.record({ kind: of('agentMarked') }),
     finishedReported: fc.record({ kind: of('finishedReported'), finished: count, participants: count }),
     policySet: fc.record({ kind: of('policySet') }),

@@ -128,6 +128,21 @@ describe('D1: an attempt without a commit', () => {
     expect(scene.runState()).toBe('FAILED_PARTIAL');
   });
 
+  it('DT3: is left alone while automation is paused, and found when the pause is over', async () => {
+    const scene = new Scene();
+    scene.policy({ automationPaused: 1 });
+    scene.loops(1);
+    scene.detector.heartbeat('silent');
+    await scene.settle();
+    scene.pass(10 * ANALYZE_TIMEOUT_MS);
+    expect(scene.kinds()).toEqual(['markAgent']);
+    scene.policy({ automationPaused: 0 });
+    scene.tick();
+    await scene.settle();
+    expect(scene.runState()).toBe('FAILED_PARTIAL');
+    expect(scene.kinds().slice(1).sort()).toEqual(['TIMEOUT', 'markAgent']);
+  });
+
   it('is nothing below feature level 3', () => {
     const scene = new Scene(2);
     expect(scene.detector.heartbeat('a')).toBe('ok');
@@ -230,6 +245,7 @@ describe('D3: agents', () => {
       kind: 'markAgent',
       agent: 'agent one',
       healthy: false,
+      left: false,
       seenAtMs: seenMs,
     });
     await scene.settle();
@@ -260,6 +276,26 @@ describe('D3: agents', () => {
     expect(scene.leader.proposed.slice(2)).toMatchObject([{ kind: 'markAgent', healthy: true }]);
     expect(scene.detector.agentsWatched).toBe(1);
     expect(scene.runState()).toBe('RUNNING');
+  });
+
+  it('that said farewell are not missed, neither by this leader nor by the next one, and may come back', async () => {
+    const scene = new Scene();
+    scene.detector.heartbeat('a');
+    await scene.settle();
+    const { bench } = scene.leader;
+    const from = bench.events.length;
+    const seenAtMs = scene.leader.nowMs as never;
+    scene.leader.carryOut({ kind: 'markAgent', agent: 'a', healthy: false, left: true, seenAtMs });
+    scene.detector.applied(bench.events.slice(from));
+    expect(scene.detector.agentsWatched).toBe(0);
+    scene.pass(10 * HEARTBEAT_MS);
+    const next = new Detector(LIMITS);
+    next.lead(scene.leader.port());
+    expect(next.agentsWatched).toBe(0);
+    expect(scene.kinds()).toEqual(['markAgent']);
+    scene.detector.heartbeat('a');
+    await scene.settle();
+    expect(scene.detector.agentsWatched).toBe(1);
   });
 
   it('get a fresh time under a new leader, which finishes what the one before began', async () => {

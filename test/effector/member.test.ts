@@ -124,6 +124,26 @@ async function grpcCompensator(undone: string[]): Promise<string> {
   return `127.0.0.1:${port}`;
 }
 
+describe('hooks.allow', () => {
+  test('what it does not name is refused at the intent, and not called when it was recorded before', async () => {
+    const http = await HookServer.listen((_request, response) => response.end());
+    closing.push(() => http.close());
+    const server = await start({ 'hooks.allow': 'https://hooks.example/undo/, hooks.example' });
+    await brokenRun(server, [{ kind: 'http', target: http.url(), payload: '' }]);
+    await vi.waitFor(() => expect(recovery(server)?.lastError).toContain('hooks.allow of this member'), WAIT);
+    expect(http.heard).toEqual([]);
+    const client = await QuorateClient.connect({ endpoints: [clientAddress] });
+    closing.push(() => client.close());
+    const next = { loop: 'next', g: 1, phase: ref.phase };
+    await client.withoutSession.createLoop('next');
+    const { token } = await client.withoutSession.beginPhase(next);
+    const say = (target: string) =>
+      client.withoutSession.ledger.intent(next, token, { key: target, compensator: { kind: 'http', target } });
+    await expect(say(http.url())).rejects.toMatchObject({ reason: 'INVALID_ARGUMENT' });
+    expect(await say('https://hooks.example/undo/vm')).toMatchObject({ fresh: true });
+  });
+});
+
 describe('L2: a member undoes effects', () => {
   test('over HTTP with a signature, over gRPC and by a worker, newest first', async () => {
     const undone: string[] = [];
@@ -238,6 +258,7 @@ describe('settings of what is outside', () => {
     ['certificates that are none', { 'hooks.caFile': 'bad' }, /hooks.caFile, .* cannot be used together/],
     ['a damaged certificate', { 'hooks.caFile': 'damaged' }, /hooks.caFile, .* cannot be used together/],
     ['certificates that are not there', { 'hooks.caFile': 'none' }, /hooks.caFile .*none: ENOENT/],
+    ['a list of targets that are none', { 'hooks.allow': 'ftp://a/' }, /hooks.allow: "ftp:\/\/a\/" is neither/],
     ['an empty secret', { 'hooks.hmacSecretFile': 'empty' }, /hooks.hmacSecretFile .*empty: it is empty/],
   ])('%s is a mistake of the configuration', async (_what, flags, expected) => {
     await writeFile(join(folder, 'bad'), '- 1\n');

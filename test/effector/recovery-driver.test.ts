@@ -61,6 +61,27 @@ describe('V1, V3: a recovery from its beginning to its end', () => {
     expect(stage.bugs).toEqual([]);
   });
 
+  test('RR5: stands still while automation is paused, under way or not, and goes on when the pause is over', async () => {
+    const ward = broken(2);
+    const pause = (value: number) =>
+      ward.done('policySet', { kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
+    const stage = new Stage(ward);
+    const receiver = new Receiver();
+    receiver.way = (call) => {
+      if (receiver.heard.length === 0) pause(1);
+      return Promise.resolve(receiver.receive(call));
+    };
+    const reign = stage.lead(stage.driver(receiver));
+    await stage.until(() => ward.recovery().seq === 1);
+    for (let i = 0; i < 50; i++) await stage.tick();
+    expect(receiver.undone).toEqual(['e2']);
+    expect(ward.recovery()).toMatchObject({ state: 'ROLLBACK', seq: 1 });
+    expect(kinds(reign.proposed).at(-1)).toBe('settleCompensation');
+    pause(0);
+    await stage.until(over(stage));
+    expect(receiver.undone).toEqual(['e2', 'e1']);
+  });
+
   test('V2: a run whose work is done is rolled forward, and nobody is called', async () => {
     const ward = new Ward();
     ward.begin('A');

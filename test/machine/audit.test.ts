@@ -98,11 +98,19 @@ describe('O3: what is recorded', () => {
     const nonce = '1'.repeat(32);
     const expiresAtMs = at(bench.timeMs + 1_000);
     const changes = [{ name: 'ada', publicKey: 'a'.repeat(64) }];
-    bench.done('supervisorsChanged', { kind: 'changeSupervisors', changes, expiresAtMs, nonce, signatures: [] });
+    bench.done('supervisorsChanged', {
+      kind: 'changeSupervisors',
+      changes,
+      signaturesNeeded: null,
+      expiresAtMs,
+      nonce,
+      signatures: [],
+    });
     const [record] = recordsOf(bench);
     expect(record).toMatchObject({ command: 'changeSupervisors', subject: 'add:ada', outcome: 'OK' });
     expect(JSON.parse(record?.detail ?? '')).toEqual({
       changes: [['ada', 'a'.repeat(64)]],
+      signaturesNeeded: null,
       expiresAtMs,
       nonce,
       signatures: [],

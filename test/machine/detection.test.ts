@@ -29,6 +29,7 @@ const mark = (agent: string, healthy: boolean, seenAtMs = 1_000_000): CommandBod
   kind: 'markAgent',
   agent,
   healthy,
+  left: false,
   seenAtMs: at(seenAtMs),
 });
 /** k × P95 with the prior of 1,000 ms alone: 1.6 × (1000 + 1.6448536 × 500). */

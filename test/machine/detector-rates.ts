@@ -49,6 +49,17 @@ export function freshClusters(clusters: number, phasesOfEach: number) {
   return { clusters, phases: clusters * phasesOfEach, alarms, clustersWithAlarm };
 }
 
+/** Share of windows of `n` normal durations whose estimate is at or above the true 95th percentile. */
+export function coverage(n: number, windows: number): number {
+  const draw = normal(uniform(n));
+  let covered = 0;
+  for (let i = 0; i < windows; i++) {
+    const durations = Array.from({ length: n }, () => 1_000_000 + 100_000 * draw());
+    if (estimate(durations, 1).p95Ms >= 1_000_000 + 1.6448536 * 100_000) covered++;
+  }
+  return covered / windows;
+}
+
 export interface Family {
   readonly name: string;
   /** Duration of phase `i` of `PHASES`, from a normal and a uniform draw. */

@@ -6,7 +6,13 @@ import { ISSUE_LINES_MAX } from '../../src/types/limits.ts';
 import { at, Bench } from './kit.ts';
 import { Ward } from './recovery-kit.ts';
 
-const mark = (agent: string, healthy: boolean): CommandBody => ({ kind: 'markAgent', agent, healthy, seenAtMs: at(0) });
+const mark = (agent: string, healthy: boolean): CommandBody => ({
+  kind: 'markAgent',
+  agent,
+  healthy,
+  left: false,
+  seenAtMs: at(0),
+});
 const acknowledge = (issue: number, note = ''): CommandBody => ({ kind: 'acknowledgeIssue', issue, note });
 const settle = (alert: number, delivered = true, error = ''): CommandBody => ({
   kind: 'settleAlert',
@@ -42,6 +48,19 @@ describe('V8: issues', () => {
     ward.done('agentMarked', mark('a1', true));
     ward.done('issueAcknowledged', acknowledge(second, 'fine now'));
     expect(issueOf(ward.machine, second)).toMatchObject({ state: 'CLOSED', note: 'fine now' });
+  });
+
+  it('of an agent is closed when it says farewell; then nobody knows it any more', () => {
+    const { ward, numbers } = withIssues(1);
+    const leave = { ...mark('a0', false), left: true } as CommandBody;
+    ward.done('agentMarked', leave);
+    expect(issueOf(ward.machine, numbers[0] ?? 0)).toMatchObject({ state: 'CLOSED', remediated: ['a0 said farewell'] });
+    expect(ward.machine.rows.agent.size).toBe(0);
+    expect(ward.events.at(-1)).toMatchObject({ kind: 'agent.left', outcome: 'a0' });
+    const told = ward.events.length;
+    ward.done('agentMarked', leave);
+    expect(ward.events.length).toBe(told);
+    expect(ward.rejected({ ...leave, healthy: true } as CommandBody).reason).toBe('INVALID_ARGUMENT');
   });
 
   it.each([

@@ -139,6 +139,7 @@ describe('the ledger (L1)', () => {
         const begun = bench.begin(phase, { g, traceId: `t-${g}` });
         const by = { phase, token: begun.token, g };
         bench.done('intentRecorded', intentBody(`${phase}-${g}`, by, { costMicros: '1' }));
+        bench.done('effectConfirmed', confirmBody(`${phase}-${g}`, by));
         bench.commit(phase, begun.token, g);
       }
     }
@@ -204,6 +205,7 @@ describe('the cost breaker (L4)', () => {
       ref: ref('ANALYZE', 1, 'other'),
     };
     expect(bench.done('intentRecorded', body).refusal).toBe('COST_CAP_EXCEEDED');
+    bench.done('effectConfirmed', confirmBody('a', one));
     bench.commit('ANALYZE', one.token);
     const untraced = bench.begin('BLUEPRINT', { traceId: '' });
     expect(intend(bench, { phase: 'BLUEPRINT', token: untraced.token }, 'c', cost(500)).fresh).toBe(true);

@@ -26,7 +26,15 @@ class OverrideBench extends Bench {
   roster(changes: Roster['changes'], signers: readonly string[] = [], more: Partial<Roster> = {}): Roster {
     const expiresAtMs = at(this.timeMs + MINUTE);
     const signatures = signedBy(...signers);
-    return { kind: 'changeSupervisors', changes, expiresAtMs, nonce: freshNonce(), signatures, ...more };
+    return {
+      kind: 'changeSupervisors',
+      changes,
+      signaturesNeeded: null,
+      expiresAtMs,
+      nonce: freshNonce(),
+      signatures,
+      ...more,
+    };
   }
 
   supervisors(...names: readonly string[]): this {
@@ -75,7 +83,43 @@ describe('O2: threshold', () => {
     [6, 3],
     [7, 3],
     [64, 3],
-  ])('of %i supervisors it takes %i', (supervisors, needed) => expect(threshold(supervisors)).toBe(needed));
+  ])('of %i supervisors it takes %i', (supervisors, needed) => expect(threshold(supervisors, 0)).toBe(needed));
+
+  test.each([
+    [5, 1, 1],
+    [5, 5, 5],
+    [4, 5, 4],
+    [0, 5, 1],
+  ])('of %i supervisors, %i being set, it takes %i', (supervisors, set, needed) =>
+    expect(threshold(supervisors, set)).toBe(needed),
+  );
+
+  test('may be set, signed as any change of the roster, and holds for overrides and for itself', () => {
+    const bench = new OverrideBench().supervisors('ada', 'bob', 'cyd');
+    const set = (signaturesNeeded: number, signers: readonly string[]) =>
+      bench.roster([], signers, { signaturesNeeded });
+    bench.refused(set(3, ['ada']), 'SIGNATURES_TOO_FEW');
+    bench.refused(set(4, ['ada', 'bob']), 'INVALID_ARGUMENT');
+    bench.refused(set(-1, ['ada', 'bob']), 'INVALID_ARGUMENT');
+    bench.refused(bench.roster([], ['ada', 'bob']), 'INVALID_ARGUMENT');
+    expect(bench.done('supervisorsChanged', set(3, ['ada', 'bob']))).toMatchObject({ supervisors: 3, threshold: 3 });
+    bench.refused(set(1, ['ada', 'bob']), 'SIGNATURES_TOO_FEW');
+    const away = bench.roster([{ name: 'cyd', publicKey: '' }], ['ada', 'bob', 'cyd']);
+    expect(bench.done('supervisorsChanged', away)).toMatchObject({ supervisors: 2, threshold: 2 });
+    const more = bench.roster(
+      ['dan', 'eve', 'fay'].map((name) => ({ name, publicKey: keyOf(name) })),
+      ['ada', 'bob'],
+    );
+    expect(bench.done('supervisorsChanged', more)).toMatchObject({ supervisors: 5, threshold: 3 });
+    expect(bench.done('supervisorsChanged', set(1, ['ada', 'bob', 'dan']))).toMatchObject({ threshold: 1 });
+    expect(bench.done('supervisorsChanged', set(0, ['eve']))).toMatchObject({ threshold: 3 });
+  });
+
+  test('may be set with the first supervisors', () => {
+    const bench = new OverrideBench();
+    const two = ['ada', 'bob'].map((name) => ({ name, publicKey: keyOf(name) }));
+    expect(bench.done('supervisorsChanged', bench.roster(two, [], { signaturesNeeded: 2 })).threshold).toBe(2);
+  });
 
   test('is worked out again with each change of the roster', () => {
     const bench = new OverrideBench().supervisors('ada');
@@ -264,6 +308,7 @@ describe('O2: who, until when, once', () => {
     const body: Roster = {
       kind: 'changeSupervisors',
       changes: [{ name: 'ada', publicKey: keyOf('ada') }],
+      signaturesNeeded: null,
       expiresAtMs: at(bench.timeMs + MINUTE),
       nonce: freshNonce(),
       signatures: [],

@@ -37,6 +37,9 @@ export function domainBody(view: MachineView, step: DomainStep, run: RunRow): Co
     case 12:
     case 13:
       return run.state === 'RUNNING' ? intentBody(step, run) : recoveryBody(view, step, run);
+    case 14:
+      if (run.state !== 'RUNNING' || newestKey(view, run) === undefined) return recoveryBody(view, step, run);
+      return { kind: 'abortPhase', ref, token: fence, reason: step.text, hardFail: step.hardFail, vectorClock: [] };
     case 3:
       return { kind: 'confirmEffect', ref, token: fence, key: newestKey(view, run) ?? keyFor(step), result: step.text };
     case 4:
@@ -44,7 +47,13 @@ export function domainBody(view: MachineView, step: DomainStep, run: RunRow): Co
     case 5:
       return { kind: 'reportFinished', ref, token: fence, participant: step.caller };
     case 6:
-      return { kind: 'markAgent', agent: `a${step.loop}`, healthy: step.supersede, seenAtMs: at(step.acked) };
+      return {
+        kind: 'markAgent',
+        agent: `a${step.loop}`,
+        healthy: step.supersede,
+        left: step.newTerm,
+        seenAtMs: at(step.acked),
+      };
     case 7:
     case 16:
     case 17:
@@ -110,7 +119,7 @@ function overrideBody(view: MachineView, step: DomainStep, run: RunRow): Command
   const signed = { expiresAtMs: at(view.timeMs + 60_000), nonce };
   if (view.rows.supervisor.size === 0) {
     const changes = [{ name: 'sue', publicKey }];
-    return { kind: 'changeSupervisors', changes, ...signed, signatures: [] };
+    return { kind: 'changeSupervisors', changes, signaturesNeeded: null, ...signed, signatures: [] };
   }
   const unsettled = view.rows.recovery.range('', '~', 50).map(([, row]) => row);
   const own = recoveryOf(view, run);

@@ -135,7 +135,13 @@ export class Ward extends Bench {
     const signed = { expiresAtMs: at(this.timeMs + 60_000), signatures: [] };
     if (this.machine.rows.supervisor.size === 0) {
       const changes = [{ name: 'sue', publicKey }];
-      this.done('supervisorsChanged', { kind: 'changeSupervisors', changes, ...signed, nonce: this.#nonce() });
+      this.done('supervisorsChanged', {
+        kind: 'changeSupervisors',
+        changes,
+        signaturesNeeded: null,
+        ...signed,
+        nonce: this.#nonce(),
+      });
     }
     const signatures = [{ supervisor: 'sue', publicKey, signature: 'b'.repeat(128) }];
     const target = this.recovery(phase, g).traceId;

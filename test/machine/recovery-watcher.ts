@@ -105,6 +105,19 @@ export class RecoveryWatcher {
     this.#rows = rows;
   }
 
+  /** An end leaves nothing behind of which nobody knows, unless people or T_blocked gave the recovery up. */
+  #checkNothingHalfDone({ loop, g, position, state }: RunRow): void {
+    if (state === 'PENDING' || state === 'RUNNING' || state === 'FAILED_PARTIAL') return;
+    const key = `${loop} ${String(g).padStart(16, '0')} ${String(position).padStart(16, '0')}`;
+    const { effect } = this.#machine.rows;
+    const effects = effect.range(`${key} `, `${key} ${END}`, 1_000).map(([, row]) => row.state);
+    if (this.#rows.get(key)?.state === 'HARD_FAILED' || this.#rows.get(key)?.state === 'ROLLBACK') return;
+    if (this.#rows.get(key)?.state === 'BLOCKED_COMPENSATOR') return;
+    const left = state === 'CLEAN_EXIT' ? ['INTENT'] : ['INTENT', 'CONFIRMED'];
+    holds(!effects.some((one) => left.includes(one)), `a run that is ${state} has effects ${effects.join()}`);
+    if (effects.length > 0) this.#seen.add(`${state} with effects`);
+  }
+
   /** D1, D6: deadlines are those of the runs that run; FAILED_PARTIAL is what a recovery has not decided on. */
   #checkRuns(runs: readonly RunRow[]): void {
     const { deadline, deadlineOf, attemptRunning } = this.#machine.rows;
@@ -117,6 +130,7 @@ export class RecoveryWatcher {
     }
     holds(attemptRunning.size <= running.size, 'what is listed as running runs');
     for (const run of runs) {
+      this.#checkNothingHalfDone(run);
       if (run.state !== 'FAILED_PARTIAL') continue;
       const row = [...this.#rows.values()].find((r) => r.loop === run.loop && r.g === run.g && r.phase === run.phase);
       holds(

@@ -56,6 +56,23 @@ describe('U5: the state in another cluster', () => {
     expect(restored.events(revision(0), 100).map((event) => event.revision)).toContain(newIndex + 2);
   });
 
+  it('automation is paused, whatever the backup said, where there is any', () => {
+    for (const [level, before] of [
+      [2, null],
+      [3, null],
+      [3, 0],
+    ] as const) {
+      const bench = new Bench();
+      bench.done('featureLevelSet', { kind: 'setFeatureLevel', level, pinned: false });
+      const values = [{ name: 'automationPaused', value: 0 }] as const;
+      if (before !== null) bench.done('policySet', { kind: 'setPolicy', values });
+      const newIndex = logIndex(bench.machine.appliedIndex + BUMP);
+      const restored = load(restoreRows(rowsOf(bench), newIndex), newIndex);
+      const row = { name: 'automationPaused', value: 1, changedRevision: newIndex };
+      expect(restored.rows.policy.get('automationPaused')).toEqual(level === 3 ? row : null);
+    }
+  });
+
   it('A1–A3: what was found of the old members stays behind: nobody is evicted, or acknowledges early, for what was there', () => {
     const bench = new Bench();
     const [a, b, c] = ['a', 'b', 'c'] as MemberId[] as [MemberId, MemberId, MemberId];

@@ -140,7 +140,7 @@ describe('U3: the member', () => {
     scene.status = { partitionMs: 46_500, alarms: ['PARTITIONED'] };
     expect(await series(scene.metrics, 'partition_duration_seconds')).toEqual({ partition_duration_seconds: 46.5 });
     const alarms = await series(scene.metrics, 'quorate_alarm');
-    expect(Object.keys(alarms)).toHaveLength(7);
+    expect(Object.keys(alarms)).toHaveLength(8);
     expect(Object.entries(alarms).filter(([, on]) => on === 1)).toEqual([['quorate_alarm{alarm="PARTITIONED"}', 1]]);
     expect(await series(scene.metrics, 'max_io_overhead_ratio')).toEqual({ max_io_overhead_ratio: 2.5 });
     await scene.metrics.text();

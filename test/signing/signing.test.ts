@@ -69,9 +69,16 @@ describe('O2: what is signed', () => {
     const digest = createHash('sha256')
       .update(`[["ada","${'a'.repeat(64)}"],["bob",""]]`, 'utf8')
       .digest('hex');
-    expect(text(rosterMessage({ ...once, changes }))).toBe(
-      `quorate-roster-v1\nprod\n${digest}\n1790000000000\n${NONCE}`,
-    );
+    const needed = [
+      [null, 'as before'],
+      [0, 'rule'],
+      [2, '2'],
+    ] as const;
+    for (const [signaturesNeeded, line] of needed) {
+      expect(text(rosterMessage({ ...once, changes, signaturesNeeded }))).toBe(
+        `quorate-roster-v1\nprod\n${digest}\n${line}\n1790000000000\n${NONCE}`,
+      );
+    }
   });
 
   test('every part of it matters', () => {
@@ -90,9 +97,15 @@ describe('O2: what is signed', () => {
 describe('O2: signature files', () => {
   const key = readKey(generateKey().pem);
   const override: Signable = { kind: 'override', ...once, target: 't', action: 'abort' };
-  const roster: Signable = { kind: 'roster', ...once, changes: [{ name: 'ada', publicKey: '' }] };
+  const roster: Signable = {
+    kind: 'roster',
+    ...once,
+    changes: [{ name: 'ada', publicKey: '' }],
+    signaturesNeeded: null,
+  };
+  const needed: Signable = { kind: 'roster', ...once, changes: [], signaturesNeeded: 2 };
 
-  test.each([override, roster])('are read as they were written', (signable) => {
+  test.each([override, roster, needed])('are read as they were written', (signable) => {
     const file = makeSignature(signable, 'ada', key);
     expect(parseSignature(signatureText(file))).toEqual(file);
   });

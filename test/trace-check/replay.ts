@@ -208,7 +208,8 @@ export class Replay {
   #expectKept(hardTerm: number, found: TermLog): void {
     const durable = { term: this.#durableTerm, lastIndex: this.#disk.lastIndex };
     const fits = (): boolean =>
-      hardTerm === this.#durableTerm &&
+      // Term and vote are stored twice: the second copy may be newer than the log.
+      hardTerm >= this.#durableTerm &&
       found.lastIndex === this.#disk.lastIndex &&
       (found.baseIndex > this.#disk.lastIndex || found.lastTerm === this.#disk.lastTerm);
     let kept = fits();

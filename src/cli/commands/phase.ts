@@ -166,7 +166,10 @@ function abortCommand(shell: Shell): Command {
             const { token, reason, hardFail } = options;
             return session.abortPhase(ref, token, { ...traceOf(options), reason, hardFail, signal: shell.signal });
           });
-          context.out.result(answer, `aborted ${loop} ${phase}; the open round is ${answer.nextG}`);
+          const where = `${loop} ${options.g ?? answer.nextG} ${phase}`;
+          const undone = `aborted ${loop} ${phase}; what it leaves behind is undone: quorate recovery show ${where}`;
+          const text = `aborted ${loop} ${phase}; the open round is ${answer.nextG}`;
+          context.out.result(answer, answer.rollingBack ? undone : text);
           return EXIT.ok;
         }),
     );

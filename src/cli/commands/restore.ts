@@ -81,6 +81,7 @@ async function restore(context: Context, name: string, options: RestoreOptions):
       `${dataDir}: member ${options.memberId} of cluster ${options.clusterId}, ${backup.rows} rows, revisions go on after ${index}`,
       `  state hash  ${stateHash}`,
       `Restore the same file for every member (${options.members.join(', ')}), then start them all.`,
+      'Nothing is interrupted or recovered by itself until quorate policy set automationPaused=0.',
     ];
     out.result(result, lines.join('\n'));
     return EXIT.ok;
@@ -109,7 +110,8 @@ export function addRestoreCommand(program: Command, shell: Shell): void {
       'after',
       `
 Restore the same file once for each member, with the same --members and --bump-revision, then start them all. Tokens and
-revisions go on rising; events from before the backup are not kept, so watches that want them are told COMPACTED.
+revisions go on rising; events from before the backup are not kept, so watches that want them are told COMPACTED. Automation is
+paused until quorate policy set automationPaused=0: what was overdue in the backup may have been done since.
 
 Example:
   quorate restore cluster.qbk --data-dir /var/lib/quorate/a --cluster-id prod-2 --member-id a --members a,b,c`,

@@ -27,6 +27,7 @@ interface SignOptions {
   readonly action?: OverrideAction;
   readonly add?: readonly Change[];
   readonly remove?: readonly Change[];
+  readonly needed?: number;
   readonly with?: string;
   readonly as?: string;
   readonly expires: number;
@@ -59,6 +60,14 @@ function collectAdded(text: string, before: readonly Change[] = []): readonly Ch
 
 function collectRemoved(name: string, before: readonly Change[] = []): readonly Change[] {
   return [...before, { name, publicKey: '' }];
+}
+
+/** 0: the rule. */
+export function parseNeeded(text: string): number {
+  if (text === 'rule') return 0;
+  if (!/^[1-9]\d?$/.test(text))
+    throw new InvalidArgumentError('Give how many signatures it takes, or rule for min(ceil(N/2), 3).');
+  return Number(text);
 }
 
 async function keygen(context: Context, name: string): Promise<ExitCode> {
@@ -105,12 +114,13 @@ async function sign(context: Context, options: SignOptions): Promise<ExitCode> {
 }
 
 async function signableOf(context: Context, options: SignOptions): Promise<Signable> {
-  const { trace: target, action, add = [], remove = [] } = options;
+  const { trace: target, action, add = [], remove = [], needed: signaturesNeeded = null } = options;
   const changes = [...add, ...remove];
-  const wanted = [options.with !== undefined, target !== undefined || action !== undefined, changes.length > 0];
+  const ofRoster = changes.length > 0 || signaturesNeeded !== null;
+  const wanted = [options.with !== undefined, target !== undefined || action !== undefined, ofRoster];
   if (wanted.filter(Boolean).length !== 1) {
     throw new UsageError(
-      'say what to sign: --trace and --action, or --add and --remove, or --with a signature of another',
+      'say what to sign: --trace and --action, or --add, --remove and --needed, or --with a signature of another',
     );
   }
   if (options.with !== undefined) {
@@ -122,7 +132,7 @@ async function signableOf(context: Context, options: SignOptions): Promise<Signa
   const { clusterId, nowMs } = await clusterOf(context, options);
   const nonce = options.nonce ?? randomBytes(16).toString('hex');
   const once = { clusterId, expiresAtMs: nowMs + options.expires, nonce };
-  if (changes.length > 0) return { kind: 'roster', ...once, changes };
+  if (ofRoster) return { kind: 'roster', ...once, changes, signaturesNeeded };
   if (target === undefined || action === undefined) throw new UsageError('give both --trace and --action');
   return { kind: 'override', ...once, target, action };
 }
@@ -144,6 +154,7 @@ export function addSignCommands(program: Command, shell: Shell): void {
     .addOption(new Option('--action <action>').choices(['resume', 'abort', 'force-rollback']))
     .addOption(new Option('--add <name=key...>', 'for the roster').argParser(collectAdded))
     .addOption(new Option('--remove <name...>', 'for the roster').argParser(collectRemoved))
+    .addOption(new Option('--needed <n>', 'how many signatures it takes from now on, or rule').argParser(parseNeeded))
     .option('--with <file>', 'sign the same as this signature file: same nonce, same expiry')
     .option('--as <name>', 'name of the signer on the roster; default: whoever has the key there')
     .addOption(
@@ -162,6 +173,7 @@ Examples:
   quorate sign --key ada.pem --trace t-42 --action resume > ada.json
   quorate sign --key bob.pem --with ada.json > bob.json
   quorate sign --key ada.pem --add bob=KEY --expires 60m > ada.json
+  quorate sign --key ada.pem --needed 2 > ada.json
   quorate sign --key ada.pem --trace t-42 --action abort --cluster-id prod > ada.json      without a network`,
     )
     .action((options: SignOptions, self: Command) => run(shell, self, (context) => sign(context, options)));

@@ -8,6 +8,7 @@ import { EXIT, type ExitCode, UsageError } from '../exit-codes.ts';
 import { table } from '../output.ts';
 import { readSignatures, signaturesFor } from '../signature-files.ts';
 import { addSignatureOption } from './override.ts';
+import { parseNeeded } from './sign.ts';
 
 type Changes = readonly { readonly name: string; readonly publicKey: string }[];
 
@@ -20,14 +21,16 @@ const FIRST_EXPIRY_MS = 60_000;
 const PUBLIC_KEY = /^[0-9a-f]{64}$/i;
 
 const SIGNING_HELP = `
-The first supervisors need no signatures. Later changes take those of min(ceil(N/2), 3) of the N on the roster.
+The first supervisors need no signatures. Later changes take those of min(ceil(N/2), 3) of the N on the roster, or of as many as were set
+with quorate supervisor needed.
 `;
 
-function listText({ supervisors, threshold }: Roster): string {
+function listText({ supervisors, threshold, signaturesNeeded }: Roster): string {
   if (supervisors.length === 0) return 'nobody is on the roster; `quorate supervisor add` puts the first ones on it';
   const rows = supervisors.map(({ name, publicKey, addedRevision }) => [name, publicKey, addedRevision]);
   const head = ['SUPERVISOR', 'PUBLIC KEY', 'SINCE REVISION'];
-  return `${table(head, rows)}\nan override takes ${threshold} of ${supervisors.length}`;
+  const set = signaturesNeeded === 0 ? '' : ` (${signaturesNeeded} were asked for)`;
+  return `${table(head, rows)}\nan override takes ${threshold} of ${supervisors.length}${set}`;
 }
 
 function changedText({ supervisors, threshold }: SupervisorsChanged): string {
@@ -35,11 +38,24 @@ function changedText({ supervisors, threshold }: SupervisorsChanged): string {
   return `${people} on the roster; an override takes ${threshold}`;
 }
 
-const spelled = (changes: Changes): string =>
-  changes.map(({ name, publicKey }) => (publicKey === '' ? `remove ${name}` : `add ${name}=${publicKey}`)).join(', ');
+interface Wanted {
+  readonly changes: Changes;
+  /** null: as before. */
+  readonly signaturesNeeded: number | null;
+}
 
-/** `wanted` null: whatever was signed. */
-async function change(context: Context, wanted: Changes | null, options: SignedOptions): Promise<ExitCode> {
+function spelled({ changes, signaturesNeeded }: Wanted): string {
+  const people = changes.map(({ name, publicKey }) =>
+    publicKey === '' ? `remove ${name}` : `add ${name}=${publicKey}`,
+  );
+  const needed = signaturesNeeded === 0 ? 'rule' : signaturesNeeded;
+  return [...people, ...(needed === null ? [] : [`needed ${needed}`])].join(', ');
+}
+
+const only = (changes: Changes): Wanted => ({ changes, signaturesNeeded: null });
+
+/** `asked` null: whatever was signed. */
+async function change(context: Context, asked: Wanted | null, options: SignedOptions): Promise<ExitCode> {
   const { shell, out } = context;
   const given = await readSignatures(shell.cwd, options.signature ?? []);
   const file = given[0]?.file;
@@ -48,12 +64,12 @@ async function change(context: Context, wanted: Changes | null, options: SignedO
       `${given[0]?.path}: it signs an override; sign the change with quorate sign --add or --remove`,
     );
   }
-  const changes = wanted ?? file?.changes;
-  if (changes === undefined) throw new UsageError('no signature was given; it says what is to be changed');
-  if (file !== undefined && spelled(file.changes) !== spelled(changes)) {
-    const signed = spelled(file.changes);
+  const wanted = asked ?? file;
+  if (wanted === undefined) throw new UsageError('no signature was given; it says what is to be changed');
+  if (file !== undefined && spelled(file) !== spelled(wanted)) {
+    const signed = spelled(file);
     throw new UsageError(
-      `${given[0]?.path}: it signs ${signed}, not ${spelled(changes)}; sign again, or give the right file`,
+      `${given[0]?.path}: it signs ${signed}, not ${spelled(wanted)}; sign again, or give the right file`,
     );
   }
   const answer = await withSession(context, async (session, client) => {
@@ -61,7 +77,9 @@ async function change(context: Context, wanted: Changes | null, options: SignedO
     const signatures = signaturesFor(roster, given);
     const expiresAtMs = file?.expiresAtMs ?? roster.clusterTimeMs + FIRST_EXPIRY_MS;
     const nonce = file?.nonce ?? randomBytes(16).toString('hex');
-    return await session.changeSupervisors({ changes, expiresAtMs, nonce, signatures }, { signal: shell.signal });
+    const { changes, signaturesNeeded } = wanted;
+    const signed = { changes, signaturesNeeded, expiresAtMs, nonce, signatures };
+    return await session.changeSupervisors(signed, { signal: shell.signal });
   });
   out.result(answer, changedText(answer));
   return EXIT.ok;
@@ -87,7 +105,7 @@ Examples:
         if (!PUBLIC_KEY.test(options.publicKey)) {
           throw new UsageError('--public-key: give 64 hexadecimal digits, as quorate sign keygen prints them');
         }
-        return change(context, [{ name, publicKey: options.publicKey.toLowerCase() }], options);
+        return change(context, only([{ name, publicKey: options.publicKey.toLowerCase() }]), options);
       }),
     );
 }
@@ -106,12 +124,34 @@ Example:
   quorate supervisor remove bob --signature ada.json`,
     )
     .action((name: string, options: SignedOptions, command: Command) =>
-      run(shell, command, (context) => change(context, [{ name, publicKey: '' }], options)),
+      run(shell, command, (context) => change(context, only([{ name, publicKey: '' }]), options)),
+    );
+}
+
+function addNeeded(supervisor: Command, shell: Shell): void {
+  const needed = supervisor
+    .command('needed')
+    .description('how many signatures it takes from now on: a number up to that of the roster, or rule')
+    .argument('<n|rule>', 'rule: min(ceil(N/2), 3)', parseNeeded);
+  addSignatureOption(needed, false)
+    .addHelpText(
+      'after',
+      `
+Signed as any change of the roster. If the roster becomes smaller than the number, it takes all who are left.
+
+Example:
+  quorate sign --key ada.pem --needed 2 > ada.json
+  quorate supervisor needed 2 --signature ada.json`,
+    )
+    .action((signaturesNeeded: number, options: SignedOptions, command: Command) =>
+      run(shell, command, (context) => change(context, { changes: [], signaturesNeeded }, options)),
     );
 }
 
 export function addSupervisorCommands(program: Command, shell: Shell): void {
-  const supervisor = program.command('supervisor').description('who may sign overrides: list, add, remove, apply');
+  const supervisor = program
+    .command('supervisor')
+    .description('who may sign overrides: list, add, remove, needed, apply');
   addConsistencyOption(supervisor.command('list').description('who is on the roster, and how many signatures it takes'))
     .addHelpText('after', '\nExamples:\n  quorate supervisor list\n  quorate supervisor list --json | jq .threshold')
     .action((options: ConsistencyOption, command: Command) =>
@@ -123,6 +163,7 @@ export function addSupervisorCommands(program: Command, shell: Shell): void {
     );
   addAdd(supervisor, shell);
   addRemove(supervisor, shell);
+  addNeeded(supervisor, shell);
   const apply = supervisor.command('apply').description('change the roster as it was signed: several changes at once');
   addSignatureOption(apply, true)
     .addHelpText(

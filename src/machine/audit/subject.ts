@@ -73,13 +73,16 @@ function clusterSubjectOf(body: OfCluster): string {
     case 'decommissionNode':
       return body.node;
     case 'markAgent':
-      return `${body.agent} ${body.healthy ? 'healthy' : 'unhealthy'}`;
+      return `${body.agent} ${body.left ? 'left' : body.healthy ? 'healthy' : 'unhealthy'}`;
     case 'setPolicy':
       return listed(body.values.map(({ name, value }) => `${name}:${value}`));
     case 'override':
       return `${body.action} ${body.target}`;
     case 'changeSupervisors':
-      return listed(body.changes.map(({ name, publicKey }) => `${publicKey === '' ? 'remove' : 'add'}:${name}`));
+      return listed([
+        ...(body.signaturesNeeded === null ? [] : [`needed:${body.signaturesNeeded}`]),
+        ...body.changes.map(({ name, publicKey }) => `${publicKey === '' ? 'remove' : 'add'}:${name}`),
+      ]);
     case 'acknowledgeIssue':
       return String(body.issue);
     case 'settleAlert':
@@ -105,9 +108,15 @@ export function detailOf(body: CommandBody): string {
       return JSON.stringify({ action, target, expiresAtMs, nonce, signatures: signatures.map(signatureFields) });
     }
     case 'changeSupervisors': {
-      const { expiresAtMs, nonce, signatures } = body;
+      const { signaturesNeeded, expiresAtMs, nonce, signatures } = body;
       const changes = body.changes.map(({ name, publicKey }) => [name, publicKey]);
-      return JSON.stringify({ changes, expiresAtMs, nonce, signatures: signatures.map(signatureFields) });
+      return JSON.stringify({
+        changes,
+        signaturesNeeded,
+        expiresAtMs,
+        nonce,
+        signatures: signatures.map(signatureFields),
+      });
     }
     case 'putDocument':
       return JSON.stringify({ sha256: body.sha256 });

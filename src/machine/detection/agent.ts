@@ -1,4 +1,4 @@
-/** markAgent: what the leader has made of an agent's heartbeats (D3). The heartbeats themselves are not replicated. */
+/** markAgent: what the leader has made of an agent's heartbeats (D3), and farewells. The heartbeats themselves are not replicated. */
 import { clusterTimeMs } from '../../types/ids.ts';
 import { NAME_LENGTH_MAX } from '../../types/limits.ts';
 import { err, ok } from '../../types/result.ts';
@@ -6,7 +6,8 @@ import { type ApplyContext, type BodyOf, type Outcome, reject } from '../context
 import { noteIssue, openIssue, raiseAlert } from '../issue/issue.ts';
 import { checkFeatureLevel, useFeatureLevel } from '../member/feature.ts';
 import type { MachineState } from '../state.ts';
-import { checkInteger, checkText, firstOf } from '../validate.ts';
+import { checkInteger, checkText, firstOf, invalid } from '../validate.ts';
+import type { AgentRow } from './types.ts';
 
 /** A prefix before the name, which is free text: so all keys lie below KEY_END. */
 export const AGENT_PREFIX = 'agent';
@@ -19,9 +20,11 @@ export function markAgent(context: ApplyContext, body: BodyOf<'markAgent'>): Out
     checkFeatureLevel(state, 3),
     checkText('agent', body.agent, 1, NAME_LENGTH_MAX),
     checkInteger('seenAtMs', body.seenAtMs, 0, Number.MAX_SAFE_INTEGER),
+    body.left && body.healthy ? invalid('left', 'Send left without healthy: who leaves is not heard any more.') : null,
   );
   if (bad !== null) return err(bad);
   const before = agent.get(agentKey(body.agent));
+  if (body.left) return farewell(context, body.agent, before);
   if (before === null && agent.size >= state.limits.agentsMax) {
     return reject(
       'LIMIT_EXCEEDED',
@@ -44,19 +47,22 @@ export function markAgent(context: ApplyContext, body: BodyOf<'markAgent'>): Out
     issue = agentDown(context, body.agent, timeMs - seenAtMs);
   }
   agent.put(agentKey(body.agent), { agent: body.agent, healthy: body.healthy, seenAtMs, changedAtMs, issue });
-  if (changes) {
-    context.emit({
-      kind: body.healthy ? 'agent.up' : 'agent.down',
-      loop: '',
-      g: 0,
-      phase: '',
-      attempt: 0,
-      token: 0,
-      outcome: body.agent,
-      vectorClock: [],
-    });
-  }
+  if (changes) emitAgent(context, body.healthy ? 'agent.up' : 'agent.down', body.agent);
   return ok({ kind: 'agentMarked' });
+}
+
+/** What it still works on is left to its deadlines. An agent that nobody knows has nothing to take leave of. */
+function farewell(context: ApplyContext, agent: string, before: AgentRow | null): Outcome {
+  if (before === null) return ok({ kind: 'agentMarked' });
+  useFeatureLevel(context.state, 3);
+  noteIssue(context, before.issue, { remediated: `${agent} said farewell`, close: true });
+  forgetAgent(context.state, agent);
+  emitAgent(context, 'agent.left', agent);
+  return ok({ kind: 'agentMarked' });
+}
+
+function emitAgent(context: ApplyContext, kind: 'agent.up' | 'agent.down' | 'agent.left', agent: string): void {
+  context.emit({ kind, loop: '', g: 0, phase: '', attempt: 0, token: 0, outcome: agent, vectorClock: [] });
 }
 
 function agentDown(context: ApplyContext, agent: string, silentMs: number): number {

@@ -7,6 +7,9 @@ import type { PhaseRef } from '../types.ts';
  */
 export const INTERRUPT_CAUSES = ['TIMEOUT', 'SLA', 'AGENT_DOWN', 'PARTIAL_COMMIT', 'OPERATOR'] as const;
 export type InterruptCause = (typeof INTERRUPT_CAUSES)[number];
+/** The attempt's own word: it is undone and never rolled forward. ABORTED: it may be begun again then. GIVEN_UP: it is HARD_FAILED then. */
+export type AbortCause = 'ABORTED' | 'GIVEN_UP';
+export type RecoveryCause = InterruptCause | AbortCause;
 
 export type DetectionCommand =
   /** Marks the attempt FAILED_PARTIAL and begins its recovery record (D6). The leader's detector proposes it, or an operator. */
@@ -20,8 +23,15 @@ export type DetectionCommand =
       /** Last sign of life before the fault, as far as it is known: detection latency counts from here. */
       readonly faultAtMs: ClusterTimeMs;
     }
-  /** By the leader's detector: the first heartbeat of an agent, its silence, its return. */
-  | { readonly kind: 'markAgent'; readonly agent: string; readonly healthy: boolean; readonly seenAtMs: ClusterTimeMs }
+  /** By the leader's detector: the first heartbeat of an agent, its silence, its return. By the agent: its farewell. */
+  | {
+      readonly kind: 'markAgent';
+      readonly agent: string;
+      readonly healthy: boolean;
+      /** It says goodbye: nobody waits for its heartbeats any more. Not healthy then. */
+      readonly left: boolean;
+      readonly seenAtMs: ClusterTimeMs;
+    }
   /** One of the run's participants has finished its part (D4). */
   | {
       readonly kind: 'reportFinished';
@@ -71,6 +81,11 @@ export const POLICY = {
   /** Create/delete swings of a resource within the window that are still allowed (L4). */
   swingsMax: { normal: 3, min: 1, max: 100 },
   swingWindowMs: { normal: 10 * MINUTE, min: 10, max: DAY },
+  /**
+   * 1: nothing is interrupted for being overdue or silent, and recoveries stand still; people may still interrupt and override. So a cluster
+   * that was restored begins, until somebody has looked at what its backup calls overdue.
+   */
+  automationPaused: { normal: 0, min: 0, max: 1 },
   /** Clock entries of a decommissioned node are kept so long (P8). */
   decommissionMs: { normal: 90 * DAY, min: 10, max: 3_660 * DAY },
   /** A2: permit-async clears itself. */

@@ -3,7 +3,7 @@
  * takes the call; the state checks everything that depends on it: who is on the roster, with which key, and how many it takes.
  *
  * SV1. Names and public keys are unique on the roster, so that nobody counts twice.
- * SV2. The threshold is worked out from the roster of the moment at which the command is applied.
+ * SV2. The threshold is worked out from the roster, and from what was set for it, of the moment at which the command is applied.
  * SV3. A roster that was filled once is never empty again: whoever comes first to an empty one needs no signature.
  */
 
@@ -15,9 +15,19 @@ import type { MachineState } from '../state.ts';
 import type { Rejection } from '../types.ts';
 import type { Signature, SupervisorRow } from './types.ts';
 
-/** Signatures of distinct supervisors that it takes: min(ceil(N/2), 3), at least 1. */
-export function threshold(supervisors: number): number {
-  return Math.max(1, Math.min(Math.ceil(supervisors / 2), SUPERVISORS_NEEDED_MAX));
+/** The key of its one row. */
+export const ROSTER_KEY = 'roster';
+
+/** Signatures of distinct supervisors that it takes: min(ceil(N/2), 3), or as many as were set but no more than there are; at least 1. */
+export function threshold(supervisors: number, signaturesNeeded: number): number {
+  const wanted =
+    signaturesNeeded === 0 ? Math.min(Math.ceil(supervisors / 2), SUPERVISORS_NEEDED_MAX) : signaturesNeeded;
+  return Math.max(1, Math.min(wanted, supervisors));
+}
+
+/** 0: nothing was set, the rule counts. */
+export function signaturesNeeded(rows: Pick<MachineView['rows'], 'roster'>): number {
+  return rows.roster.get(ROSTER_KEY)?.signaturesNeeded ?? 0;
 }
 
 /** Sorted by name. */
@@ -47,7 +57,7 @@ export function checkSigners(state: MachineState, signatures: readonly Signature
     }
     distinct.add(name);
   }
-  const needed = threshold(supervisor.size);
+  const needed = threshold(supervisor.size, signaturesNeeded(state.tables.domain));
   if (distinct.size >= needed) return null;
   const message =
     supervisor.size === 0

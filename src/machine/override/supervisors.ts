@@ -9,17 +9,18 @@ import type { Rejection } from '../types.ts';
 import { checkInteger, checkName, firstOf, invalid } from '../validate.ts';
 import { checkSignatures, PUBLIC_KEY } from './form.ts';
 import { checkOnce, checkOnceForm, useNonce } from './nonce.ts';
-import { checkSigners, threshold } from './roster.ts';
+import { checkSigners, ROSTER_KEY, signaturesNeeded, threshold } from './roster.ts';
 import type { SupervisorChange, SupervisorRow } from './types.ts';
 
 const LEVEL = 3;
 
 export function changeSupervisors(context: ApplyContext, body: BodyOf<'changeSupervisors'>): Outcome {
   const { state } = context;
-  const { supervisor } = state.tables.domain;
+  const { supervisor, roster } = state.tables.domain;
   const malformed = firstOf(
     checkFeatureLevel(state, LEVEL),
-    checkChanges(body.changes),
+    checkChanges(body.changes, body.signaturesNeeded === null ? 1 : 0),
+    body.signaturesNeeded === null ? null : checkInteger('signaturesNeeded', body.signaturesNeeded, 0, SUPERVISORS_MAX),
     checkOnceForm(body),
     checkSignatures(body.signatures, 0),
   );
@@ -32,7 +33,8 @@ export function changeSupervisors(context: ApplyContext, body: BodyOf<'changeSup
   const before = new Map(supervisor.range('', KEY_END, supervisor.size));
   const after = carryOut(before, body.changes, context);
   if (!(after instanceof Map)) return err(after);
-  const unsound = checkRoster(after);
+  const needed = body.signaturesNeeded ?? signaturesNeeded(state.tables.domain);
+  const unsound = checkRoster(after) ?? checkNeeded(body.signaturesNeeded ?? 0, after.size);
   if (unsound !== null) return err(unsound);
 
   useFeatureLevel(state, LEVEL);
@@ -42,11 +44,19 @@ export function changeSupervisors(context: ApplyContext, body: BodyOf<'changeSup
     if (row === undefined) supervisor.delete(name);
     else if (row !== before.get(name)) supervisor.put(name, row);
   }
-  return ok({ kind: 'supervisorsChanged', supervisors: after.size, threshold: threshold(after.size) });
+  if (body.signaturesNeeded !== null)
+    roster.put(ROSTER_KEY, { signaturesNeeded: needed, changedRevision: context.revision });
+  return ok({ kind: 'supervisorsChanged', supervisors: after.size, threshold: threshold(after.size, needed) });
 }
 
-function checkChanges(changes: readonly SupervisorChange[]): Rejection | null {
-  const count = checkInteger('changes', changes.length, 1, SUPERVISORS_MAX);
+/** Later the roster may become smaller than what was set: then it takes all of those who are left (SV2). */
+function checkNeeded(wanted: number, supervisors: number): Rejection | null {
+  if (wanted <= supervisors) return null;
+  return invalid('signaturesNeeded', `Ask for ${supervisors} signatures at most: so many are on the roster then.`);
+}
+
+function checkChanges(changes: readonly SupervisorChange[], min: number): Rejection | null {
+  const count = checkInteger('changes', changes.length, min, SUPERVISORS_MAX);
   if (count !== null) return count;
   const named = new Set<string>();
   for (const { name, publicKey } of changes) {

@@ -32,7 +32,10 @@ export type OverrideCommand =
   /** The first supervisors of an empty roster need no signatures; every later change needs those of an override. */
   | {
       readonly kind: 'changeSupervisors';
+      /** None only where `signaturesNeeded` changes. */
       readonly changes: readonly SupervisorChange[];
+      /** From now on: null as before, 0 as the rule says, else so many; at most as many as are on the roster after the change. */
+      readonly signaturesNeeded: number | null;
       readonly expiresAtMs: ClusterTimeMs;
       readonly nonce: string;
       readonly signatures: readonly Signature[];
@@ -47,6 +50,13 @@ export interface SupervisorRow {
   readonly name: string;
   readonly publicKey: string;
   readonly addedRevision: Revision;
+}
+
+/** What is set for the roster as a whole (O2). One row. */
+export interface RosterRow {
+  /** 0: as the rule says. */
+  readonly signaturesNeeded: number;
+  readonly changedRevision: Revision;
 }
 
 /** A nonce that was used; kept until the override has expired. */

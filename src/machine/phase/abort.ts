@@ -1,4 +1,4 @@
-/** abortPhase: the newest attempt gives up, for now or, with `hardFail`, for good. */
+/** abortPhase: the newest attempt gives up, for now or, with `hardFail`, for good. What it leaves behind is undone (finish.ts, F1). */
 import { ABORT_REASON_LENGTH_MAX } from '../../types/limits.ts';
 import { err, ok } from '../../types/result.ts';
 import type { ApplyContext, BodyOf, Outcome } from '../context.ts';
@@ -11,5 +11,6 @@ export function abortPhase(context: ApplyContext, body: BodyOf<'abortPhase'>): O
   const state = body.hardFail ? 'HARD_FAILED' : 'ABORTED';
   const finished = finishRun(context, body, { state, result: '', abortReason: body.reason });
   if (!finished.ok) return finished;
-  return ok({ kind: 'phaseAborted', ...finished.value });
+  const { nextG, vectorClock, rollingBack } = finished.value;
+  return ok({ kind: rollingBack ? 'phaseRollingBack' : 'phaseAborted', nextG, vectorClock });
 }

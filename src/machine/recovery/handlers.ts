@@ -45,10 +45,12 @@ function startRecovery(context: ApplyContext, body: BodyOf<'startRecovery'>): Ou
   return advanced(start(context, row, ''));
 }
 
-/** INTERRUPTED → RECONCILE; by H1 to ROLLBACK. The lock is free. */
+/** INTERRUPTED → RECONCILE; to ROLLBACK by H1, and where the attempt itself said that it is not to count. The lock is free. */
 export function start(context: ApplyContext, row: RecoveryIn<'INTERRUPTED'>, why: string): RecoveryRow {
-  if (isCheckpointGood(row)) return moveTo(context, row, 'start', why);
-  return moveTo(context, row, 'forceRollback', 'the checkpoint of the recovery is damaged');
+  if (!isCheckpointGood(row)) {
+    return moveTo(context, row, 'forceRollback', 'the checkpoint of the recovery is damaged');
+  }
+  return moveTo(context, row, row.cause === 'ABORTED' || row.cause === 'GIVEN_UP' ? 'forceRollback' : 'start', why);
 }
 
 /** V4: the new leader holds the lock from now on, and goes on where the record says. */

@@ -17,8 +17,8 @@ export function rollRunForward(context: ApplyContext, row: RecoveryRow): void {
 }
 
 /**
- * Everything is undone: the run may be begun again, from the beginning. Sub-steps were dropped on the way (rollback.ts). A run that
- * was given up stays final; only what it had left behind is gone now.
+ * Everything is undone: the run may be begun again, from the beginning, unless its attempt gave it up for good. Sub-steps were dropped
+ * on the way (rollback.ts). A run that is final already stays so; only what it had left behind is gone now.
  */
 export function rollRunBack(context: ApplyContext, row: RecoveryRow): void {
   const { state } = context;
@@ -34,8 +34,8 @@ export function rollRunBack(context: ApplyContext, row: RecoveryRow): void {
   }
   endRun(context, row, {
     ...run,
-    state: 'ABORTED',
-    abortReason: `rolled back after ${row.cause}`,
+    state: row.cause === 'GIVEN_UP' ? 'HARD_FAILED' : 'ABORTED',
+    abortReason: run.abortReason === '' ? `rolled back after ${row.cause}` : run.abortReason,
     completed: 0,
     total: 0,
     note: '',

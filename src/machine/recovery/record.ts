@@ -2,7 +2,7 @@
 import { clusterTimeMs } from '../../types/ids.ts';
 import type { ApplyContext } from '../context.ts';
 import { policyValue } from '../detection/policy.ts';
-import type { InterruptCause } from '../detection/types.ts';
+import type { RecoveryCause } from '../detection/types.ts';
 import { attemptEnded, firstWatch } from '../detection/watch.ts';
 import { openIssue, raiseAlert } from '../issue/issue.ts';
 import { amountText } from '../ledger/cost.ts';
@@ -20,7 +20,7 @@ import type { RecoveryRow } from './types.ts';
 export function openRecovery(
   context: ApplyContext,
   found: FoundRun,
-  cause: InterruptCause,
+  cause: RecoveryCause,
   detail: string,
   faultAtMs: number,
 ): { waiting: boolean } {

@@ -1,7 +1,7 @@
 /** Recoveries of interrupted phase runs (V1–V8). Feature level 3. The arcs are in `transitions.ts` and nowhere else. */
 import type { ClusterTimeMs, FencingToken, Revision } from '../../types/ids.ts';
-import type { InterruptCause } from '../detection/types.ts';
-import type { PhaseRef } from '../types.ts';
+import type { RecoveryCause } from '../detection/types.ts';
+import type { PhaseRef, VectorClock } from '../types.ts';
 import type { RecoveryState, RecoveryStep } from './transitions.ts';
 
 export type RecoveryCommand =
@@ -32,12 +32,15 @@ export type RecoveryCommand =
       readonly circuitOpen: boolean;
     };
 
-export type RecoveryValue = {
-  readonly kind: 'recoveryAdvanced';
-  readonly state: RecoveryState;
-  readonly step: RecoveryStep | '';
-  readonly token: FencingToken;
-};
+export type RecoveryValue =
+  | {
+      readonly kind: 'recoveryAdvanced';
+      readonly state: RecoveryState;
+      readonly step: RecoveryStep | '';
+      readonly token: FencingToken;
+    }
+  /** Answer to abortPhase: what the attempt leaves behind is undone first, and then the run ends as was asked for. */
+  | { readonly kind: 'phaseRollingBack'; readonly nextG: number; readonly vectorClock: VectorClock };
 
 export interface StepRecord {
   readonly step: RecoveryStep;
@@ -57,7 +60,7 @@ export interface RecoveryRow {
   readonly state: RecoveryState;
   /** Step that is under way or next; '' where there is none. */
   readonly step: RecoveryStep | '';
-  readonly cause: InterruptCause;
+  readonly cause: RecoveryCause;
   readonly detail: string;
   /** '' or why automation waits for a supervisor: AUTO_ATTEMPTS, COST_CAP_EXCEEDED. */
   readonly waiting: '' | 'AUTO_ATTEMPTS' | 'COST_CAP_EXCEEDED';

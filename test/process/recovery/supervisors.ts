@@ -39,6 +39,7 @@ export class Supervisors {
   async remove(name: string, by: readonly string[]): Promise<void> {
     const text = {
       changes: [{ name, publicKey: '' }],
+      signaturesNeeded: null,
       expiresAtMs: await this.#kit.soonMs(),
       nonce: this.#kit.nonce(),
     };

@@ -207,14 +207,18 @@ export class Agent {
   async #commit({ job, ref, token }: Held): Promise<void> {
     const body: CommandBody = { kind: 'commitPhase', ref, token, result: 'done', vectorClock: [] };
     const result = await this.#ask(job, 'commit', ref, body);
+    if (result?.ok === false && result.rejection.reason === 'EFFECTS_OPEN') await this.#abort({ job, ref, token });
     if (result?.ok !== true || result.value.kind !== 'phaseCommitted') return;
     if (ref.g === job.g && ref.phase === phaseOf(job)) moveTo(job, result.value.nextG);
   }
 
   async #abort({ job, ref, token }: Held): Promise<void> {
-    const body: CommandBody = { kind: 'abortPhase', ref, token, reason: 'test', hardFail: false, vectorClock: [] };
+    const hardFail = this.#deps.prng.chance(300);
+    const body: CommandBody = { kind: 'abortPhase', ref, token, reason: 'test', hardFail, vectorClock: [] };
     const result = await this.#ask(job, 'abort', ref, body);
-    if (result?.ok === true && ref.g === job.g && ref.phase === phaseOf(job)) job.attempt = 0;
+    if (result?.ok !== true || ref.g !== job.g || ref.phase !== phaseOf(job)) return;
+    if (result.value.kind === 'phaseAborted' && hardFail) moveTo(job, result.value.nextG);
+    else job.attempt = 0;
   }
 
   async #ask(

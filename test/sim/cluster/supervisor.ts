@@ -73,6 +73,7 @@ export class Supervisor {
       {
         kind: 'changeSupervisors',
         changes: NAMES.map((name) => ({ name, publicKey: keyOf(name) })),
+        signaturesNeeded: null,
         expiresAtMs: clusterTimeMs(1),
         nonce: this.#nonce(),
         signatures: [],

@@ -11,6 +11,8 @@ export class BarrierOrder implements Historian {
   readonly #scene: Scene;
   readonly #phases = new Map<string, readonly string[]>();
   readonly #final = new Set<string>();
+  /** Runs that are final when what they have left behind is undone. */
+  readonly #givenUp = new Set<string>();
 
   constructor(scene: Scene) {
     this.#scene = scene;
@@ -27,7 +29,8 @@ export class BarrierOrder implements Historian {
           ),
         );
       } else if (event.kind === 'phase_transition.started') this.#started(event);
-      else if (isFinal(event)) this.#final.add(runName(event));
+      else if (event.outcome === 'RUNNING>INTERRUPTED GIVEN_UP') this.#givenUp.add(runName(event));
+      else if (isFinal(event) || this.#isUndone(event)) this.#final.add(runName(event));
     }
   }
 
@@ -46,6 +49,10 @@ export class BarrierOrder implements Historian {
         this.#violate(event, `${other} of the round before is not final`);
       }
     }
+  }
+
+  #isUndone({ outcome, ...event }: MachineEvent): boolean {
+    return outcome.startsWith('ROLLBACK>CLEAN_EXIT') && this.#givenUp.has(runName(event));
   }
 
   #violate(event: MachineEvent, why: string): void {

@@ -120,7 +120,8 @@ function classOf(event: MachineEvent): EffectClass {
       return 'progress';
     case 'phase_transition.finished':
       if (event.outcome === 'CLEAN_EXIT') return 'commit';
-      return event.outcome === 'ABORTED' || event.outcome === 'HARD_FAILED' ? 'abort' : 'none';
+      // FAILED_PARTIAL by the word of the agent: what it leaves behind is undone first.
+      return ['ABORTED', 'HARD_FAILED', 'FAILED_PARTIAL'].includes(event.outcome) ? 'abort' : 'none';
     default:
       return 'none';
   }

@@ -15,6 +15,8 @@ const ALONE = [
   'ROLLBACK>BLOCKED_COMPENSATOR',
   'BLOCKED_COMPENSATOR>HARD_FAILED',
 ];
+/** An attempt that was aborted is undone, whatever it has done. */
+const ABORTED = ['INTERRUPTED>ROLLBACK ABORTED', 'INTERRUPTED>ROLLBACK GIVEN_UP'];
 const BY_OVERRIDE = [
   'INTERRUPTED>ROLLBACK',
   'INTERRUPTED>HARD_FAILED',
@@ -76,12 +78,13 @@ export class RecoveryArcs implements Historian {
       return;
     }
     if (before !== from) this.#violate(name, event.revision, `goes ${arc} from ${before}`);
-    if (!ALONE.includes(arc) && !(overridden && BY_OVERRIDE.includes(arc))) {
+    const aborted = ABORTED.includes(event.outcome);
+    if (!aborted && !ALONE.includes(arc) && !(overridden && BY_OVERRIDE.includes(arc))) {
       this.#violate(name, event.revision, `goes ${arc}, and no override says so`);
     }
     if (to === 'BLOCKED_COMPENSATOR') known.blockedAtMs = event.timeMs;
     if (overridden) return;
-    if (to === 'RECONCILE') known.automatic += 1;
+    if (to === 'RECONCILE' || aborted) known.automatic += 1;
     if (known.automatic > AUTOMATIC_MAX) this.#violate(name, event.revision, 'is tried a third time by itself');
     if (to === 'HARD_FAILED' && event.timeMs < known.blockedAtMs + this.#blockedMs) {
       this.#violate(name, event.revision, `has failed ${event.timeMs - known.blockedAtMs} ms after it was blocked`);

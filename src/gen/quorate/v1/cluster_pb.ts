@@ -390,7 +390,7 @@ export type GetStatusResponse = Message<"quorate.v1.GetStatusResponse"> & {
   /**
    * What keeps the asked member from its full work, and clears by itself: NO_SPACE, RECOVERING,
    * PARTITIONED (no contact with a majority for longer than the setting partitionMs). About any member, and said by all:
-   * LAGGING, PERMIT_ASYNC, PENDING_EVICTION, EVICTION_BLOCKED (availability.proto).
+   * LAGGING, PERMIT_ASYNC, PENDING_EVICTION, EVICTION_BLOCKED (availability.proto), AUTOMATION_PAUSED (policy.proto).
    *
    * @generated from field: repeated string alarms = 8;
    */

@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
 import type { ReadConsistency, RequestHeader, ResponseHeader } from "./common_pb.ts";
 import { file_quorate_v1_common } from "./common_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -12,14 +13,15 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file quorate/v1/override.proto.
  */
 export const file_quorate_v1_override: GenFile = /*@__PURE__*/
-  fileDesc("ChlxdW9yYXRlL3YxL292ZXJyaWRlLnByb3RvEgpxdW9yYXRlLnYxIkYKCVNpZ25hdHVyZRISCgpzdXBlcnZpc29yGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgJIssBCg9PdmVycmlkZVJlcXVlc3QSKQoGaGVhZGVyGAEgASgLMhkucXVvcmF0ZS52MS5SZXF1ZXN0SGVhZGVyEhAKCHRyYWNlX2lkGAIgASgJEioKBmFjdGlvbhgDIAEoDjIaLnF1b3JhdGUudjEuT3ZlcnJpZGVBY3Rpb24SFQoNZXhwaXJlc19hdF9tcxgEIAEoBBINCgVub25jZRgFIAEoCRIpCgpzaWduYXR1cmVzGAYgAygLMhUucXVvcmF0ZS52MS5TaWduYXR1cmUiUgoQT3ZlcnJpZGVSZXNwb25zZRIqCgZoZWFkZXIYASABKAsyGi5xdW9yYXRlLnYxLlJlc3BvbnNlSGVhZGVyEhIKCnJlY292ZXJpZXMYAiABKA0iNAoQU3VwZXJ2aXNvckNoYW5nZRIMCgRuYW1lGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkixQEKGENoYW5nZVN1cGVydmlzb3JzUmVxdWVzdBIpCgZoZWFkZXIYASABKAsyGS5xdW9yYXRlLnYxLlJlcXVlc3RIZWFkZXISLQoHY2hhbmdlcxgCIAMoCzIcLnF1b3JhdGUudjEuU3VwZXJ2aXNvckNoYW5nZRIVCg1leHBpcmVzX2F0X21zGAMgASgEEg0KBW5vbmNlGAQgASgJEikKCnNpZ25hdHVyZXMYBSADKAsyFS5xdW9yYXRlLnYxLlNpZ25hdHVyZSJvChlDaGFuZ2VTdXBlcnZpc29yc1Jlc3BvbnNlEioKBmhlYWRlchgBIAEoCzIaLnF1b3JhdGUudjEuUmVzcG9uc2VIZWFkZXISEwoLc3VwZXJ2aXNvcnMYAiABKA0SEQoJdGhyZXNob2xkGAMgASgNImQKFkxpc3RTdXBlcnZpc29yc1JlcXVlc3QSMAoLY29uc2lzdGVuY3kYASABKA4yGy5xdW9yYXRlLnYxLlJlYWRDb25zaXN0ZW5jeRIYChBtYXhfc3RhbGVuZXNzX21zGAIgASgEIkYKClN1cGVydmlzb3ISDAoEbmFtZRgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgJEhYKDmFkZGVkX3JldmlzaW9uGAMgASgEIoYBChdMaXN0U3VwZXJ2aXNvcnNSZXNwb25zZRIrCgtzdXBlcnZpc29ycxgBIAMoCzIWLnF1b3JhdGUudjEuU3VwZXJ2aXNvchIRCgl0aHJlc2hvbGQYAiABKA0SEgoKY2x1c3Rlcl9pZBgDIAEoCRIXCg9jbHVzdGVyX3RpbWVfbXMYBCABKAQiKwoSRXhwb3J0QXVkaXRSZXF1ZXN0EhUKDWZyb21fcG9zaXRpb24YASABKAQicgoJQXVkaXRJbmZvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJbWVtYmVyX2lkGAIgASgJEhYKDmZpcnN0X3Bvc2l0aW9uGAMgASgEEhUKDXByZXZpb3VzX2hhc2gYBCABKAkSDwoHcmVjb3JkcxgFIAEoBCKyAQoLQXVkaXRSZWNvcmQSEAoIcG9zaXRpb24YASABKAQSDQoFaW5kZXgYAiABKAQSDwoHdGltZV9tcxgDIAEoBBIOCgZjYWxsZXIYBCABKAkSEAoIdHJhY2VfaWQYBSABKAkSDwoHY29tbWFuZBgGIAEoCRIPCgdzdWJqZWN0GAcgASgJEg8KB291dGNvbWUYCCABKAkSDgoGZGV0YWlsGAkgASgJEgwKBGhhc2gYCiABKAkiZAoTRXhwb3J0QXVkaXRSZXNwb25zZRIjCgRpbmZvGAEgASgLMhUucXVvcmF0ZS52MS5BdWRpdEluZm8SKAoHcmVjb3JkcxgCIAMoCzIXLnF1b3JhdGUudjEuQXVkaXRSZWNvcmQqjAEKDk92ZXJyaWRlQWN0aW9uEh8KG09WRVJSSURFX0FDVElPTl9VTlNQRUNJRklFRBAAEhoKFk9WRVJSSURFX0FDVElPTl9SRVNVTUUQARIZChVPVkVSUklERV9BQ1RJT05fQUJPUlQQAhIiCh5PVkVSUklERV9BQ1RJT05fRk9SQ0VfUk9MTEJBQ0sQAzLoAgoPT3ZlcnJpZGVTZXJ2aWNlEkUKCE92ZXJyaWRlEhsucXVvcmF0ZS52MS5PdmVycmlkZVJlcXVlc3QaHC5xdW9yYXRlLnYxLk92ZXJyaWRlUmVzcG9uc2USYAoRQ2hhbmdlU3VwZXJ2aXNvcnMSJC5xdW9yYXRlLnYxLkNoYW5nZVN1cGVydmlzb3JzUmVxdWVzdBolLnF1b3JhdGUudjEuQ2hhbmdlU3VwZXJ2aXNvcnNSZXNwb25zZRJaCg9MaXN0U3VwZXJ2aXNvcnMSIi5xdW9yYXRlLnYxLkxpc3RTdXBlcnZpc29yc1JlcXVlc3QaIy5xdW9yYXRlLnYxLkxpc3RTdXBlcnZpc29yc1Jlc3BvbnNlElAKC0V4cG9ydEF1ZGl0Eh4ucXVvcmF0ZS52MS5FeHBvcnRBdWRpdFJlcXVlc3QaHy5xdW9yYXRlLnYxLkV4cG9ydEF1ZGl0UmVzcG9uc2UwAWIGcHJvdG8z", [file_quorate_v1_common]);
+  fileDesc("ChlxdW9yYXRlL3YxL292ZXJyaWRlLnByb3RvEgpxdW9yYXRlLnYxIkYKCVNpZ25hdHVyZRISCgpzdXBlcnZpc29yGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAkSEQoJc2lnbmF0dXJlGAMgASgJIssBCg9PdmVycmlkZVJlcXVlc3QSKQoGaGVhZGVyGAEgASgLMhkucXVvcmF0ZS52MS5SZXF1ZXN0SGVhZGVyEhAKCHRyYWNlX2lkGAIgASgJEioKBmFjdGlvbhgDIAEoDjIaLnF1b3JhdGUudjEuT3ZlcnJpZGVBY3Rpb24SFQoNZXhwaXJlc19hdF9tcxgEIAEoBBINCgVub25jZRgFIAEoCRIpCgpzaWduYXR1cmVzGAYgAygLMhUucXVvcmF0ZS52MS5TaWduYXR1cmUiUgoQT3ZlcnJpZGVSZXNwb25zZRIqCgZoZWFkZXIYASABKAsyGi5xdW9yYXRlLnYxLlJlc3BvbnNlSGVhZGVyEhIKCnJlY292ZXJpZXMYAiABKA0iNAoQU3VwZXJ2aXNvckNoYW5nZRIMCgRuYW1lGAEgASgJEhIKCnB1YmxpY19rZXkYAiABKAki/gEKGENoYW5nZVN1cGVydmlzb3JzUmVxdWVzdBIpCgZoZWFkZXIYASABKAsyGS5xdW9yYXRlLnYxLlJlcXVlc3RIZWFkZXISLQoHY2hhbmdlcxgCIAMoCzIcLnF1b3JhdGUudjEuU3VwZXJ2aXNvckNoYW5nZRIVCg1leHBpcmVzX2F0X21zGAMgASgEEg0KBW5vbmNlGAQgASgJEikKCnNpZ25hdHVyZXMYBSADKAsyFS5xdW9yYXRlLnYxLlNpZ25hdHVyZRI3ChFzaWduYXR1cmVzX25lZWRlZBgGIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZSJvChlDaGFuZ2VTdXBlcnZpc29yc1Jlc3BvbnNlEioKBmhlYWRlchgBIAEoCzIaLnF1b3JhdGUudjEuUmVzcG9uc2VIZWFkZXISEwoLc3VwZXJ2aXNvcnMYAiABKA0SEQoJdGhyZXNob2xkGAMgASgNImQKFkxpc3RTdXBlcnZpc29yc1JlcXVlc3QSMAoLY29uc2lzdGVuY3kYASABKA4yGy5xdW9yYXRlLnYxLlJlYWRDb25zaXN0ZW5jeRIYChBtYXhfc3RhbGVuZXNzX21zGAIgASgEIkYKClN1cGVydmlzb3ISDAoEbmFtZRgBIAEoCRISCgpwdWJsaWNfa2V5GAIgASgJEhYKDmFkZGVkX3JldmlzaW9uGAMgASgEIqEBChdMaXN0U3VwZXJ2aXNvcnNSZXNwb25zZRIrCgtzdXBlcnZpc29ycxgBIAMoCzIWLnF1b3JhdGUudjEuU3VwZXJ2aXNvchIRCgl0aHJlc2hvbGQYAiABKA0SEgoKY2x1c3Rlcl9pZBgDIAEoCRIXCg9jbHVzdGVyX3RpbWVfbXMYBCABKAQSGQoRc2lnbmF0dXJlc19uZWVkZWQYBSABKA0iKwoSRXhwb3J0QXVkaXRSZXF1ZXN0EhUKDWZyb21fcG9zaXRpb24YASABKAQicgoJQXVkaXRJbmZvEhIKCmNsdXN0ZXJfaWQYASABKAkSEQoJbWVtYmVyX2lkGAIgASgJEhYKDmZpcnN0X3Bvc2l0aW9uGAMgASgEEhUKDXByZXZpb3VzX2hhc2gYBCABKAkSDwoHcmVjb3JkcxgFIAEoBCKyAQoLQXVkaXRSZWNvcmQSEAoIcG9zaXRpb24YASABKAQSDQoFaW5kZXgYAiABKAQSDwoHdGltZV9tcxgDIAEoBBIOCgZjYWxsZXIYBCABKAkSEAoIdHJhY2VfaWQYBSABKAkSDwoHY29tbWFuZBgGIAEoCRIPCgdzdWJqZWN0GAcgASgJEg8KB291dGNvbWUYCCABKAkSDgoGZGV0YWlsGAkgASgJEgwKBGhhc2gYCiABKAkiZAoTRXhwb3J0QXVkaXRSZXNwb25zZRIjCgRpbmZvGAEgASgLMhUucXVvcmF0ZS52MS5BdWRpdEluZm8SKAoHcmVjb3JkcxgCIAMoCzIXLnF1b3JhdGUudjEuQXVkaXRSZWNvcmQqjAEKDk92ZXJyaWRlQWN0aW9uEh8KG09WRVJSSURFX0FDVElPTl9VTlNQRUNJRklFRBAAEhoKFk9WRVJSSURFX0FDVElPTl9SRVNVTUUQARIZChVPVkVSUklERV9BQ1RJT05fQUJPUlQQAhIiCh5PVkVSUklERV9BQ1RJT05fRk9SQ0VfUk9MTEJBQ0sQAzLoAgoPT3ZlcnJpZGVTZXJ2aWNlEkUKCE92ZXJyaWRlEhsucXVvcmF0ZS52MS5PdmVycmlkZVJlcXVlc3QaHC5xdW9yYXRlLnYxLk92ZXJyaWRlUmVzcG9uc2USYAoRQ2hhbmdlU3VwZXJ2aXNvcnMSJC5xdW9yYXRlLnYxLkNoYW5nZVN1cGVydmlzb3JzUmVxdWVzdBolLnF1b3JhdGUudjEuQ2hhbmdlU3VwZXJ2aXNvcnNSZXNwb25zZRJaCg9MaXN0U3VwZXJ2aXNvcnMSIi5xdW9yYXRlLnYxLkxpc3RTdXBlcnZpc29yc1JlcXVlc3QaIy5xdW9yYXRlLnYxLkxpc3RTdXBlcnZpc29yc1Jlc3BvbnNlElAKC0V4cG9ydEF1ZGl0Eh4ucXVvcmF0ZS52MS5FeHBvcnRBdWRpdFJlcXVlc3QaHy5xdW9yYXRlLnYxLkV4cG9ydEF1ZGl0UmVzcG9uc2UwAWIGcHJvdG8z", [file_google_protobuf_wrappers, file_quorate_v1_common]);
 
 /**
  * Ed25519 (RFC 8032) over UTF-8 text. Of an override, six lines joined by a line feed:
  *   quorate-override-v1, cluster id, trace id, action (resume, abort, force-rollback), expires_at_ms, nonce
- * Of a change of the roster, five:
- *   quorate-roster-v1, cluster id, SHA-256 of the changes, expires_at_ms, nonce
- * where the changes are the JSON array of [name, public key], without spaces, in the order of the request.
+ * Of a change of the roster, six:
+ *   quorate-roster-v1, cluster id, SHA-256 of the changes, signatures needed, expires_at_ms, nonce
+ * where the changes are the JSON array of [name, public key], without spaces, in the order of the request, and the signatures needed
+ * are `as before`, `rule` or a number.
  *
  * @generated from message quorate.v1.Signature
  */
@@ -89,7 +91,7 @@ export type OverrideRequest = Message<"quorate.v1.OverrideRequest"> & {
   nonce: string;
 
   /**
-   * Of different supervisors: min(ceil(N / 2), 3) of the N on the roster, at least 1.
+   * Of different supervisors: min(ceil(N / 2), 3) of the N on the roster, at least 1, unless signatures_needed was set.
    *
    * @generated from field: repeated quorate.v1.Signature signatures = 6;
    */
@@ -183,6 +185,14 @@ export type ChangeSupervisorsRequest = Message<"quorate.v1.ChangeSupervisorsRequ
    * @generated from field: repeated quorate.v1.Signature signatures = 5;
    */
   signatures: Signature[];
+
+  /**
+   * How many signatures it takes from now on: at most as many as are on the roster, 0 for the rule. Left out: as before; then there
+   * is a change.
+   *
+   * @generated from field: google.protobuf.UInt32Value signatures_needed = 6;
+   */
+  signaturesNeeded?: number | undefined;
 };
 
 /**
@@ -301,6 +311,13 @@ export type ListSupervisorsResponse = Message<"quorate.v1.ListSupervisorsRespons
    * @generated from field: uint64 cluster_time_ms = 4;
    */
   clusterTimeMs: bigint;
+
+  /**
+   * As it was set; 0: the rule counts.
+   *
+   * @generated from field: uint32 signatures_needed = 5;
+   */
+  signaturesNeeded: number;
 };
 
 /**

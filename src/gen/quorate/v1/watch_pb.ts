@@ -64,7 +64,7 @@ export type Event = Message<"quorate.v1.Event"> & {
   /**
    * loop.created, phase_transition.started, phase_transition.progress, phase_transition.finished, phase_ready.
    * From feature level 3 on also phase_recovery.interrupted, .reconcile, .rollback, .step, .blocked, .finished and .waiting,
-   * agent.down, agent.up, document.changed, effect.intent, effect.confirmed, effect.compensated, override.accepted, issue.opened,
+   * agent.down, agent.up, agent.left, document.changed, effect.intent, effect.confirmed, effect.compensated, override.accepted, issue.opened,
    * alert.raised, member.availability. More may come: leave out those that you do not know.
    *
    * @generated from field: string kind = 4;
@@ -103,7 +103,7 @@ export type Event = Message<"quorate.v1.Event"> & {
 
   /**
    * Of phase_transition.finished: CLEAN_EXIT, ABORTED, FAILED_PARTIAL, HARD_FAILED or SUPERSEDED. Of phase_recovery: the arc, as in
-   * INTERRUPTED>RECONCILE, and cause or step behind a space. Of agent.down and agent.up: the agent. Of issue.opened and alert.raised:
+   * INTERRUPTED>RECONCILE, and cause or step behind a space. Of agent.down, agent.up and agent.left: the agent. Of issue.opened and alert.raised:
    * kind or name, and number. Of document.changed: what was done, the name and the version.
    *
    * @generated from field: string outcome = 11;
