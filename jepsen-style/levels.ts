@@ -36,7 +36,7 @@ export interface EffectCall {
 }
 
 /** Operations that change something. */
-const WRITES: ReadonlySet<string> = new Set([
+export const WRITES: ReadonlySet<string> = new Set([
   'write',
   'cas',
   'add',
@@ -46,6 +46,7 @@ const WRITES: ReadonlySet<string> = new Set([
   'effect',
   'acquire',
   'use',
+  'call',
 ]);
 
 export interface LevelsInput {

@@ -5,6 +5,7 @@ import { QuorateClient } from '../src/client/client.ts';
 import { Cluster } from './cluster/cluster.ts';
 import { Ground } from './cluster/ground.ts';
 import type { UnexpectedExit } from './cluster/member.ts';
+import { FAILOVER_MS_MAX, WRITES } from './levels.ts';
 import { Injector } from './nemesis/injector.ts';
 import { NEMESES } from './nemesis/table.ts';
 import type { Fault } from './nemesis/types.ts';
@@ -12,7 +13,7 @@ import type { RunOptions } from './options.ts';
 import { Random } from './random.ts';
 import { Actor, History, RunClock } from './record/history.ts';
 import { Sampler } from './record/sampler.ts';
-import { pause } from './system/exec.ts';
+import { eventually, pause } from './system/exec.ts';
 import { FakeClock } from './system/faketime.ts';
 import { Relay } from './system/relay.ts';
 import { hasGround, type Tools } from './system/tools.ts';
@@ -81,6 +82,8 @@ export class Run {
   #relay: Relay | null = null;
   #clocks: readonly FakeClock[] | null = null;
   #stopping = false;
+  /** When the newest write was begun that has ended well. */
+  #writeBegunNs = 0;
   /** How often each thing was said by a member that ended: once is enough to know. */
   readonly #exits = new Map<string, number>();
 
@@ -171,7 +174,7 @@ export class Run {
     this.#relay = network === null ? null : new Relay(network);
     const injector = new Injector({
       cluster,
-      nemeses: NEMESES,
+      nemeses: NEMESES.filter(({ name }) => this.#input.options.nemeses.includes(name)),
       tools: this.#input.tools,
       relay: this.#relay,
       clocks: this.#clocks,
@@ -186,7 +189,11 @@ export class Run {
   }
 
   #history(workload: string, sampler: Sampler, file?: string): History {
-    const listener: ConstructorParameters<typeof History>[3] = (op, latencyMs) => sampler.saw(op, latencyMs);
+    const listener: ConstructorParameters<typeof History>[3] = (op, latencyMs) => {
+      sampler.saw(op, latencyMs);
+      if (op.type === 'ok' && latencyMs !== null && WRITES.has(op.f))
+        this.#writeBegunNs = Math.max(this.#writeBegunNs, op.time - latencyMs * 1e6);
+    };
     const history = new History(this.#input.dir, workload, this.#clock, listener, file);
     this.#histories.push(history);
     return history;
@@ -234,6 +241,9 @@ export class Run {
     const processes = Promise.all(work);
     // Processes end when they are told to; one that fails has found a mistake of this harness, and the run is void.
     await Promise.race([faults, processes]);
+    // A last failover has to be seen to its end.
+    const healedNs = this.#clock.nowNs();
+    await eventually(() => this.#writeBegunNs > healedNs, FAILOVER_MS_MAX, 50);
     over = true;
     await processes;
   }
