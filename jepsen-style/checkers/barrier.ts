@@ -6,6 +6,7 @@
  * they are known; the answer may have `revision`, where the log put it. Everything else with a
  * loop, a g and a phase may have made the phase final: `final`, reported by an observer, needs no call. A begin that was acknowledged
  * before anybody had tried to make its predecessors final is a violation; with revisions on both sides, so is a wrong order of them.
+ * `read`: {g, runs: [{phase, state}]}, the open round of the loop: what had been committed before it was called is not open any more.
  */
 import { describe, field, type Operation } from './operation.ts';
 import { findInversions } from './ranks.ts';
@@ -32,12 +33,14 @@ interface Run {
 export function checkBarrier(operations: readonly Operation[], workload: string): Verdict {
   const plans = new Map<string, readonly string[]>();
   const loops = new Map<string, Step[]>();
+  const reads: Operation[] = [];
   for (const operation of operations) {
+    if (operation.f === 'read' && operation.outcome === 'ok') reads.push(operation);
     if (operation.f === 'plan' && operation.key !== null && Array.isArray(operation.result))
       plans.set(operation.key, operation.result.map(String));
     const step = stepOf(operation);
     if (step === null || operation.outcome === 'fail') continue;
-    const loop = String(field(operation.value, 'loop') ?? operation.key);
+    const loop = loopOf(operation);
     const steps = loops.get(loop) ?? [];
     loops.set(loop, steps);
     steps.push(step);
@@ -54,10 +57,15 @@ export function checkBarrier(operations: readonly Operation[], workload: string)
       begins += run.begins.filter(({ operation }) => operation.outcome === 'ok').length;
     }
     violations.push(...beganEarly(loop, steps, runs, phases, order !== null));
+    violations.push(...lostCommits(loop, steps, reads));
   }
   const planned = [...loops.keys()].filter((loop) => plans.has(loop)).length;
   const done = `${begins} begins in ${loops.size} loops, ${planned} of them with a known plan`;
   return verdictOf({ checker: 'barrier', workload }, violations, begins, done);
+}
+
+function loopOf(operation: Operation): string {
+  return String(field(operation.value, 'loop') ?? operation.key);
 }
 
 function stepOf(operation: Operation): Step | null {
@@ -101,7 +109,7 @@ function beganEarly(
   phases: readonly string[],
   ordered: boolean,
 ): readonly Violation[] {
-  const first = Math.min(...steps.map(({ g }) => g));
+  const first = steps.reduce((least, { g }) => Math.min(least, g), Number.POSITIVE_INFINITY);
   const violations: Violation[] = [];
   for (const step of steps) {
     const { operation, g, phase } = step;
@@ -197,6 +205,30 @@ function beganAgain(of: string, { begins, commits }: Run): readonly Violation[] 
     if (commit === undefined) continue;
     const what = `${of}: began again (${holderOf(begin)}) after it was committed`;
     violations.push({ what, operations: [commit.operation, begin.operation], stuck: [begin.operation.index] });
+  }
+  return violations;
+}
+
+/** Of a phase that is open; any other state is an end. */
+const OPEN_STATES: readonly unknown[] = ['PENDING', 'RUNNING', 'ABORTED', 'FAILED_PARTIAL'];
+
+/** A commit that was acknowledged, and that a later look at the loop does not know of. */
+function lostCommits(loop: string, steps: readonly Step[], reads: readonly Operation[]): readonly Violation[] {
+  const violations: Violation[] = [];
+  for (const read of reads.filter((one) => loopOf(one) === loop)) {
+    const round = field(read.result, 'g');
+    const runs = field(read.result, 'runs');
+    if (typeof round !== 'number' || !Array.isArray(runs)) continue;
+    const open = new Set(
+      runs.filter((run) => OPEN_STATES.includes(field(run, 'state'))).map((run) => String(field(run, 'phase'))),
+    );
+    for (const { operation, g, phase } of steps) {
+      const isDone = operation.f === 'commit' && operation.outcome === 'ok';
+      if (!isDone || (operation.endIndex ?? Number.POSITIVE_INFINITY) >= read.index) continue;
+      if (g < round || (g === round && !open.has(phase))) continue;
+      const what = `${loop}: ${nameOf(g, phase)} was committed, and is not: the loop is in round ${round} (${describe(read)})`;
+      violations.push({ what, operations: [operation, read], stuck: [read.index] });
+    }
   }
   return violations;
 }

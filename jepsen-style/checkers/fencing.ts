@@ -26,7 +26,7 @@ export function checkFencing(operations: readonly Operation[], workload: string)
       violations.push(...inventedTokens(lock, acquired, uses));
   }
   const done = `${given} tokens given, ${used} uses accepted`;
-  return verdictOf({ checker: 'fencing', workload }, violations, given, done);
+  return verdictOf({ checker: 'fencing', workload }, violations, Math.min(given, used), done);
 }
 
 function held(operations: readonly Operation[], f: 'acquire' | 'use'): readonly Held[] {

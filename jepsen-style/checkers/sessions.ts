@@ -2,10 +2,12 @@
  * Requests of a session under one number: however often and to whomever they are sent, they are carried out once and answered alike. O(n).
  *
  * `write`, compare and set on a document that nobody else writes: {sequence, expected}, ended with {session, answers: [{version} or {error,
- * unknown}]}, one answer for each sending. A second execution is refused with VERSION_MISMATCH. Without a version to agree on, `call`:
- * {session, sequence}, answered with {answer}; and `count`, where the calls of one key add one each: how often they were applied.
+ * unknown}]}, one answer for each sending. A second execution is refused with VERSION_MISMATCH. Sent one by one, `call`: {session,
+ * sequence}, answered with {answer}, where a number is the version that was written: each is given to one request, and they rise in real
+ * time; and `count`, where the calls of one key add one each: how often they were applied.
  */
 import { byKey, field, type Operation, UnreadableHistory } from './operation.ts';
+import { findInversions, type Ranked } from './ranks.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
 
 interface Call {
@@ -24,6 +26,10 @@ export function checkSessions(operations: readonly Operation[], workload: string
     const sent = calls.get(name) ?? { attempts: [], answered: null };
     calls.set(name, sent);
     sent.attempts.push(operation);
+    if (operation.outcome === 'fail' && operation.error === 'VERSION_MISMATCH') {
+      const what = `call ${name} was carried out a second time: nobody else writes ${operation.key}`;
+      violations.push({ what, operations: sent.attempts.slice(-2), stuck: [operation.index] });
+    }
     if (operation.outcome !== 'ok') continue;
     const first = sent.answered;
     if (first === null) sent.answered = operation;
@@ -36,6 +42,7 @@ export function checkSessions(operations: readonly Operation[], workload: string
   }
   let [counts, writes] = [0, 0];
   for (const [key, part] of byKey(operations)) {
+    violations.push(...wrongOrder(key, part, calls));
     const versions = new Map<number, Operation>();
     for (const write of part.filter(({ f }) => f === 'write')) {
       const given = versionsOf(write);
@@ -51,6 +58,33 @@ export function checkSessions(operations: readonly Operation[], workload: string
   const done = `${calls.size + writes} calls, ${repeated} repeated answers, ${counts} counts`;
   const answered = [...calls.values()].filter((sent) => sent.answered !== null).length;
   return verdictOf({ checker: 'sessions', workload }, violations, answered + writes, done);
+}
+
+/** A version that two requests were given, and versions that fall: a write was lost, or two histories went on from one state. */
+function wrongOrder(key: string, part: readonly Operation[], calls: ReadonlyMap<string, Call>): readonly Violation[] {
+  const violations: Violation[] = [];
+  const ranked: Ranked[] = [];
+  const holders = new Map<number, Operation>();
+  for (const name of new Set(part.filter(({ f }) => f === 'call').map(nameOf))) {
+    const { attempts, answered } = calls.get(name) ?? { attempts: [], answered: null };
+    const version = field(answered?.result, 'answer');
+    const [first] = attempts;
+    if (answered === null || first === undefined || typeof version !== 'number') continue;
+    // From its first sending on: one that was repeated has its version from long ago.
+    const operation = { ...answered, index: first.index };
+    const other = holders.get(version);
+    holders.set(version, operation);
+    if (other === undefined) ranked.push({ operation, rank: version });
+    else {
+      const what = `${key}: version ${version} was the answer to ${nameOf(other)} and to ${name}`;
+      violations.push({ what, operations: [other, operation], stuck: [operation.index] });
+    }
+  }
+  for (const { earlier, later } of findInversions(ranked)) {
+    const what = `${key}: ${nameOf(earlier.operation)} wrote version ${earlier.rank} after ${nameOf(later.operation)} had written ${later.rank}`;
+    violations.push({ what, operations: [later.operation, earlier.operation], stuck: [earlier.operation.index] });
+  }
+  return violations;
 }
 
 interface Sent {

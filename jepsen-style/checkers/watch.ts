@@ -2,7 +2,8 @@
  * What watchers of the same key were shown: in order, once, without a gap, the same to everybody, and through interruptions. What is missing
  * is told from what the others saw, and from the revisions of acknowledged writes. O(n log n).
  *
- * `event`: {revision, ordinal, kind}. `resume`: {from}, the first revision wanted; 0: from now on. `caught-up`: {revision}, everything up to it
+ * `event`: {revision, ordinal, kind}. `resume`: {from}, the first revision wanted, everything before it
+ * was delivered; 0: from now on. `caught-up`: {revision}, everything up to it
  * was delivered. `compacted`: {firstRevision}, the first that is still kept. `broken`: nothing to check. Any other operation with a revision in its answer is an acknowledged write.
  */
 import { byKey, describe, field, type Operation, UnreadableHistory } from './operation.ts';
@@ -126,6 +127,8 @@ class Watcher {
     this.#asked = { from, source };
     // After the last revision that was seen: if some of its events were not, they are missing, so the position stays.
     if (this.#last?.revision === from - 1) return;
+    // Farther on: it says that there was nothing in between.
+    if (from > 0) this.#findGap(source, { revision: from - 1, ordinal: Number.POSITIVE_INFINITY });
     this.#last = from === 0 ? null : { revision: from - 1, ordinal: Number.POSITIVE_INFINITY, source };
   }
 

@@ -115,6 +115,33 @@ describe('a phase', () => {
   });
 });
 
+describe('what a look at the loop shows', () => {
+  const read = (g: number, a: string, b: string, at: At): Operation => {
+    const runs = [
+      { phase: 'A', state: a },
+      { phase: 'B', state: b },
+    ];
+    return op({ by: 'reader', f: 'read', key: 'l', result: { g, runs }, at });
+  };
+
+  it('is every commit that was acknowledged before', () => {
+    expect(verdict(...ROUND, read(2, 'PENDING', 'PENDING', [8, 9]))).toBe('good');
+    expect(verdict(...ROUND.slice(0, 3), read(1, 'CLEAN_EXIT', 'RUNNING', [8, 9]))).toBe('good');
+    expect(verdict(...ROUND.slice(0, 3), read(1, 'RUNNING', 'PENDING', [8, 9]))).toContain(
+      'g1/A was committed, and is not',
+    );
+    expect(verdict(...ROUND, read(1, 'CLEAN_EXIT', 'RUNNING', [8, 9]))).toContain('g1/B was committed, and is not');
+    expect(verdict(...ROUND, read(0, 'CLEAN_EXIT', 'CLEAN_EXIT', [8, 9]))).toContain('the loop is in round 0');
+  });
+
+  it('need not be one that was not acknowledged before', () => {
+    const open = ROUND.slice(0, 3);
+    expect(verdict(...open, commit(1, 'B', [6, 9]), read(1, 'CLEAN_EXIT', 'RUNNING', [7, 8]))).toBe('good');
+    const unknown = commit(1, 'B', [6, 7], { outcome: 'info' });
+    expect(verdict(...open, unknown, read(1, 'CLEAN_EXIT', 'RUNNING', [8, 9]))).toBe('good');
+  });
+});
+
 describe('loops of a correct coordinator', () => {
   it('are good; without one commit, or with a begin too early, they are not', () => {
     const property = fc.property(fc.integer(), (seed) => {

@@ -85,9 +85,11 @@ describe('fencing tokens', () => {
 
   it('rise in real time; what overlaps may come in any order', () => {
     expect(verdict(acquire(1, [0, 1]), acquire(2, [2, 3]), use(2, [4, 5]))).toBe('good');
-    expect(verdict(acquire(2, [0, 3]), acquire(1, [1, 4]))).toBe('good');
+    expect(verdict(acquire(2, [0, 3]), acquire(1, [1, 4]), use(2, [2, 5]))).toBe('good');
     expect(verdict(acquire(2, [0, 1]), acquire(1, [2, 3]))).toContain('called after token 2 was given');
     expect(verdict()).toContain('unknown');
+    // Who refuses everything shows nothing.
+    expect(verdict(acquire(1, [0, 1]), use(1, [2, 3], 'fail'))).toContain('unknown');
   });
 
   it('are given to one holder each', () => {
@@ -97,8 +99,9 @@ describe('fencing tokens', () => {
   it('are refused when they are old', () => {
     const two = [acquire(1, [0, 1]), acquire(2, [2, 4])];
     expect(verdict(...two, use(1, [3, 6]))).toBe('good');
-    expect(verdict(...two, use(1, [5, 6], 'fail'))).toBe('good');
-    expect(verdict(...two, use(1, [5, 6], 'info'))).toBe('good');
+    const newest = use(2, [8, 9]);
+    expect(verdict(...two, use(1, [5, 6], 'fail'), newest)).toBe('good');
+    expect(verdict(...two, use(1, [5, 6], 'info'), newest)).toBe('good');
     expect(verdict(...two, use(1, [5, 6]))).toContain('was called after token 2 was given');
     const seen = [acquire(1, [0, 1]), acquire(2, [2, 9]), use(2, [3, 4]), use(1, [5, 6])];
     expect(verdict(...seen)).toContain('was called after token 2 was used');
@@ -118,7 +121,7 @@ describe('fencing tokens', () => {
         at += 1 + dice.next();
         return acquire(token + 1, [call, at]);
       });
-      expect(verdict(...operations)).toBe('good');
+      expect(verdict(...operations, use(30, [at + 1, at + 2]))).toBe('good');
       const [i, j] = [dice.below(10), 20 + dice.below(10)];
       const exchanged = operations.map((one, n) =>
         n === i
@@ -138,6 +141,10 @@ describe('sessions', () => {
     const value = { session: 's', sequence };
     return op({ by: at[0], f: 'call', key: 'k', value, result: { ...value, answer }, at, outcome });
   };
+  const refused = (sequence: number, error: string, at: At): Operation => {
+    const value = { session: 's', sequence };
+    return op({ by: at[0], f: 'call', key: 'k', value, at, outcome: 'fail', error });
+  };
   const count = (result: number, at: At): Operation => op({ by: 'reader', f: 'count', key: 'k', result, at });
   const verdict = (...operations: readonly Operation[]): string => said(checkSessions(operations, 'sessions'));
 
@@ -146,6 +153,20 @@ describe('sessions', () => {
     expect(verdict(call(1, 10, [0, 1], 'info'), call(1, 10, [2, 3]))).toBe('good');
     expect(verdict(call(1, 10, [0, 1]), call(1, 11, [2, 3]))).toContain('call s/1 was answered with 10 and with 11');
     expect(verdict()).toContain('unknown');
+  });
+
+  it('carry a repeated call out once', () => {
+    const again = (error: string): string => verdict(call(1, 1, [0, 1]), refused(1, error, [2, 3]));
+    expect(again('VERSION_MISMATCH')).toContain('call s/1 was carried out a second time');
+    expect(again('SESSION_EXPIRED')).toBe('good');
+  });
+
+  it('answer each call with a version of its own, and later ones with higher ones', () => {
+    expect(verdict(call(1, 1, [0, 1]), call(2, 1, [2, 3]))).toContain('version 1 was the answer to s/1 and to s/2');
+    expect(verdict(call(1, 2, [0, 1]), call(2, 1, [2, 3]))).toContain('s/2 wrote version 1 after s/1 had written 2');
+    expect(verdict(call(1, 2, [0, 3]), call(2, 1, [1, 4]))).toBe('good');
+    // The answer of long ago.
+    expect(verdict(call(1, 1, [0, 1], 'info'), call(2, 2, [2, 3]), call(1, 1, [4, 5]))).toBe('good');
   });
 
   it('carry a request out once, to whomever it is sent', () => {

@@ -69,6 +69,10 @@ describe('a watch', () => {
     expect(verdict('a 5.0', 'a > 3', 'a 3.0', 'a 5.0', 'b 3.0', 'b 5.0')).toBe('good');
     expect(verdict('a > 4', 'a 3.0')).toContain('back in time');
     expect(verdict('a > 4', 'a 5.0', 'b 4.0')).toContain('4.0 was seen by b');
+    // It goes on behind what it was not shown.
+    expect(verdict('a 1.0', 'a > 5', 'a 5.0', 'b 1.0', 'b 3.0', 'b 5.0')).toContain('3.0 was seen by b');
+    expect(verdict('+ 3', 'a 1.0', 'a > 5')).toContain('3.0 was acknowledged');
+    expect(verdict('a 1.0', 'a > 5', 'a 5.0', 'b 1.0', 'b 5.0')).toBe('good');
     expect(verdict('a > 0', 'a 5.0', 'b 4.0')).toBe('good');
   });
 
