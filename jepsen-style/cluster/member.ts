@@ -38,6 +38,8 @@ export class Member {
   #gone: Promise<void> = Promise.resolve();
   /** Its end was wanted. */
   #asked = false;
+  /** It was sent a signal that ends it. */
+  #ending = false;
 
   constructor(place: MemberPlace, cli: string, command: MemberCommand, onExit: (exit: UnexpectedExit) => void) {
     this.place = place;
@@ -64,10 +66,14 @@ export class Member {
     this.#command = command;
   }
 
-  /** Does nothing while it runs; does not wait until it serves. */
+  /** From now on its end is not wanted any more. Starts it, unless it runs; does not wait until it serves. */
   start(): void {
-    if (this.#child !== null) return;
+    if (this.#child !== null) {
+      this.#asked = this.#ending;
+      return;
+    }
     this.#asked = false;
+    this.#ending = false;
     const { id, flags, env } = this.#command;
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     const wrapped = variables.length === 0 ? [] : ['env', ...variables];
@@ -98,6 +104,7 @@ export class Member {
   /** kill -9, and until it is gone. */
   async kill(): Promise<void> {
     this.#asked = true;
+    this.#ending = true;
     this.signal('SIGKILL');
     await this.#gone;
   }
@@ -105,13 +112,14 @@ export class Member {
   /** Asks it to end, and insists. */
   async stop(graceMs = 10_000): Promise<void> {
     this.#asked = true;
+    this.#ending = true;
     this.signal('SIGTERM');
     const insist = setTimeout(() => this.signal('SIGKILL'), graceMs);
     await this.#gone;
     clearTimeout(insist);
   }
 
-  /** It may end by itself from now on: it was told to. */
+  /** It may end by itself from now on, until `start`: it was told to. */
   expectExit(): void {
     this.#asked = true;
   }

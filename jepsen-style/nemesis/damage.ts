@@ -79,7 +79,11 @@ async function mend(context: NemesisContext, member: Member): Promise<void> {
   const over = (): Promise<boolean> | boolean => (member.running ? isWell(cluster, member) : true);
   if (!(await eventually(over, HEAL_MS, 300)))
     finding(`${member.id} is not well ${HEAL_MS / 1000} s after bits of its files flipped`);
-  if (member.running) return;
+  if (member.running) {
+    // Whoever is well has no leave to end any more.
+    member.start();
+    return;
+  }
   log(`${member.id} does not start with its damage; a new member takes its place`);
   await replace(context, member.place.slot);
 }

@@ -8,6 +8,8 @@ import { draw, type Fault, minority, type Nemesis, type NemesisContext, SkippedE
 const SLOW_MS = [20, 400] as const;
 const ATTACH_MS = 5_000;
 const EXIT_MS = 15_000;
+/** Between the word that a disk is full and the end of the process. */
+const EXIT_GRACE_MS = 1_000;
 
 async function fill({ cluster, claim, release }: NemesisContext, fault: Fault) {
   const count = draw(fault, 0) < 0.6 ? 1 : minority(fault.order.length);
@@ -18,6 +20,8 @@ async function fill({ cluster, claim, release }: NemesisContext, fault: Fault) {
   for (const slot of slots) cluster.member(slot).expectExit();
   const end = async (): Promise<void> => {
     await Promise.all(disks.map((disk) => disk.empty()));
+    // One that is on its way out still has leave to end.
+    await pause(EXIT_GRACE_MS);
     for (const slot of slots) cluster.member(slot).start();
     release(slots);
   };
@@ -123,9 +127,10 @@ function powerNemesis(scope: Scope): Nemesis {
     begin: async ({ cluster, claim, release }, fault) => {
       const { wanted, count } = await choose(cluster, fault, scope);
       const slots = claim(wanted, count);
+      const disks = slots.map((slot) => diskOf(cluster, slot));
       // The disks first, all at once: at that moment the members are still at work. One may notice before it is killed, and end.
       for (const slot of slots) cluster.member(slot).expectExit();
-      await Promise.all(slots.map((slot) => diskOf(cluster, slot).cutPower()));
+      await Promise.all(disks.map((disk) => disk.cutPower()));
       await Promise.all(slots.map((slot) => cluster.member(slot).kill()));
       const end = async (): Promise<void> => {
         await Promise.all(slots.map((slot) => bringBack(cluster, slot)));

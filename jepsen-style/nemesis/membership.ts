@@ -58,6 +58,7 @@ const CHURN: Nemesis = {
       (error: Error) => log(`${gone} is not removed now: ${error.message}`),
     );
     if (!removed) {
+      member.start();
       release(slots);
       throw new SkippedError('the cluster did not take the change now');
     }

@@ -73,7 +73,8 @@ function writeHistories(dir: string, dice: Dice, spoiled: boolean): void {
   writeHistory(dir, 'set', spoiled ? [...set, lost] : set);
   const acquire = (by: number, token: number, at: readonly [number, number]): Operation =>
     op({ by, f: 'acquire', key: 'lock-0', result: { token }, at });
-  writeHistory(dir, 'fencing', [acquire(0, 1, [0, 2]), acquire(1, spoiled ? 1 : 2, [1, 3])]);
+  const use = op({ by: 1, f: 'use', key: 'lock-0', value: { token: spoiled ? 1 : 2 }, at: [4, 5] });
+  writeHistory(dir, 'fencing', [acquire(0, 1, [0, 2]), acquire(1, spoiled ? 1 : 2, [1, 3]), use]);
   writeHistory(dir, 'append', []);
 }
 
