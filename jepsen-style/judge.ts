@@ -96,6 +96,8 @@ function say({ dir, log }: JudgeInput, facts: Facts, verdicts: readonly Verdict[
     const why = reasons.map((reason) => ` (${reason})`).join('');
     if (injected + skipped > 0) log(`${name}: ${injected} injected, ${skipped} skipped${why}`);
   }
+  const idle = Object.keys(faults).filter((name) => faults[name]?.injected === 0);
+  if (idle.length > 0) log(`NOT INJECTED: ${idle.join(', ')}`);
   for (const [name, { ok, fail, info }] of Object.entries(operations))
     log(`${name}: ${ok} ok, ${fail} fail, ${info} info`);
   const { failovers, failoverMsMedian, failoverMsMax, acceptedByTwo, effectsTwice } = levels;
@@ -106,10 +108,17 @@ function say({ dir, log }: JudgeInput, facts: Facts, verdicts: readonly Verdict[
   log(`everything is in ${dir}; ${join(dir, 'report.html')} shows it`);
 }
 
-function exitCode(facts: Facts, verdicts: readonly Verdict[]): number {
+export function exitCode(
+  facts: Pick<Facts, 'options' | 'faults' | 'serviceLevels' | 'findings'>,
+  verdicts: readonly Verdict[],
+): number {
+  const nothing =
+    facts.options.nemeses.length > 0 && Object.values(facts.faults).every(({ injected }) => injected === 0);
   const bad = !facts.serviceLevels.met || facts.findings.length > 0 || verdicts.some(({ valid }) => valid === false);
   if (bad) return EXIT.violation;
-  return verdicts.some(({ valid }) => valid === 'unknown') ? EXIT.unknown : EXIT.well;
+  // Faults were asked for and there was none, or nothing was held against a rule: that is no pass.
+  const open = nothing || verdicts.length === 0 || verdicts.some(({ valid }) => valid === 'unknown');
+  return open ? EXIT.unknown : EXIT.well;
 }
 
 /** One line that tells a run from others. */

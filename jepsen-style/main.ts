@@ -3,7 +3,7 @@
  * found, but a checker could not decide.
  */
 import { randomInt } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { EXIT, judge } from './judge.ts';
 import { NEMESES } from './nemesis/table.ts';
@@ -11,7 +11,7 @@ import type { Fault } from './nemesis/types.ts';
 import { parseRequest, type Request, type RunOptions, USAGE } from './options.ts';
 import { Run } from './run.ts';
 import { drawSchedule } from './schedule.ts';
-import { removeLeftovers } from './system/leftovers.ts';
+import { removeLeftovers, removeOwn } from './system/leftovers.ts';
 import { loopbackTools, probeTools, TOOL_NAMES, type Tool, type Tools } from './system/tools.ts';
 
 function log(line: string): void {
@@ -20,8 +20,17 @@ function log(line: string): void {
 
 /** A schedule that was written down, and what it was drawn for. */
 function readReplay(dir: string): { readonly options: RunOptions; readonly schedule: readonly Fault[] } {
-  const run = JSON.parse(readFileSync(join(dir, 'run.json'), 'utf8')) as { options: RunOptions };
-  return { options: run.options, schedule: JSON.parse(readFileSync(join(dir, 'schedule.json'), 'utf8')) as Fault[] };
+  const files = ['run.json', 'schedule.json'].map((name) => join(dir, name));
+  const missing = files.find((file) => !existsSync(file));
+  if (missing !== undefined)
+    throw new RangeError(`--replay: ${dir} holds no run that could be replayed: no ${missing}`);
+  const [run, schedule] = files.map((file) => JSON.parse(readFileSync(file, 'utf8')) as unknown);
+  return { options: (run as { options: RunOptions }).options, schedule: schedule as Fault[] };
+}
+
+/** What one run wrote is evidence: another one does not write over it, and is not judged by it. */
+function checkDir(dir: string): void {
+  if (existsSync(dir) && readdirSync(dir).length > 0) throw new RangeError(`--dir: ${dir} is not empty`);
 }
 
 function freshFolder(root: string, seed: number): string {
@@ -34,9 +43,9 @@ function freshFolder(root: string, seed: number): string {
 }
 
 async function probe(loopback: boolean): Promise<Tools> {
+  for (const line of removeLeftovers()) log(`left over by a run that was killed, removed: ${line}`);
   if (loopback) return loopbackTools('--loopback');
   if (process.getuid?.() !== 0) return loopbackTools('this needs root');
-  for (const line of removeLeftovers()) log(`left over by a run that was killed, removed: ${line}`);
   return probeTools();
 }
 
@@ -57,6 +66,15 @@ async function main(request: Request): Promise<number> {
   const root = process.cwd();
   const replay = request.replay === null ? null : readReplay(resolve(request.replay));
   const options = replay?.options ?? request.options;
+  const cli = request.cli === null ? join(root, 'dist', 'cli', 'main.js') : resolve(request.cli);
+  if (!request.probeOnly && !existsSync(cli)) throw new RangeError(`--cli: there is no ${cli}`);
+  if (request.dir !== null) checkDir(resolve(request.dir));
+  let run: Run | null = null;
+  // However this process ends, and whenever: namespaces, mounts and loop devices outlive it.
+  process.once('exit', () => {
+    run?.cleanUpNow();
+    removeOwn();
+  });
   const tools = await probe(options.loopback);
   printTools(tools);
   if (request.probeOnly) return EXIT.well;
@@ -65,10 +83,7 @@ async function main(request: Request): Promise<number> {
   log(
     `seed ${options.seed}, ${schedule.length} faults in ${options.minutes} min, process ${process.pid}, folder ${dir}`,
   );
-  const cli = request.cli === null ? join(root, 'dist', 'cli', 'main.js') : resolve(request.cli);
-  const run = new Run({ options, schedule, tools, dir, cli, log });
-  // However this process ends: namespaces, mounts and loop devices outlive it.
-  process.once('exit', () => run.cleanUpNow());
+  run = new Run({ options, schedule, tools, dir, cli, log });
   return judge({ dir, options, tools, summary: request.summary, log }, await run.carryOut());
 }
 
@@ -82,16 +97,19 @@ for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.exit(EXIT.cannot);
   });
 }
+// Not `once`: Ctrl-C comes twice, from the terminal and from the script that started this, and the second one must not cut
+// the cleaning up short.
 for (const [signal, code] of [
   ['SIGINT', 130],
   ['SIGTERM', 143],
   ['SIGHUP', 129],
 ] as const)
-  process.once(signal, () => process.exit(code));
+  process.on(signal, () => process.exit(code));
 
 let request: Request | null = null;
 try {
-  request = parseRequest(process.argv.slice(2), () => randomInt(2 ** 31));
+  if (process.argv.includes('--help')) console.log(USAGE);
+  else request = parseRequest(process.argv.slice(2), () => randomInt(2 ** 31));
 } catch (error) {
   console.error(`${error instanceof Error ? error.message : error}\n\n${USAGE}`);
   process.exitCode = EXIT.cannot;
@@ -100,7 +118,7 @@ if (request !== null) {
   main(request).then(
     (code) => process.exit(code),
     (error: unknown) => {
-      console.error(error instanceof Error ? error.stack : error);
+      console.error(error instanceof RangeError ? error.message : error);
       process.exit(EXIT.cannot);
     },
   );

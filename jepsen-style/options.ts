@@ -37,11 +37,13 @@ export const USAGE = `npm run chaos -- [options]
   --members N        3, 5 or 7; default 5
   --pairs            two faults at a time
   --loopback         no namespaces and no disks: processes are all that is broken (without root: the only way)
-  --dir DIR          where everything is written; default .cache/chaos/seed-S-N
+  --dir DIR          where everything is written, empty or not there yet; default .cache/chaos/seed-S-N
   --replay DIR       the schedule, seed and options of that run again
   --cli FILE         entry of the command line that the members run; default dist/cli/main.js
   --summary FILE     a line of JSON about the run is appended to it
-  --probe            say what can be injected here, and end`;
+  --probe            say what can be injected here, and end
+  --mutant ID        members that are broken on purpose (test/mutants/chaos.json; --catalogue FILE: another one)
+  --help             this`;
 
 /** Throws RangeError or TypeError with what is wrong. `drawSeed`: called when no seed was given. */
 export function parseRequest(args: readonly string[], drawSeed: () => number): Request {

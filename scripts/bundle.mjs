@@ -9,12 +9,15 @@ import { root } from './lib.mjs';
 const KEPT_MS = 60 * 60 * 1000;
 
 /**
- * Takes `name VALUE` out of the arguments.
+ * Takes `name VALUE` out of the arguments. Throws when there is no value: what is broken on purpose must not run unbroken.
  * @param {string[]} args @param {string} name @returns {string | undefined}
  */
 export function take(args, name) {
   const at = args.indexOf(name);
-  return at < 0 ? undefined : args.splice(at, 2)[1];
+  if (at < 0) return undefined;
+  const [, value] = args.splice(at, 2);
+  if (value === undefined || value === '' || value.startsWith('--')) throw new Error(`${name} needs a value`);
+  return value;
 }
 
 /**

@@ -7,6 +7,7 @@ import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, transform } from 'esbuild';
+import { take } from './bundle.mjs';
 import { root, run } from './lib.mjs';
 
 const FOLDER = join(root, 'node_modules/.cache/quorate-chaos');
@@ -26,15 +27,6 @@ function supervise(command) {
     child.on('error', reject);
     child.on('exit', (code) => resolve(code ?? 128));
   });
-}
-
-/**
- * Takes `name VALUE` out of the arguments.
- * @param {string[]} args @param {string} name @returns {string | undefined}
- */
-function take(args, name) {
-  const at = args.indexOf(name);
-  return at < 0 ? undefined : args.splice(at, 2)[1];
 }
 
 /** @param {string} id @param {string} file @returns {Mutant} */
@@ -71,7 +63,10 @@ const outfile = join(FOLDER, `${process.pid}.mjs`);
 try {
   const id = take(args, '--mutant');
   const mutant = id === undefined ? null : findMutant(id, take(args, '--catalogue') ?? CATALOGUE);
-  const built = args.includes('--cli') ? 0 : await run(process.execPath, [join(root, 'scripts/build.mjs')]);
+  const built =
+    args.includes('--cli') || args.includes('--help')
+      ? 0
+      : await run(process.execPath, [join(root, 'scripts/build.mjs')]);
   if (built === 0) {
     if (mutant !== null) {
       if (!args.includes('--nemesis')) args.push('--nemesis', mutant.nemesis);

@@ -18,9 +18,9 @@ function open(path, contents) {
 }
 
 const args = process.argv.slice(2);
-const id = take(args, '--mutant');
-const catalogue = take(args, '--catalogue') ?? join(root, 'test/mutants/catalogue.json');
 try {
+  const id = take(args, '--mutant');
+  const catalogue = take(args, '--catalogue') ?? join(root, 'test/mutants/catalogue.json');
   const mutant = id === undefined ? null : findMutant(id, catalogue);
   const path = await bundle('test/model/main.ts', 'quorate-model', [mutate(mutant, open)]);
   process.exitCode = await run(process.execPath, [`--max-old-space-size=${HEAP_MB}`, path, ...args]);

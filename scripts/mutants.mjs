@@ -16,18 +16,46 @@ const NOT_APPLICABLE = join(root, 'test/mutants/not-applicable.json');
 const MODEL_MINUTES = '1';
 const MESSAGE_LENGTH_MAX = 110;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    catalogue: { type: 'string', default: join(root, 'test/mutants/catalogue.json') },
-    only: { type: 'string', multiple: true, default: [] },
-    seeds: { type: 'string', default: '500' },
-    start: { type: 'string', default: '1' },
-    workers: { type: 'string', default: '2' },
-    thorough: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-  },
-});
+/** @param {unknown} error @returns {never} nothing was found out: no mutant has survived, either */
+function refuse(error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(2);
+}
+
+function readOptions() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      catalogue: { type: 'string', default: join(root, 'test/mutants/catalogue.json') },
+      only: { type: 'string', multiple: true, default: [] },
+      seeds: { type: 'string', default: '500' },
+      start: { type: 'string', default: '1' },
+      workers: { type: 'string', default: '2' },
+      thorough: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  for (const name of /** @type {const} */ (['seeds', 'start', 'workers'])) {
+    if (!/^[1-9]\d*$/.test(values[name])) throw new Error(`--${name}: a whole number from 1, not ${values[name]}`);
+  }
+  /** @type {Mutant[]} */
+  const catalogue = JSON.parse(readFileSync(values.catalogue, 'utf8'));
+  const wanted = [...positionals, ...values.only.flatMap((ids) => ids.split(','))];
+  const unknown = wanted.find((id) => !catalogue.some((mutant) => mutant.id === id));
+  if (unknown !== undefined) throw new Error(`no mutant ${unknown} in ${values.catalogue}`);
+  return { values, chosen: catalogue.filter(({ id }) => wanted.length === 0 || wanted.includes(id)) };
+}
+
+/** @returns {ReturnType<typeof readOptions>} */
+function optionsOrEnd() {
+  try {
+    return readOptions();
+  } catch (error) {
+    return refuse(error);
+  }
+}
+
+const { values, chosen } = optionsOrEnd();
 
 /** @typedef {{ seeds: number, violations: { oracle: string, seed: number, message: string }[] }} Outcome */
 /** @typedef {{ id: string, seen: string, oracle: string, focus?: string, model?: string, test?: string }} Mutant */
@@ -80,15 +108,25 @@ async function byModel({ id, model }) {
 async function byTest({ id, test }) {
   if (test === undefined) return null;
   for (const file of test.split(',').map((path) => path.trim())) {
-    const env = { QUORATE_MUTANT: id, QUORATE_MUTANTS_FILE: values.catalogue };
-    const report = parsed(await node([VITEST, 'run', '--project', 'unit', '--reporter', 'json', file], env));
-    const failed = report.testResults.flatMap((/** @type {any} */ result) =>
-      result.assertionResults.filter((/** @type {any} */ one) => one.status === 'failed'),
-    );
-    if (failed.length > 0)
-      return { by: 'test', oracle: '', effort: failed.length, message: `${file}: ${failed[0].title}` };
+    const failed = await failuresOf(file, { QUORATE_MUTANT: id, QUORATE_MUTANTS_FILE: values.catalogue });
+    if (failed.length === 0) continue;
+    // What fails without the mutant as well says nothing about it.
+    const sound = await failuresOf(file, {});
+    const own = failed.filter((name) => !sound.includes(name));
+    if (own.length > 0) return { by: 'test', oracle: '', effort: own.length, message: `${file}: ${own[0]}` };
+    console.error(`${file} fails without ${id}: ${sound[0]}`);
   }
   return null;
+}
+
+/** @param {string} file @param {Record<string, string>} env @returns {Promise<string[]>} names of the tests that failed */
+async function failuresOf(file, env) {
+  const report = parsed(await node([VITEST, 'run', '--project', 'unit', '--reporter', 'json', file], env));
+  return report.testResults.flatMap((/** @type {any} */ result) =>
+    result.assertionResults
+      .filter((/** @type {any} */ one) => one.status === 'failed')
+      .map((/** @type {any} */ one) => String(one.fullName ?? one.title)),
+  );
 }
 
 /**
@@ -153,17 +191,8 @@ function median(numbers) {
   return sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
 }
 
-/** @type {Mutant[]} */
-const catalogue = JSON.parse(readFileSync(values.catalogue, 'utf8'));
 /** @type {{ row: string, reason: string }[]} */
 const notApplicable = JSON.parse(readFileSync(NOT_APPLICABLE, 'utf8'));
-const wanted = [...positionals, ...values.only.flatMap((ids) => ids.split(','))];
-const unknown = wanted.find((id) => !catalogue.some((mutant) => mutant.id === id));
-if (unknown !== undefined) {
-  console.error(`no mutant ${unknown} in ${values.catalogue}`);
-  process.exit(2);
-}
-const chosen = catalogue.filter(({ id }) => wanted.length === 0 || wanted.includes(id));
 const rows = [];
 for (const mutant of chosen) {
   const startedMs = performance.now();

@@ -13,10 +13,10 @@ const NODE_FLAGS = ['--enable-source-maps', '--max-semi-space-size=32'];
 const CATALOGUE = join(root, 'test/mutants/catalogue.json');
 
 const args = process.argv.slice(2);
-const id = take(args, '--mutant');
-const catalogue = take(args, '--catalogue') ?? CATALOGUE;
-const again = id === undefined ? [] : ['--again', `npm run sim -- --mutant ${id}`];
 try {
+  const id = take(args, '--mutant');
+  const catalogue = take(args, '--catalogue') ?? CATALOGUE;
+  const again = id === undefined ? [] : ['--again', `npm run sim -- --mutant ${id}`];
   const part = ['crash-points', 'every-bit'].find((name) => args.includes(`--${name}`));
   const entry = part === undefined ? 'test/sim/main.ts' : `test/sim/${part}/main.ts`;
   const plugins = id === undefined ? [] : [mutate(findMutant(id, catalogue))];

@@ -20,6 +20,7 @@ export const NEMESES: readonly Nemesis[] = [
 
 /** Nemeses of a comma-separated list of names, prefixes (`kill` is all that begins with `kill-`), `all` or `none`. */
 export function parseNemeses(list: string): readonly Nemesis[] {
+  if (list.split(',').every((part) => part === '')) throw new RangeError('--nemesis: none is called none');
   const found = new Set<Nemesis>();
   for (const word of list.split(',').filter((part) => part !== '' && part !== 'none')) {
     const matching = NEMESES.filter(({ name }) => word === 'all' || name === word || name.startsWith(`${word}-`));

@@ -5,9 +5,35 @@
 import { exec, execNow } from './exec.ts';
 import { nameOf } from './names.ts';
 
-/** A /24 of private addresses, not that of the benches and of test/process, and another one for each process. */
-const SUBNET = `10.84.${process.pid % 256}`;
+/** Private addresses, not those of the benches and of test/process, and those for tests of networks (RFC 2544); a /24 for each run. */
+const RANGES = ['10.84', '198.18', '198.19'] as const;
 const GATEWAY = 254;
+
+/**
+ * A /24 of the ranges that nobody else on this machine has, as `ip -4 route show table all` lists routes: not another run, and not the
+ * networks that this machine is on. Begins to look at the number `from`. Throws RangeError when there is none.
+ */
+export function freeSubnet(routes: string, from: number): string {
+  const taken = routes.split('\n').flatMap((line) => {
+    // `10.84.3.0/24 dev x`, `local 10.84.3.1 dev x`, `broadcast …`
+    const found = /(?:^|\s)(\d+)\.(\d+)\.(\d+)\.\d+(?:\/(\d+))?(?=\s|$)/.exec(line);
+    return found === null ? [] : [{ parts: found.slice(1, 4).map(Number), bits: Number(found[4] ?? 32) }];
+  });
+  for (const range of RANGES) {
+    for (let n = 0; n < 256; n += 1) {
+      const parts = [...range.split('.').map(Number), (from + n) % 256];
+      if (!taken.some((one) => overlaps(parts, one.parts, Math.min(24, one.bits)))) return parts.join('.');
+    }
+  }
+  throw new RangeError(`this machine is on networks with all addresses of ${RANGES.join(', ')}`);
+}
+
+/** Of the first `bits` bits, the same in both; each is three bytes of an address. */
+function overlaps(one: readonly number[], other: readonly number[], bits: number): boolean {
+  const numberOf = ([a = 0, b = 0, c = 0]: readonly number[]): number => a * 65_536 + b * 256 + c;
+  const size = 2 ** (24 - bits);
+  return Math.floor(numberOf(one) / size) === Math.floor(numberOf(other) / size);
+}
 
 /** How messages from one member to another fare; all that is not named passes. */
 export interface LinkRule {
@@ -21,16 +47,18 @@ export interface LinkRule {
 
 export class Network {
   readonly #count: number;
+  readonly #subnet: string;
   /** By what asked for them: two faults at a time do not heal each other. */
   readonly #rules = new Map<string, readonly LinkRule[]>();
 
   constructor(count: number) {
     this.#count = count;
+    this.#subnet = freeSubnet(execNow(['ip', '-4', 'route', 'show', 'table', 'all']) ?? '', process.pid);
   }
 
   /** Where this process is reached by the members. */
   get hostAddress(): string {
-    return `${SUBNET}.${GATEWAY}`;
+    return `${this.#subnet}.${GATEWAY}`;
   }
 
   get count(): number {
@@ -38,7 +66,7 @@ export class Network {
   }
 
   address(i: number): string {
-    return `${SUBNET}.${i + 1}`;
+    return `${this.#subnet}.${i + 1}`;
   }
 
   namespace(i: number): string {

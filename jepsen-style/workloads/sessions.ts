@@ -90,8 +90,12 @@ class Senders implements Running {
         history.end(begun, 'ok', version);
       } catch (error) {
         const { type, error: reason } = readFailure(error);
-        if (reason === 'DOCUMENT_NOT_FOUND') history.end(begun, 'ok', 0);
-        else history.end(begun, type, null, reason);
+        if (reason === 'DOCUMENT_NOT_FOUND') {
+          history.end(begun, 'ok', 0);
+          continue;
+        }
+        history.end(begun, type, null, reason);
+        throw error;
       }
     }
   }

@@ -13,6 +13,7 @@ export const WORKLOADS: readonly Workload[] = [REGISTER, SET, APPEND, PHASE, EFF
 
 export function parseWorkloads(list: string): readonly Workload[] {
   const words = list.split(',').filter((word) => word !== '');
+  if (words.length === 0) throw new RangeError('--workload: without one there is nothing to check');
   const found = words.flatMap((word) => {
     const matching = WORKLOADS.filter(({ name }) => word === 'all' || name === word);
     if (matching.length > 0) return matching;

@@ -10,7 +10,7 @@ const STATES_MAX = 60_000_000;
 
 function number(text: string, what: string): number {
   const value = Number(text);
-  if (!(value > 0)) throw new Error(`${what}: ${text}`);
+  if (!(value > 0)) throw new Error(`--${what}: more than 0, not ${text}`);
   return value;
 }
 
@@ -27,7 +27,7 @@ function chosenScopes(names: readonly string[], members: string | undefined): Sc
   const chosen = names.length === 0 ? SCOPES : SCOPES.filter(({ name }) => names.includes(name));
   if (members === undefined) return [...chosen];
   const count = number(members, 'members');
-  if (count > 5) throw new Error('at most 5 members');
+  if (!Number.isInteger(count) || count < 2 || count > 5) throw new Error('--members: 2 to 5');
   return chosen.map((scope) => ({ ...scope, members: count, founders: count + scope.founders - scope.members }));
 }
 
@@ -84,6 +84,8 @@ function printTable(outcomes: readonly Outcome[]): void {
 try {
   main();
 } catch (error) {
-  console.error(error instanceof Error ? (error.stack ?? error.message) : error);
+  // What is wrong with an option says so in one line.
+  const isOption = error instanceof Error && (error.message.startsWith('--') || 'code' in error);
+  console.error(error instanceof Error && !isOption ? error.stack : (error as Error).message);
   process.exitCode = 2;
 }

@@ -73,6 +73,7 @@ function readSettings(): Settings {
   const seed = whole(values.seed, 'seed');
   const list = values.list?.split(',').map((text) => whole(text, 'list') as number) ?? null;
   const count = list?.length ?? (seed === null ? (whole(values.seeds, 'seeds') ?? 100) : 1);
+  if (count === 0) throw new Error('--seeds is at least 1: no seed is no test');
   const members = whole(values.members, 'members');
   if (members !== null && (members < 1 || members > 7)) throw new Error('--members is 1 to 7');
   const focus = FOCUSES.find((name) => name === values.focus) ?? null;
@@ -103,7 +104,8 @@ function readSettings(): Settings {
 function whole(text: string | undefined, name: string): number | null {
   if (text === undefined) return null;
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new Error(`--${name} is a whole number, not ${text}`);
+  if (text.trim() === '' || !Number.isSafeInteger(value) || value < 0)
+    throw new Error(`--${name} is a whole number, not ${text}`);
   return value;
 }
 

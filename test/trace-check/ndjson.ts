@@ -9,12 +9,21 @@ type Line = { readonly at: number; readonly member: string; readonly stream: num
   | { readonly kind: 'full'; readonly bytesMax: number }
 );
 
+/** null: no JSON. Throws for JSON that no member wrote: another folder was meant. */
 function parse(line: string): Line | null {
+  let value: Line | null;
   try {
-    return JSON.parse(line) as Line;
+    value = JSON.parse(line) as Line | null;
   } catch {
     return null;
   }
+  const isEvent =
+    typeof value?.at === 'number' &&
+    typeof value.member === 'string' &&
+    typeof value.stream === 'number' &&
+    typeof value.kind === 'string';
+  if (!isEvent) throw new Error(`no event of a trace: ${line.slice(0, 120)}`);
+  return value;
 }
 
 /** A line that was cut off ends a life: it is the last one, or the next one is a start. Throws for others that cannot be read. */
@@ -50,5 +59,33 @@ export function tracesOf(lines: readonly Line[]): Map<number, MemberTrace[]> {
 /** The traces of all members that wrote into this folder. */
 export function readFolder(folder: string): Map<number, MemberTrace[]> {
   const files = readdirSync(folder).filter((name) => name.endsWith('.ndjson'));
-  return tracesOf(files.flatMap((name) => parseLines(readFileSync(join(folder, name), 'utf8'))));
+  return tracesOf(files.flatMap((name) => linesOf(folder, name)));
+}
+
+function linesOf(folder: string, name: string): Line[] {
+  try {
+    return parseLines(readFileSync(join(folder, name), 'utf8'));
+  } catch (error) {
+    throw new Error(`${name}: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** Members that the traces tell of as voters, and that left none: what they did is not looked at. */
+export function missingVoters(traces: readonly MemberTrace[]): readonly string[] {
+  const voters = new Set<string>();
+  const note = ({
+    voters: now,
+    votersOutgoing: before,
+  }: {
+    voters: readonly string[];
+    votersOutgoing: readonly string[];
+  }) => {
+    for (const id of [...now, ...before]) voters.add(id);
+  };
+  for (const event of traces.flatMap(({ events }) => events)) {
+    if (event.kind === 'configuration') note(event.placed.configuration);
+    if (event.kind === 'start') for (const { configuration } of event.configurations) note(configuration);
+  }
+  for (const { member } of traces) voters.delete(member);
+  return [...voters].sort();
 }
