@@ -67,7 +67,8 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
   const minutes = Number(values.minutes);
   if (!(minutes > 0 && minutes <= 24 * 60)) throw new RangeError('--minutes: more than 0, at most a day');
   const seed = values.seed === undefined ? drawSeed() : Number(values.seed);
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError('--seed: a whole number from 0');
+  if (values.seed === '' || !Number.isSafeInteger(seed) || seed < 0)
+    throw new RangeError('--seed: a whole number from 0');
   const members = Number(values.members);
   if (![3, 5, 7].includes(members)) throw new RangeError('--members: 3, 5 or 7');
   const nemeses = parseNemeses(values.nemesis).map(({ name }) => name);
