@@ -10,7 +10,7 @@ import { must } from '../../src/types/assert.ts';
 import { DATA_STREAM, logIndex, memberId, type Term, term } from '../../src/types/ids.ts';
 import { RandomCluster } from '../raft/random-cluster.ts';
 import { checkTrace, type MemberTrace, type Rule } from './checker.ts';
-import { parseLines, readFolder } from './ndjson.ts';
+import { missingVoters, parseLines, readFolder } from './ndjson.ts';
 
 type Streams = Map<string, TraceEvent[]>;
 type Event<K extends TraceEvent['kind']> = Extract<TraceEvent, { kind: K }>;
@@ -295,6 +295,17 @@ describe('the file of a trace', () => {
     expect(read).toMatchObject({ member: 'm1', complete: false });
     expect(read?.events.slice(0, 3)).toEqual([mark('recovered'), start, mark('restore')]);
     expect(read?.events).not.toContainEqual(mark('timeout_now'));
+  });
+
+  it('is refused when it is of something else', () => {
+    const op = JSON.stringify({ index: 0, time: 1, process: 0, type: 'invoke', f: 'read', value: null });
+    for (const line of [op, '{}', '5', 'null']) expect(() => parseLines(`${line}\n`)).toThrow('no event of a trace');
+  });
+
+  it('of a voter that is missing is missed', () => {
+    const all = [...recorded()].map(([member, events]) => ({ member, events, complete: true }));
+    expect(missingVoters(all)).toEqual([]);
+    expect(missingVoters(all.filter(({ member }) => member !== 'm2'))).toEqual(['m2']);
   });
 
   it('is refused when something was lost in the middle', () => {
