@@ -38,6 +38,11 @@ function findMutant(id, file) {
   return found;
 }
 
+/** Of this process: several may break the same thing at once. */
+function mutantFolder() {
+  return join(FOLDER, `mutant-${process.pid}`);
+}
+
 /**
  * A copy of dist/ in which one file is another one.
  * @param {Mutant} mutant @returns {Promise<string>} entry of its command line
@@ -47,8 +52,7 @@ async function mutate({ id, file, find, replace }) {
   if (parts.length !== 2)
     throw new Error(`mutant ${id} matches ${parts.length - 1} times in ${file}, not once: ${find}`);
   const { code } = await transform(parts.join(replace), { loader: 'ts', format: 'esm', target: 'node20' });
-  const folder = join(FOLDER, `mutant-${id}`);
-  rmSync(folder, { recursive: true, force: true });
+  const folder = mutantFolder();
   for (const part of ['dist', 'proto', 'package.json'])
     cpSync(join(root, part), join(folder, part), { recursive: true });
   const target = file.replace(/^src\//, 'dist/').replace(/\.ts$/, '.js');
@@ -92,4 +96,5 @@ try {
   process.exitCode = 2;
 } finally {
   rmSync(outfile, { force: true });
+  rmSync(mutantFolder(), { recursive: true, force: true });
 }

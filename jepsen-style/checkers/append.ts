@@ -2,7 +2,7 @@
  * Lists to whose end elements are added: every read is a beginning of the longest one, and the order of the list agrees with real time.
  * Nothing acknowledged is lost, doubled or moved. O(total size of reads).
  */
-import { findStrangers, type Growing, orderViolations, readGrowing, unseen } from './growing.ts';
+import { findStrangers, type Growing, isUnread, orderViolations, readGrowing, unseen } from './growing.ts';
 import { byKey, type Operation } from './operation.ts';
 import type { Ranked } from './ranks.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
@@ -10,14 +10,16 @@ import { type Verdict, type Violation, verdictOf } from './verdict.ts';
 export function checkLists(operations: readonly Operation[], workload: string): Verdict {
   const violations: Violation[] = [];
   let [appends, reads] = [0, 0];
-  for (const part of byKey(operations).values()) {
+  const unread: string[] = [];
+  for (const [key, part] of byKey(operations)) {
     const growing = readGrowing(part, 'append');
     appends += [...growing.adds.values()].filter(({ outcome }) => outcome === 'ok').length;
     reads += growing.reads.length;
+    if (isUnread(growing)) unread.push(key);
     violations.push(...findStrangers(growing), ...findDisorder(growing));
   }
-  const done = `${appends} acknowledged appends, ${reads} reads`;
-  return verdictOf({ checker: 'append', workload }, violations, Math.min(appends, reads), done);
+  const done = `${appends} acknowledged appends, ${reads} reads${unread.length > 0 ? `; never read: ${unread.slice(0, 5).join(', ')}` : ''}`;
+  return verdictOf({ checker: 'append', workload }, violations, unread.length > 0 ? 0 : Math.min(appends, reads), done);
 }
 
 function findDisorder(growing: Growing): readonly Violation[] {

@@ -53,7 +53,12 @@ export function checkBarrier(operations: readonly Operation[], workload: string)
     const runs = runsOf(steps);
     for (const [name, run] of runs) {
       const of = `${loop} ${name}`;
-      violations.push(...heldTwice(of, run), ...committedTwice(of, run), ...beganAgain(of, run));
+      violations.push(
+        ...heldTwice(of, run),
+        ...committedTwice(of, run),
+        ...committedByNobody(of, run),
+        ...beganAgain(of, run),
+      );
       begins += run.begins.filter(({ operation }) => operation.outcome === 'ok').length;
     }
     violations.push(...beganEarly(loop, steps, runs, phases, order !== null));
@@ -190,6 +195,22 @@ function committedTwice(of: string, { begins, commits }: Run): readonly Violatio
         : `${of}: ${holderOf(commit)} committed after ${holderOf(newer)} had begun`;
     const stuck = [commit.operation.index];
     violations.push({ what, operations: [before.operation, commit.operation], stuck });
+  }
+  return violations;
+}
+
+/** Nobody who may have been given it had asked before it was committed. */
+function committedByNobody(of: string, { begins, commits }: Run): readonly Violation[] {
+  const violations: Violation[] = [];
+  for (const commit of commits.filter(({ operation }) => operation.outcome === 'ok')) {
+    const isHolder = (begin: Step): boolean =>
+      begin.operation.index < (commit.operation.endIndex ?? Number.POSITIVE_INFINITY) &&
+      (['attempt', 'token'] as const).every(
+        (what) => begin[what] === null || commit[what] === null || begin[what] === commit[what],
+      );
+    if (begins.some(isHolder)) continue;
+    const what = `${of}: committed by ${holderOf(commit)}, which nobody was given`;
+    violations.push({ what, operations: [commit.operation], stuck: [commit.operation.index] });
   }
   return violations;
 }

@@ -84,6 +84,7 @@ export function checkEffects(
     if (record.kind === 'do' && undone.has(record.key)) late.set(record.key, source);
     same.set(record.key, source);
   }
+  violations.push(...unasked(operations, done, undone), ...forgotten(operations));
   let acknowledged = 0;
   for (const operation of operations) {
     const { f, key, outcome } = operation;
@@ -104,6 +105,52 @@ export function checkEffects(
     `${counts.done} done, ${counts.undone} undone, ${counts.refused} refused by the server; ` +
     `${acknowledged} acknowledged to clients${late.size === 0 ? '' : `; ${late.size} done after it was undone`}`;
   return verdictOf({ checker: 'exactly-once', workload }, violations, counts.done + acknowledged, detail);
+}
+
+/** Done or undone where nobody had asked for the effect, or everybody who had was told that nothing was done. */
+function unasked(
+  operations: readonly Operation[],
+  done: ReadonlyMap<string, Operation>,
+  undone: ReadonlyMap<string, Operation>,
+): readonly Violation[] {
+  const calls = operations.filter(({ f }) => f === 'effect');
+  if (calls.length === 0) return [];
+  const asked = new Set(calls.map(({ key }) => key));
+  const open = new Set(calls.filter(({ outcome }) => outcome !== 'fail').map(({ key }) => key));
+  const violations: Violation[] = [];
+  for (const [how, requests] of [['done', done] as const, ['undone', undone] as const]) {
+    for (const [key, source] of requests) {
+      if (open.has(key) || (how === 'undone' && asked.has(key))) continue;
+      const why = asked.has(key) ? 'although every call of it failed' : 'and nobody had asked for it';
+      violations.push({ what: `${key} was ${how}, ${why}`, operations: [source], stuck: [source.index] });
+    }
+  }
+  return violations;
+}
+
+/** Acknowledged, and not in the ledger at the end, which has older rounds of the same loop: only the oldest are not kept. */
+function forgotten(operations: readonly Operation[]): readonly Violation[] {
+  const placeOf = ({ result }: Operation) => ({ loop: String(field(result, 'loop')), g: Number(field(result, 'g')) });
+  const onRecord = new Set<string | null>();
+  const oldest = new Map<string, number>();
+  for (const operation of operations.filter(({ f }) => f === 'ledger')) {
+    const { loop, g } = placeOf(operation);
+    onRecord.add(operation.key);
+    oldest.set(loop, Math.min(g, oldest.get(loop) ?? Number.POSITIVE_INFINITY));
+  }
+  const isLost = (operation: Operation): boolean => {
+    const { loop, g } = placeOf(operation);
+    return (
+      operation.outcome === 'ok' && !onRecord.has(operation.key) && g >= (oldest.get(loop) ?? Number.POSITIVE_INFINITY)
+    );
+  };
+  return operations
+    .filter((operation) => operation.f === 'effect' && isLost(operation))
+    .map((operation) => ({
+      what: `${operation.key} was acknowledged to ${operation.process}, and is not in the ledger`,
+      operations: [operation],
+      stuck: [operation.index],
+    }));
 }
 
 /** What the ledger says in the end, against what the server saw. */

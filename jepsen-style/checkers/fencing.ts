@@ -22,6 +22,7 @@ export function checkFencing(operations: readonly Operation[], workload: string)
     given += acquired.length;
     used += uses.length;
     violations.push(...sharedTokens(lock, acquired), ...staleTokens(lock, acquired, uses));
+    violations.push(...earlyTokens(lock, acquired, uses));
     if (!part.some(({ f, outcome }) => f === 'acquire' && outcome === 'info'))
       violations.push(...inventedTokens(lock, acquired, uses));
   }
@@ -63,6 +64,17 @@ function staleTokens(lock: string, acquired: readonly Held[], uses: readonly Hel
     operations: [later.operation, earlier.operation],
     stuck: [earlier.operation.index],
   }));
+}
+
+/** Accepted before anybody had asked for the token. */
+function earlyTokens(lock: string, acquired: readonly Held[], uses: readonly Held[]): readonly Violation[] {
+  const given = new Map(acquired.map(({ operation, rank }) => [rank, operation]));
+  return uses.flatMap(({ operation, rank }) => {
+    const acquire = given.get(rank);
+    if (acquire === undefined || (operation.endIndex ?? Number.POSITIVE_INFINITY) > acquire.index) return [];
+    const what = `lock ${lock}: ${operation.process} used token ${rank} before it was given`;
+    return [{ what, operations: [operation, acquire], stuck: [operation.index] }];
+  });
 }
 
 function inventedTokens(lock: string, acquired: readonly Held[], uses: readonly Held[]): readonly Violation[] {

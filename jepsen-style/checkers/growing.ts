@@ -86,3 +86,8 @@ export function orderViolations(ranked: readonly Ranked[]): readonly Violation[]
     return { what: `${kind}: ${said}`, operations: [a, b], stuck: [b.index] };
   });
 }
+
+/** Something was acknowledged, and nobody has looked whether it is there. */
+export function isUnread({ adds, reads }: Growing): boolean {
+  return reads.length === 0 && [...adds.values()].some(({ outcome }) => outcome === 'ok');
+}

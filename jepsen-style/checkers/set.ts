@@ -4,7 +4,7 @@
  * each page as of its own moment, a read has to show what was known to be in the set before the read was called, and nothing that was
  * not added before it returned. O(n log n + total size of reads).
  */
-import { findStrangers, type Growing, orderViolations, type Read, readGrowing, unseen } from './growing.ts';
+import { findStrangers, type Growing, isUnread, orderViolations, type Read, readGrowing, unseen } from './growing.ts';
 import { byKey, describe, type Operation } from './operation.ts';
 import type { Ranked } from './ranks.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
@@ -12,14 +12,16 @@ import { type Verdict, type Violation, verdictOf } from './verdict.ts';
 export function checkSets(operations: readonly Operation[], workload: string, snapshots = false): Verdict {
   const violations: Violation[] = [];
   let [adds, reads] = [0, 0];
-  for (const part of byKey(operations).values()) {
+  const unread: string[] = [];
+  for (const [key, part] of byKey(operations)) {
     const growing = readGrowing(part, 'add');
     adds += [...growing.adds.values()].filter(({ outcome }) => outcome === 'ok').length;
     reads += growing.reads.length;
+    if (isUnread(growing)) unread.push(key);
     violations.push(...findStrangers(growing), ...(snapshots ? findDisorder(growing) : findMissing(growing)));
   }
-  const done = `${adds} acknowledged adds, ${reads} reads`;
-  return verdictOf({ checker: 'set', workload }, violations, Math.min(adds, reads), done);
+  const done = `${adds} acknowledged adds, ${reads} reads${unread.length > 0 ? `; never read: ${unread.slice(0, 5).join(', ')}` : ''}`;
+  return verdictOf({ checker: 'set', workload }, violations, unread.length > 0 ? 0 : Math.min(adds, reads), done);
 }
 
 /** When an element was known to be in the set for the first time, and from which operation. */

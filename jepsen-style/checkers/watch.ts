@@ -7,6 +7,7 @@
  * was delivered. `compacted`: {firstRevision}, the first that is still kept. `broken`: nothing to check. Any other operation with a revision in its answer is an acknowledged write.
  */
 import { byKey, describe, field, type Operation, UnreadableHistory } from './operation.ts';
+import { findInversions } from './ranks.ts';
 import { type Verdict, type Violation, verdictOf } from './verdict.ts';
 
 interface Position {
@@ -37,6 +38,7 @@ export function checkWatches(operations: readonly Operation[], workload: string)
       truth.addEvent(report);
     }
     for (const write of writes) truth.addWrite(write);
+    truth.checkWrites();
     const sorted = truth.sorted();
     for (const own of byProcess(reports).values()) new Watcher(sorted, violations).see(own);
   }
@@ -70,6 +72,28 @@ class Truth {
   addWrite(source: Operation): void {
     const revision = field(source.result, 'revision');
     if (typeof revision === 'number') this.#writes.push({ revision, ordinal: 0, source, kind: null });
+  }
+
+  /** A revision is of one write, later writes have higher ones, and no event is there before its write was called. */
+  checkWrites(): void {
+    const violate = (what: string, one: Operation, other: Operation): number =>
+      this.#violations.push({ what, operations: [one, other], stuck: [other.index] });
+    const events = new Map<number, Operation>();
+    for (const { revision, source } of this.#events.values()) {
+      const known = events.get(revision);
+      if (known === undefined || source.index < known.index) events.set(revision, source);
+    }
+    const writes = new Map<number, Operation>();
+    for (const { revision, source } of this.#writes) {
+      const [other, event] = [writes.get(revision), events.get(revision)];
+      writes.set(revision, source);
+      if (other !== undefined) violate(`revision ${revision} was given to two writes`, other, source);
+      if (event !== undefined && event.index < source.index)
+        violate(`revision ${revision} was seen before its write was called`, event, source);
+    }
+    const ranked = this.#writes.map(({ revision, source }) => ({ operation: source, rank: revision }));
+    for (const { earlier, later } of findInversions(ranked))
+      violate(`revision ${earlier.rank} was given after ${later.rank}`, later.operation, earlier.operation);
   }
 
   sorted(): readonly Known[] {

@@ -96,6 +96,14 @@ describe('a phase', () => {
     expect(verdict(...two, ...both)).toContain('committed by attempt 1 and by attempt 2');
   });
 
+  it('is committed by an attempt that somebody was given', () => {
+    const given = begin(1, 'A', [2, 3], { attempt: 1, token: 5 });
+    expect(verdict(given, commit(1, 'A', [4, 5], { attempt: 9, token: 9 }))).toContain('which nobody was given');
+    expect(verdict(given, commit(1, 'A', [0, 1], { attempt: 1, token: 5 }))).toContain('which nobody was given');
+    const unknown = begin(1, 'A', [3, 4], { outcome: 'info' });
+    expect(verdict(given, unknown, commit(1, 'A', [5, 6], { attempt: 2, token: 6 }))).toBe('good');
+  });
+
   it('is told by its token where the commit does not name the attempt', () => {
     const [one, two] = [
       { attempt: 1, token: 7 },

@@ -66,7 +66,13 @@ describe.each([
   it('keeps keys apart', () => {
     const mine = { ...add(1, [0, 1]), key: 'a' };
     const other = { ...read([], [2, 3]), key: 'b' };
-    expect(check([mine, other], name).valid).toBe(true);
+    const own = { ...read([1], [4, 5]), key: 'a' };
+    expect(check([mine, other, own], name).valid).toBe(true);
+    // What was added to the first one was looked for by nobody.
+    expect(check([mine, other], name)).toMatchObject({
+      valid: 'unknown',
+      detail: expect.stringContaining('never read: a'),
+    });
   });
 
   it('is satisfied with every history of a correct object', () => {

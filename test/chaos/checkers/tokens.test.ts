@@ -66,7 +66,25 @@ describe('exactly-once effects', () => {
   it('were done if a client was told so; if it was not told, nobody knows', () => {
     expect(verdict(['do k 1'], effect('k'))).toBe('good');
     expect(verdict(['-do k 1'], effect('k'))).toContain('k was acknowledged');
-    expect(verdict(['do j 1'], effect('k', 'info'), effect('m', 'fail'))).toBe('good');
+    expect(verdict(['do j 1'], effect('j'), effect('k', 'info'), effect('m', 'fail'))).toBe('good');
+    expect(verdict(['do j 1'], effect('k', 'info'))).toContain('j was done, and nobody had asked for it');
+    expect(verdict(['do j 1'], effect('j', 'fail'))).toContain('j was done, although every call of it failed');
+    expect(verdict(['do k 1', 'undo j 1'], effect('k'))).toContain('j was undone, and nobody had asked for it');
+    // Asked for twice: one was refused, one was not.
+    expect(verdict(['do j 1'], effect('j', 'fail'), effect('j', 'info'))).toBe('good');
+  });
+
+  it('are in the ledger at the end, as far back as that goes', () => {
+    const acked = (key: string, g: number): Operation => op({ f: 'effect', key, value: { loop: 'l', g }, at: [0, 1] });
+    const row = (key: string, g: number): Operation =>
+      op({ by: 'ledger', f: 'ledger', key, value: { loop: 'l', g, state: 'CONFIRMED' }, at: [9, 9] });
+    const both = ['do j 1', 'do k 1'];
+    expect(verdict(both, acked('j', 2), acked('k', 3), row('j', 2), row('k', 3))).toBe('good');
+    expect(verdict(both, acked('j', 2), acked('k', 3), row('j', 2))).toContain(
+      'k was acknowledged to 0, and is not in',
+    );
+    // Old rounds are not kept.
+    expect(verdict(both, acked('j', 2), acked('k', 3), row('k', 3))).toBe('good');
   });
 });
 
@@ -105,6 +123,11 @@ describe('fencing tokens', () => {
     expect(verdict(...two, use(1, [5, 6]))).toContain('was called after token 2 was given');
     const seen = [acquire(1, [0, 1]), acquire(2, [2, 9]), use(2, [3, 4]), use(1, [5, 6])];
     expect(verdict(...seen)).toContain('was called after token 2 was used');
+  });
+
+  it('are not accepted before they were given', () => {
+    expect(verdict(use(1, [0, 1]), acquire(1, [2, 3]))).toContain('used token 1 before it was given');
+    expect(verdict(use(1, [0, 3]), acquire(1, [1, 4]))).toBe('good');
   });
 
   it('were given by somebody, as far as all answers are known', () => {

@@ -53,6 +53,13 @@ describe('a watch', () => {
     expect(verdict('+ 3', 'a 1.0', 'a = 4')).toContain('3.0 was acknowledged');
   });
 
+  it('is of writes that have a revision each, in the order of time', () => {
+    expect(verdict('+ 2', '+ 3', 'a 1.0', 'a 2.0', 'a 3.0')).toBe('good');
+    expect(verdict('+ 2', '+ 2', 'a 2.0')).toContain('revision 2 was given to two writes');
+    expect(verdict('+ 3', '+ 2', 'a 2.0', 'a 3.0')).toContain('revision 2 was given after 3');
+    expect(verdict('a 2.0', '+ 2')).toContain('revision 2 was seen before its write was called');
+  });
+
   it('shows everybody the same', () => {
     expect(verdict('a 1.0 x', 'b 1.0 y')).toContain('two watchers saw different events at 1.0');
   });
