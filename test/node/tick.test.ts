@@ -38,6 +38,11 @@ class LoopClock implements Clock {
     setImmediate(callback);
   }
 
+  /** Time goes on, and the loop is too busy for its timers. */
+  busy(ms: number): void {
+    this.#nowMs += ms;
+  }
+
   async pass(ms: number): Promise<void> {
     this.#nowMs += ms;
     const due = this.#timers.filter(({ dueMs }) => dueMs <= this.#nowMs);
@@ -55,6 +60,8 @@ interface Follower {
   readonly clock: LoopClock;
   readonly sent: readonly Envelope[];
   hear(): Promise<void>;
+  /** A client asks for something. */
+  ask(): void;
   stop(): Promise<void>;
 }
 
@@ -94,11 +101,12 @@ async function follower(): Promise<Follower> {
     await flush();
   };
   await hear();
+  const ask = (): void => void member.read(STREAM, 60_000, { kind: 'linearizable' });
   const stop = async (): Promise<void> => {
     await member.stop();
     await wal.close();
   };
-  return { clock, sent, hear, stop };
+  return { clock, sent, hear, ask, stop };
 }
 
 function preVotes(sent: readonly Envelope[]): number {
@@ -135,6 +143,22 @@ describe('A4: the clock of a member that stalls', () => {
     await clock.ticks(electionTicks - 1);
     expect(preVotes(sent)).toBe(0);
     await clock.ticks(1);
+    expect(preVotes(sent)).toBeGreaterThan(0);
+    await stop();
+  });
+
+  it('goes on while calls keep the loop from its timers: each that comes late is a tick, and no tick comes early (A5)', async () => {
+    const { clock, sent, ask, stop } = await follower();
+    for (let call = 0; call < 10 * electionTicks; call += 1) ask();
+    expect(preVotes(sent)).toBe(0);
+    for (let call = 0; call < electionTicks - 1; call += 1) {
+      clock.busy(2 * tickMs);
+      ask();
+      ask();
+    }
+    expect(preVotes(sent)).toBe(0);
+    clock.busy(2 * tickMs);
+    ask();
     expect(preVotes(sent)).toBeGreaterThan(0);
     await stop();
   });
