@@ -2,7 +2,7 @@
  * Registers with compare-and-set, on documents. A value is a whole number that is written once in the run, so that the version of a
  * document and its value stand for each other: `put` with the version that a value was seen with is compare-and-set on values.
  */
-import { QuorateError } from '../../src/client/client.ts';
+import { type Documents, QuorateError } from '../../src/client/client.ts';
 import type { Actor } from '../record/history.ts';
 import { mutationFailure, readFailure } from '../record/outcome.ts';
 import { CALL_MS, PATIENT_MS, type Running, SESSION_MS, type Workload, type WorkloadContext } from './types.ts';
@@ -21,6 +21,16 @@ interface Known {
 }
 
 const NOTHING: Known = { version: 0, value: null };
+
+async function fetchKnown(documents: Pick<Documents, 'get'>, key: string, deadlineMs: number): Promise<Known> {
+  try {
+    const { version, content } = await documents.get(LOOP, key, { deadlineMs });
+    return { version, value: Number(content) };
+  } catch (error) {
+    if (error instanceof QuorateError && error.reason === 'DOCUMENT_NOT_FOUND') return NOTHING;
+    throw error;
+  }
+}
 
 async function setUp(context: WorkloadContext): Promise<Running> {
   const { history, random, pin, connect, endpoints } = context;
@@ -48,18 +58,11 @@ async function setUp(context: WorkloadContext): Promise<Running> {
   const read = async (actor: Actor, key: string, deadlineMs = CALL_MS): Promise<void> => {
     const documents = pinned[actor.thread]?.documents ?? client.documents;
     const begun = history.invoke(actor.process, 'read', key, null);
-    const believe = (known: Known): void => {
+    try {
+      const known = await fetchKnown(documents, key, deadlineMs);
       beliefs.set(`${actor.thread}/${key}`, known);
       history.end(begun, 'ok', known.value);
-    };
-    try {
-      const { version, content } = await documents.get(LOOP, key, { deadlineMs });
-      believe({ version, value: Number(content) });
     } catch (error) {
-      if (error instanceof QuorateError && error.reason === 'DOCUMENT_NOT_FOUND') {
-        believe(NOTHING);
-        return;
-      }
       history.end(begun, 'fail', null, readFailure(error).error);
       if (deadlineMs === PATIENT_MS) throw error;
     }
