@@ -62,7 +62,7 @@ export function checkBarrier(operations: readonly Operation[], workload: string)
       begins += run.begins.filter(({ operation }) => operation.outcome === 'ok').length;
     }
     violations.push(...beganEarly(loop, steps, runs, phases, order !== null));
-    violations.push(...lostCommits(loop, steps, reads));
+    violations.push(...lostCommits(loop, steps, reads), ...mixedTokens(loop, steps));
   }
   const planned = [...loops.keys()].filter((loop) => plans.has(loop)).length;
   const done = `${begins} begins in ${loops.size} loops, ${planned} of them with a known plan`;
@@ -160,6 +160,31 @@ function heldTwice(of: string, { begins }: Run): readonly Violation[] {
       const stuck = [earlier.operation.index];
       violations.push({ what: text, operations: [later.operation, earlier.operation], stuck });
     }
+  }
+  return violations;
+}
+
+/** A token that two phases were given, and tokens that fall from one phase to another: all of a loop come from one log. */
+function mixedTokens(loop: string, steps: readonly Step[]): readonly Violation[] {
+  const violations: Violation[] = [];
+  const given = steps.flatMap(({ operation, g, phase, token }) =>
+    operation.f === 'begin' && operation.outcome === 'ok' && token !== null
+      ? [{ operation, rank: token, run: nameOf(g, phase) }]
+      : [],
+  );
+  const runs = new Map(given.map(({ operation, run }) => [operation, run]));
+  const holders = new Map<number, (typeof given)[number]>();
+  for (const one of given) {
+    const other = holders.get(one.rank);
+    holders.set(one.rank, one);
+    if (other === undefined || other.run === one.run) continue;
+    const what = `${loop}: token ${one.rank} was given for ${other.run} and for ${one.run}`;
+    violations.push({ what, operations: [other.operation, one.operation], stuck: [one.operation.index] });
+  }
+  for (const { earlier, later } of findInversions(given)) {
+    if (runs.get(earlier.operation) === runs.get(later.operation)) continue;
+    const what = `${loop}: token ${earlier.rank} was given after ${later.rank}`;
+    violations.push({ what, operations: [later.operation, earlier.operation], stuck: [earlier.operation.index] });
   }
   return violations;
 }

@@ -87,6 +87,18 @@ describe('a phase', () => {
     expect(verdict(first, begin(1, 'A', [2, 3], { attempt: 2, token: 4 }))).toContain('token 4 was given after 5');
   });
 
+  it('has tokens of its own, which come after those of the phases before', () => {
+    const next = (token: number): string =>
+      verdict(
+        begin(1, 'A', [0, 1], { attempt: 1, token: 5 }),
+        commit(1, 'A', [2, 3], { attempt: 1, token: 5 }),
+        begin(1, 'B', [4, 5], { attempt: 1, token }),
+      );
+    expect(next(6)).toBe('good');
+    expect(next(5)).toContain('token 5 was given for g1/A and for g1/B');
+    expect(next(4)).toContain('token 4 was given after 5');
+  });
+
   it('is not committed by an attempt that was replaced, nor by two', () => {
     const two = [begin(1, 'A', [0, 1], { attempt: 1 }), begin(1, 'A', [2, 4], { attempt: 2 })];
     expect(verdict(...two, commit(1, 'A', [3, 6], { attempt: 1 }))).toBe('good');
