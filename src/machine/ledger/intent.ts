@@ -7,6 +7,7 @@ import { openIssue, raiseAlert } from '../issue/issue.ts';
 import { checkFeatureLevel, useFeatureLevel } from '../member/feature.ts';
 import { checkFence, type FoundRun, findRun } from '../phase/run.ts';
 import type { MachineState } from '../state.ts';
+import type { StoredRunRow } from '../tables.ts';
 import type { Rejection } from '../types.ts';
 import { checkIntent } from './check.ts';
 import { accountAfter, accountOf, judgeCost, noteResource, type Verdict } from './cost.ts';
@@ -26,7 +27,7 @@ export function recordIntent(context: ApplyContext, body: IntentBody): Outcome {
   const fence = checkFence(run, body.token);
   if (!fence.ok) return fence;
   const known = findEffect(state, body.ref.loop, body.key);
-  if (known !== null) return again(known, body);
+  if (known !== null) return again(state, known, body, run);
   const seq = lastSeq(state.tables.domain, key) + 1;
   const account = accountOf(state, run.traceId, key);
   const room = checkRoom(state, seq, account);
@@ -56,7 +57,7 @@ function recorded({ seq, state, result }: EffectRow, fresh: boolean): Recorded {
 }
 
 /** The key is on record: it never runs twice. */
-function again(known: EffectRow, body: IntentBody): Outcome {
+function again(state: MachineState, known: EffectRow, body: IntentBody, run: StoredRunRow): Outcome {
   const where = { key: known.key, seq: known.seq, state: known.state };
   if (known.state === 'COMPENSATED' || known.state === 'WITHDRAWN') {
     return reject('EFFECT_SETTLED', `Use another key: effect ${known.key} is ${known.state} for good.`, where);
@@ -68,7 +69,23 @@ function again(known: EffectRow, body: IntentBody): Outcome {
       where,
     );
   }
+  // Of an earlier phase or round. Who relies on an effect must not lose it when a supervisor resumes the rollback that is still owed.
+  const other = known.g !== run.g || known.phase !== run.phase;
+  if (other && isOwed(state, known)) {
+    return reject(
+      'EFFECT_EXISTS',
+      `Use another key: ${known.key} is of ${known.phase} in round ${known.g}, which is HARD_FAILED and may yet be undone.`,
+      where,
+    );
+  }
   return ok(recorded(known, false));
+}
+
+/** The effect belongs to a recovery that is not through, or has failed for good: it may be compensated at any time. */
+function isOwed(state: MachineState, { loop, key }: EffectRow): boolean {
+  const at = state.tables.domain.effectKey.get(idempotencyKey(loop, key));
+  const recovery = at === null ? null : state.tables.domain.recovery.get(at.run);
+  return recovery !== null && recovery.state !== 'CLEAN_EXIT';
 }
 
 function sameCompensator(one: Compensator, other: Compensator): boolean {
