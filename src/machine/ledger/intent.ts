@@ -27,7 +27,8 @@ export function recordIntent(context: ApplyContext, body: IntentBody): Outcome {
   const fence = checkFence(run, body.token);
   if (!fence.ok) return fence;
   const known = findEffect(state, body.ref.loop, body.key);
-  if (known !== null) return again(state, known, body, run);
+  if (known !== null && isOwed(state, known, run)) return owed(known);
+  if (known !== null) return again(known, body);
   const seq = lastSeq(state.tables.domain, key) + 1;
   const account = accountOf(state, run.traceId, key);
   const room = checkRoom(state, seq, account);
@@ -57,7 +58,7 @@ function recorded({ seq, state, result }: EffectRow, fresh: boolean): Recorded {
 }
 
 /** The key is on record: it never runs twice. */
-function again(state: MachineState, known: EffectRow, body: IntentBody, run: StoredRunRow): Outcome {
+function again(known: EffectRow, body: IntentBody): Outcome {
   const where = { key: known.key, seq: known.seq, state: known.state };
   if (known.state === 'COMPENSATED' || known.state === 'WITHDRAWN') {
     return reject('EFFECT_SETTLED', `Use another key: effect ${known.key} is ${known.state} for good.`, where);
@@ -69,22 +70,23 @@ function again(state: MachineState, known: EffectRow, body: IntentBody, run: Sto
       where,
     );
   }
-  // Of an earlier phase or round. Who relies on an effect must not lose it when a supervisor resumes the rollback that is still owed.
-  const other = known.g !== run.g || known.phase !== run.phase;
-  if (other && isOwed(state, known)) {
-    return reject(
-      'EFFECT_EXISTS',
-      `Use another key: ${known.key} is of ${known.phase} in round ${known.g}, which is HARD_FAILED and may yet be undone.`,
-      where,
-    );
-  }
   return ok(recorded(known, false));
 }
 
-/** The effect belongs to a recovery that is not through, or has failed for good: it may be compensated at any time. */
-function isOwed(state: MachineState, { loop, key }: EffectRow): boolean {
-  const at = state.tables.domain.effectKey.get(idempotencyKey(loop, key));
-  const recovery = at === null ? null : state.tables.domain.recovery.get(at.run);
+/** Who relies on an effect must not lose it when a supervisor resumes the rollback of the run that it is of. */
+function owed({ key, seq, state, phase, g }: EffectRow): Outcome {
+  return reject(
+    'EFFECT_EXISTS',
+    `Use another key: ${key} is of ${phase} in round ${g}, which is HARD_FAILED and may yet be undone.`,
+    { key, seq, state },
+  );
+}
+
+/** It is open, and of another run than `run`, whose recovery is not through or has failed for good: it may be compensated at any time. */
+function isOwed({ tables }: MachineState, { loop, g, phase, key, state }: EffectRow, run: StoredRunRow): boolean {
+  if ((g === run.g && phase === run.phase) || (state !== 'INTENT' && state !== 'CONFIRMED')) return false;
+  const at = tables.domain.effectKey.get(idempotencyKey(loop, key));
+  const recovery = at === null ? null : tables.domain.recovery.get(at.run);
   return recovery !== null && recovery.state !== 'CLEAN_EXIT';
 }
 
