@@ -73,7 +73,7 @@ function added(memberId: string, peerAddress: string): object {
     $typeName: 'quorate.v1.AddMember',
     memberId,
     peerAddress,
-    clientAddress: '127.0.0.1:1',
+    clientAddress: '127.0.0.1:2',
     learner: false,
     replaces: '',
   };
