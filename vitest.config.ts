@@ -7,7 +7,7 @@ const measuredTests = [
   ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
 ];
 
-/** Tests that start processes, and wait for them most of the time: two files at a time, after those that do not. */
+/** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
 const processTests = [
   'test/process/**/*.test.ts',
   'test/interop/**/*.test.ts',
@@ -42,6 +42,7 @@ export default defineConfig({
           name: 'process',
           include: processTests,
           exclude: measuredTests,
+          maxWorkers: 3,
           globalSetup: ['test/support/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,

@@ -109,11 +109,13 @@ export function untoldRemoval({ configuration }: RaftStatus, rows: readonly Memb
   const inside = new Set([...voters, ...learners, ...votersOutgoing]);
   const told = new Set(rows.filter((row) => row.wanted === 'removed').map((row) => row.member));
   const done = (member: MemberId): boolean => !inside.has(member) && told.has(member);
-  const replaced = new Set([...goneMembers(rows, new Set(voters)), ...succeededBefore(rows)]);
+  const gone = goneMembers(rows, new Set(voters));
+  const replaced = new Set([...gone, ...succeededBefore(rows)]);
   for (const member of [...replaced].sort()) {
     if (inside.has(member) || told.has(member)) continue;
     const row = rows.find((candidate) => candidate.member === member);
-    if (row === undefined || row.replaces === '' || done(row.replaces)) return member;
+    // By MB5 alone: nobody goes because of that row any more.
+    if (row === undefined || row.replaces === '' || done(row.replaces) || !gone.has(member)) return member;
   }
   return null;
 }

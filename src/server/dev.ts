@@ -1,5 +1,5 @@
 /** A cluster on this machine: each member is a process of its own, so that each can be killed alone. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type EndpointStatus, QuorateClient } from '../client/client.ts';
@@ -111,6 +111,17 @@ function checkFolder(dataDir: string, members: number): void {
   );
 }
 
+/** Its cluster goes on without it, and it would not start. */
+function wasRemoved(folder: string): boolean {
+  try {
+    const identity: unknown = JSON.parse(readFileSync(join(folder, 'identity.json'), 'utf8'));
+    return typeof identity === 'object' && identity !== null && 'removed' in identity && identity.removed === true;
+  } catch {
+    // The member itself says what is wrong with it.
+    return false;
+  }
+}
+
 function leadingMember(statuses: readonly EndpointStatus[], majority: number): string | null {
   const streams = statuses.flatMap((one) => ('status' in one ? [one.status.streams[0]] : []));
   const leader = statuses.find((one) => 'status' in one && one.status.streams[0]?.role === 'leader');
@@ -196,7 +207,10 @@ export async function startDevCluster(options: DevClusterOptions): Promise<DevCl
   const list = await addresses(count, ports);
   signal?.throwIfAborted();
   const common = ['--cluster-id', 'dev', '--members', JSON.stringify(list.map(({ address }) => address)), ...flags];
-  const members = list.map(({ address, httpAddress }) => {
+  const left = list.filter(({ address }) => !wasRemoved(join(dataDir, address.id)));
+  if (left.length === 0)
+    throw new Error(`${dataDir}: all members of it were removed; choose another folder with --data`);
+  const members = left.map(({ address, httpAddress }) => {
     const http = flags.includes('--http-listen') ? [] : ['--http-listen', httpAddress];
     const own = ['--member-id', address.id, '--data-dir', join(dataDir, address.id), ...http];
     const logFile = join(dataDir, `${address.id}.log`);

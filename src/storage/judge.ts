@@ -28,12 +28,20 @@ export function termAt(log: RecoveredStream, index: number): Term | null {
 export function misfit(log: RecoveredStream | null, { mark, installing }: StoredState): string | null {
   const { index, term: markTerm } = mark ?? BEGINNING;
   if (log === null) return index === 0 ? null : `it is empty, but the store stands after entry ${index}`;
-  // An image was installed, and the log was not told yet: it may end before, or begin with other entries.
-  if (installing) return markTerm > log.hardState.term ? `it ends in term ${log.hardState.term}` : null;
+  // An image was installed, and perhaps the log was not told yet: it may end before, or hold other entries.
+  if (installing) {
+    if (markTerm > log.hardState.term) return `it ends in term ${log.hardState.term}`;
+    // But it never begins later: untold, it begins where an older mark was; told, behind this one. What told it is lost then, and
+    // entries with it; to tell it again would throw the rest away (simulator, seed 881000000462).
+    return index < log.firstIndex - 1 ? beginsLate(log, index) : null;
+  }
   if (index > log.lastIndex) return `it ends at entry ${log.lastIndex}, but the store stands after entry ${index}`;
-  if (index < log.firstIndex - 1)
-    return `it begins at entry ${log.firstIndex}, but the store stands after entry ${index}`;
+  if (index < log.firstIndex - 1) return beginsLate(log, index);
   const known = termAt(log, index);
   if (mark === null || lacksTerm(mark) || known === markTerm) return null;
   return `its entry ${index} is of term ${known}, but the store's is of term ${markTerm}`;
+}
+
+function beginsLate({ firstIndex }: RecoveredStream, index: number): string {
+  return `it begins at entry ${firstIndex}, but the store stands after entry ${index}`;
 }

@@ -147,6 +147,23 @@ describe('U1: quorate dev', () => {
     expect(readdirSync(temporary)).toEqual([]);
   }, 120_000);
 
+  test('a member that was removed is left out: its cluster goes on without it', async () => {
+    const data = mkdtempSync(join(tmpdir(), 'quorate-dev-removed-'));
+    for (const id of ['m1', 'm2', 'm3']) mkdirSync(join(data, id));
+    writeFileSync(join(data, 'm2', 'identity.json'), JSON.stringify({ memberId: 'm2', removed: true }));
+    try {
+      const without = await startDevCluster({ members: 3, dataDir: data, cli: cliPath });
+      expect(without.members.map(({ id }) => id)).toEqual(['m1', 'm3']);
+      await without.stop();
+      for (const id of ['m1', 'm3']) writeFileSync(join(data, id, 'identity.json'), '{"removed":true}');
+      await expect(startDevCluster({ members: 3, dataDir: data, cli: cliPath })).rejects.toThrow(
+        /all members of it were removed/,
+      );
+    } finally {
+      rmSync(data, { recursive: true, force: true });
+    }
+  });
+
   test('the folder of a member is missing: put it back', async () => {
     for (const name of ['m1', 'm2']) mkdirSync(join(folder, 'lost', name), { recursive: true });
     writeFileSync(join(folder, 'lost', 'm3.log'), '');

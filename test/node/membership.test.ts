@@ -113,6 +113,17 @@ describe('R2: the next step towards the membership that is wanted', () => {
     expect(untoldRemoval(out, [row(c, { wanted: 'removed' }), gone])).toBeNull();
   });
 
+  it('puts such a member on record also when it was to replace one that is still in', () => {
+    // d for c, e for d; e became a voter and d left, but c not yet, when e was removed (simulator, seed 900230).
+    const configuration = { voters: [a, b, c], votersOutgoing: [], learners: [] };
+    const rows = [row(c), row(d, { replaces: c }), row(e, { replaces: d, wanted: 'removed' })];
+    expect(nextStep(status({ configuration }), rows, all)).toBeNull();
+    expect(untoldRemoval(status({ configuration }), rows)).toBe(d);
+    const told = [row(c), row(d, { replaces: c, wanted: 'removed' }), row(e, { replaces: d, wanted: 'removed' })];
+    expect(untoldRemoval(status({ configuration }), told)).toBeNull();
+    expect(nextStep(status({ configuration }), told, all)).toBeNull();
+  });
+
   it('takes in the successor of one of as many members as there may be', () => {
     const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g'].map((id) => memberId(id));
     const configuration = { voters: ids, votersOutgoing: [], learners: [] };

@@ -37,7 +37,8 @@ function chooseForGood(
   firstGroup: Group,
   prng: Prng,
 ): readonly { readonly member: SimMember; readonly how: 'dead' | 'cut' }[] {
-  const groups = [firstGroup, ...members.map(({ log }) => log.group)].filter(({ voters }) => voters.length > 0);
+  const now = [firstGroup, ...members.map(({ log }) => log.group)].filter(({ voters }) => voters.length > 0);
+  const groups = [...now, ...now.map(withLearnersPromoted)];
   const bad = new Set<string>(members.filter((member) => member.lost || member.damaged).map(({ id }) => id));
   const left = members.filter((member) => !bad.has(member.id) && !member.swapped && isIn(firstGroup, member.id));
   const chosen: { readonly member: SimMember; readonly how: 'dead' | 'cut' }[] = [];
@@ -49,4 +50,10 @@ function chooseForGood(
     chosen.push({ member, how: prng.chance(500) ? 'dead' : 'cut' });
   }
   return chosen;
+}
+
+/** Who was close behind a moment ago may just be made a voter, and die then: the change must get through without that one. */
+function withLearnersPromoted({ voters, votersOutgoing, learners }: Group): Group {
+  const promoted = [...voters, ...learners];
+  return { voters: promoted, votersOutgoing: votersOutgoing.length > 0 ? votersOutgoing : voters, learners: [] };
 }

@@ -73,6 +73,12 @@ function settled(cluster: Cluster): boolean {
   if (leader === null || view === undefined) return false;
   const { group } = leader.log;
   if (group.votersOutgoing.length > 0) return false;
+  // Founding learners have no row: they become voters, unless they are gone for good.
+  const rows = new Set<string>(view.members().map(({ member }) => member));
+  const waiting = cluster.members.some(
+    ({ id, abandoned }) => group.learners.includes(id) && !rows.has(id) && !abandoned,
+  );
+  if (waiting) return false;
   return view.members().every(({ member, wanted }) => {
     if (wanted === 'removed') return !isIn(group, member);
     return wanted === 'voter' ? group.voters.includes(member) : isIn(group, member);
