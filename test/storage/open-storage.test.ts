@@ -68,18 +68,6 @@ describe('W4: a sound data folder', () => {
 });
 
 describe('W4: a lost log', () => {
-  it('that was told of an image which the store takes for untold: the rest is not thrown away for it', async () => {
-    const machine = await member();
-    machine.folder.set(5, 2, true);
-    await closed(await open(machine));
-    // A loss of power took back that the log was told; then the segment that says so is lost as well.
-    machine.folder.set(5, 2, true);
-    machine.disk.delete(FIRST);
-    const storage = await expectRecovering(machine, 5, 2);
-    expect(storage.report.problem?.message).toMatch(/begins at entry \d+, but the store stands after entry 5/);
-    await closed(storage);
-  });
-
   it('damaged in the middle: begins anew behind the store, and keeps what was there', async () => {
     const machine = await member();
     const bytes = Buffer.from(machine.disk.bytes(FIRST));

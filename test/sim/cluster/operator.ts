@@ -4,6 +4,7 @@
  */
 import type { CommandBody, MemberChange } from '../../../src/machine/types.ts';
 import type { MemberId } from '../../../src/types/ids.ts';
+import { MEMBERS_MAX } from '../../../src/types/limits.ts';
 import type { Prng } from '../kernel/prng.ts';
 import type { World } from '../kernel/world.ts';
 import type { SimOptions } from '../options.ts';
@@ -86,7 +87,11 @@ export class Operator {
     if (drawn < 15 && learners.length > 0) {
       await this.#ask([{ kind: 'promote', member: this.#prng.pick(learners) }], 'promote');
     } else if (drawn < 45 && voters.length + learners.length < membership.membersMax) {
-      const count = this.#prng.chance(membership.severalPermille) ? 2 : 1;
+      const several = this.#prng.chance(membership.severalPermille) ? 2 : 1;
+      // Those of whom it is not known may be in.
+      const present = [...this.wanted].filter(([id, is]) => is !== 'removed' || !this.isSure(id)).length;
+      const count = Math.min(several, MEMBERS_MAX - present);
+      if (count <= 0) return;
       await this.#ask(
         Array.from({ length: count }, () => this.#addition()),
         'add',
