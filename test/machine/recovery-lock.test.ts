@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import type { RecoveryRow } from '../../src/machine/recovery/types.ts';
 import { openRecoveries, recoveriesOfTraceId, recoveriesPage } from '../../src/machine/recovery/view.ts';
 import { fencingToken } from '../../src/types/ids.ts';
-import { HARD_FAILED_KEPT_MS, HARD_FAILED_RETRY_MS, ROUND_RETRY_MS } from '../../src/types/limits.ts';
+import {
+  HARD_FAILED_KEPT_MS,
+  HARD_FAILED_RETRY_MS,
+  OVERRIDE_RECOVERIES_MAX,
+  ROUND_RETRY_MS,
+} from '../../src/types/limits.ts';
 import { BLOCKED_MS, STANDING, Ward } from './recovery-kit.ts';
 
 describe('V4: the lock and its token', () => {
@@ -77,6 +82,25 @@ describe('V4: the lock and its token', () => {
     const { recovery, recoveryTrace, effect, effectKey, watch } = ward.machine.rows;
     expect([recovery, recoveryTrace, effect, effectKey].map(({ size }) => size)).toEqual([0, 0, 0, 0]);
     expect(watch.range('loop 0000000000000001 ', 'loop 0000000000000001!', 9)).toEqual([]);
+  });
+
+  it('an override finds what it can move behind more recoveries of the trace than it moves at a time', () => {
+    const ward = new Ward({}, ['A']);
+    const traceId = 'one for all';
+    const breakIn = (loop: string): void => {
+      ward.createLoop(loop, 'p');
+      ward.begin('A', { loop, traceId });
+      ward.done('phaseInterrupted', { ...ward.interruptBody(), ref: { loop, g: 1, phase: 'A' }, attempt: 1 });
+    };
+    ward.broken('A', 1, { traceId });
+    for (let i = 0; i < OVERRIDE_RECOVERIES_MAX; i++) breakIn(`loop-${String(i).padStart(5, '0')}`);
+    // The first of them are moved, and the one that is left then stands behind them.
+    expect(ward.override('abort')).toBeNull();
+    const left = () => recoveriesOfTraceId(ward.machine, traceId, 2_000).filter(({ state }) => state === 'INTERRUPTED');
+    expect(left()).toHaveLength(1);
+    expect(ward.override('abort')).toBeNull();
+    expect(left()).toHaveLength(0);
+    expect(ward.override('abort')?.reason).toBe('RECOVERY_STATE');
   });
 
   it('no key is relied on by another round while the recovery that it belongs to may still undo it', () => {
