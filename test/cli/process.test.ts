@@ -196,7 +196,8 @@ describe('U1: quorate dev', () => {
 /** A port with a free one 100 above it, as `quorate dev` wants them. */
 async function freePort(): Promise<number> {
   for (;;) {
-    const port = 20_000 + Math.floor(Math.random() * 30_000);
+    // Below the ports of outgoing connections.
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
     const free = await Promise.all([port, port + 100].map(canListen));
     if (free.every((one) => one)) return port;
   }

@@ -3,6 +3,7 @@ import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { type Logger, pino } from 'pino';
 import type { Envelope } from '../../src/node/types.ts';
 import type { Entry, Message } from '../../src/raft/types.ts';
+import { freePorts } from '../../src/server/free-ports.ts';
 import type { PeerIdentity } from '../../src/transport/hello.ts';
 import type { TransportLimits } from '../../src/transport/options.ts';
 import { PeerTransport } from '../../src/transport/peer-transport.ts';
@@ -49,10 +50,8 @@ export function captureLogger(lines: LogLine[]): Logger {
 
 /** A free port that nobody listens on (any more). */
 export async function freePort(): Promise<number> {
-  const server = new Server();
-  const port = await bind(server, 0);
-  server.forceShutdown();
-  return port;
+  const [port] = await freePorts(1);
+  return must(port, 'a port');
 }
 
 export interface MemberInit {
