@@ -87,7 +87,10 @@ function checkEach(situation: Situation, changes: readonly MemberChange[]): Stat
     if (kind === 'add') {
       if (present) return alreadyThere(situation, member);
       const { replaces } = change;
-      if (replaces !== '' && !isMember(situation, replaces)) return notFound(replaces);
+      if (replaces === '') continue;
+      if (!isMember(situation, replaces)) return notFound(replaces);
+      // Of a successor's row it is concluded that whom it replaces was in once (node/membership.ts, MB5).
+      if (!isIn(configuration, replaces)) return notIn(replaces);
     } else if (!present && !isMember(situation, member)) {
       return notFound(member);
     } else if (kind === 'promote') {
@@ -114,6 +117,11 @@ function alreadyThere({ rows }: Situation, member: MemberId): StatusError {
 
 function notFound(member: MemberId): StatusError {
   const message = `there is no member ${member}; \`quorate member list\` shows who is there`;
+  return failure('MEMBER_NOT_FOUND', message, { metadata: { member } });
+}
+
+function notIn(member: MemberId): StatusError {
+  const message = `${member} is not in the cluster yet, or not any more: \`quorate member list\` shows when it is; only then can it be replaced`;
   return failure('MEMBER_NOT_FOUND', message, { metadata: { member } });
 }
 

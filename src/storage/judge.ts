@@ -31,8 +31,8 @@ export function misfit(log: RecoveredStream | null, { mark, installing }: Stored
   // An image was installed, and perhaps the log was not told yet: it may end before, or hold other entries.
   if (installing) {
     if (markTerm > log.hardState.term) return `it ends in term ${log.hardState.term}`;
-    // But it never begins later: untold, it begins where an older mark was; told, behind this one. What told it is lost then, and
-    // entries with it; to tell it again would throw the rest away (simulator, seed 881000000462).
+    // But it does not begin later: its oldest segments are lost then, and entries with them that this member may have acknowledged. To
+    // tell it of the image would throw the rest away (simulator, seed 881000000462).
     return index < log.firstIndex - 1 ? beginsLate(log, index) : null;
   }
   if (index > log.lastIndex) return `it ends at entry ${log.lastIndex}, but the store stands after entry ${index}`;

@@ -203,6 +203,13 @@ describe('R2: ChangeMembers', () => {
     expect((await refusal([remove('x')]))[0]).toBe('MEMBER_NOT_FOUND');
     expect((await refusal([promote('x')]))[0]).toBe('MEMBER_NOT_FOUND');
     expect((await refusal([add({ replaces: 'x' })]))[0]).toBe('MEMBER_NOT_FOUND');
+    // On its way in, or replaced already: were its successor removed then, it would be taken for one that was replaced (MB5).
+    api.member.view.memberRows = [row('y')];
+    expect((await refusal([add({ replaces: 'y' })])).slice(0, 2)).toEqual([
+      'MEMBER_NOT_FOUND',
+      expect.stringMatching(/^y is not in the cluster yet/),
+    ]);
+    api.member.view.memberRows = [];
     voters('a', 'b', 'c', 'e', 'f', 'g', 'h');
     expect((await refusal([add()]))[0]).toBe('LIMIT_EXCEEDED');
     expect((await change([add({ replaces: 'h' })])).ok).toBe(true);

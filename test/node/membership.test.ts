@@ -4,6 +4,7 @@ import type { MemberRow } from '../../src/machine/rows.ts';
 import { LearnerWatch, nextStep, successorOf, untoldRemoval } from '../../src/node/membership.ts';
 import type { PeerStatus, RaftStatus } from '../../src/raft/types.ts';
 import { logIndex, type MemberId, memberId, revision, term } from '../../src/types/ids.ts';
+import { Bench } from '../machine/kit.ts';
 
 const [a, b, c, d, e] = ['a', 'b', 'c', 'd', 'e'].map((id) => memberId(id)) as [
   MemberId,
@@ -122,6 +123,31 @@ describe('R2: the next step towards the membership that is wanted', () => {
     const told = [row(c), row(d, { replaces: c, wanted: 'removed' }), row(e, { replaces: d, wanted: 'removed' })];
     expect(untoldRemoval(status({ configuration }), told)).toBeNull();
     expect(nextStep(status({ configuration }), told, all)).toBeNull();
+  });
+
+  it('puts each member on record once, however long the chain of successors: rows of those before are forgotten', () => {
+    const bench = new Bench({ memberRowsMax: 16 });
+    bench.done('featureLevelSet', { kind: 'setFeatureLevel', level: 2, pinned: false });
+    const told: MemberId[] = [];
+    for (let n = 1; n <= 48; n++) {
+      const [member, replaces] = [memberId(`m${n}`), memberId(`m${n - 1}`)];
+      const where = { peerAddress: `${member}:1`, clientAddress: `${member}:2`, incarnation: 'a'.repeat(32) };
+      const added = { kind: 'add', member, ...where, role: 'voter', replaces } as const;
+      bench.done('membersChanged', { kind: 'changeMembers', changes: [added] });
+      const out = status({
+        id: member,
+        configuration: { voters: [member], votersOutgoing: [], learners: [] },
+        peers: [],
+      });
+      const next = () => untoldRemoval(out, bench.machine.members());
+      for (let gone = next(); gone !== null && told.length < 1_000; gone = next()) {
+        told.push(gone);
+        bench.done('membersChanged', { kind: 'changeMembers', changes: [{ kind: 'remove', member: gone }] });
+      }
+    }
+    expect(told).toEqual(Array.from({ length: 48 }, (_, n) => `m${n}`));
+    expect(bench.machine.members()).toHaveLength(16);
+    expect(bench.machine.members().every(({ incarnation }) => incarnation !== '')).toBe(true);
   });
 
   it('takes in the successor of one of as many members as there may be', () => {

@@ -1,13 +1,11 @@
-/** An image that was installed, and what the store remembers of it after a loss of power (W4). */
+/** A crash between the installation of an image and the log's being told, and damage to the log (W4). */
 import { expect, it } from 'vitest';
 import { segmentPath } from '../../src/wal/segment.ts';
 import { closed, LOG, member, open } from './support.ts';
 
-it('W4: a log that was told of an image which the store takes for untold: the rest is not thrown away for it', async () => {
+it('W4: what is left of a log is not thrown away for an image that lies before it', async () => {
   const machine = await member();
-  machine.folder.set(5, 2, true);
-  await closed(await open(machine));
-  // A loss of power took back that the log was told; then the segment that says so is lost as well.
+  // The log holds entries behind the image, and is to keep them; but its oldest segment is lost.
   machine.folder.set(5, 2, true);
   machine.disk.delete(`${LOG}/${segmentPath(1)}`);
   const storage = await open(machine);

@@ -7,7 +7,8 @@
  * MB2. An id is given once, as far back as removed members are remembered (MB3): the last MEMBER_ROWS_MAX of them, less those that
  *      are wanted. A new data folder under the id of a member that is gone would find itself in the configurations of the
  *      log that it is sent, as a voter, before it comes to the entry that added it, and could elect itself there.
- * MB3. Rows are bounded: the longest removed ones are forgotten, never one that is wanted.
+ * MB3. Rows are bounded: the longest removed ones are forgotten, never one that is wanted; and with one, that its removed successor
+ *      names it: nobody is to be told of it again.
  */
 import { isName, type MemberId, type Revision } from '../../types/ids.ts';
 import { ADDRESS_LENGTH_MAX, MEMBER_CHANGES_MAX, MEMBERS_MAX } from '../../types/limits.ts';
@@ -159,7 +160,12 @@ function forget(state: MachineState): void {
     .map(([, row]) => row)
     .filter(({ wanted }) => wanted === 'removed')
     .sort((x, y) => x.changedRevision - y.changedRevision || (x.member < y.member ? -1 : 1));
-  for (const { member: id } of removed.slice(0, member.size - state.limits.memberRowsMax)) member.delete(id);
+  for (const { member: id } of removed.slice(0, member.size - state.limits.memberRowsMax)) {
+    member.delete(id);
+    for (const row of removed) {
+      if (row.replaces === id && member.has(row.member)) member.put(row.member, { ...row, replaces: '' });
+    }
+  }
 }
 
 function notFound(member: MemberId): Rejection {

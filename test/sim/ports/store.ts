@@ -1,7 +1,7 @@
 /**
  * The tables of a member, as a LevelDB without synced writes keeps them: batches are atomic and ordered, a process
  * may die without losing any, a power cut may take away any number of the last ones that were not synced. A staged image
- * is lost with the process; its installation is synced, and everything before it with it.
+ * is lost with the process; its installation is synced, and that the log was told of it, and everything before with them.
  */
 import type { RowChange } from '../../../src/machine/types.ts';
 import type { SnapshotMark } from '../../../src/raft/types.ts';
@@ -147,7 +147,7 @@ export class SimStoreDisk {
     this.step('store', batch.kind, () => {
       applyBatch(this.#current, batch);
       this.#batches.push(batch);
-      if (batch.kind === 'install') this.#syncAll();
+      if (batch.kind !== 'write') this.#syncAll();
     });
   }
 
