@@ -4,6 +4,7 @@ import { runKey } from '../machine/keys.ts';
 import type { Compensator, LedgerCommand, LedgerValue } from '../machine/ledger/types.ts';
 import type { RawDefinition, ServiceShape } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
+import { isAddress } from '../types/address.ts';
 import {
   COMPENSATOR_PAYLOAD_LENGTH_MAX,
   COMPENSATOR_TARGET_LENGTH_MAX,
@@ -130,7 +131,8 @@ function compensatorOf(
     return { kind: 'worker', target: '', payload: '' };
   }
   // What could not be undone must not be done.
-  if (allowList !== null && target !== '' && !allowList.allows(kind, target)) {
+  if (target !== '' && !isTarget(kind, target)) check.report('compensator.target', TARGETS[kind]);
+  else if (allowList !== null && target !== '' && !allowList.allows(kind, target)) {
     check.report(
       'compensator.target',
       'is not among the targets that hooks.allow of this member names; name one that is',
@@ -141,6 +143,18 @@ function compensatorOf(
     target: check.textNotEmpty('compensator.target', target, COMPENSATOR_TARGET_LENGTH_MAX),
     payload: check.text('compensator.payload', payload, COMPENSATOR_PAYLOAD_LENGTH_MAX),
   };
+}
+
+const TARGETS: Readonly<Record<Compensator['kind'], string>> = {
+  http: 'is no URL that can be called; send an http or https URL as the target',
+  grpc: 'is no address that can be called; send host:port as the target',
+  worker: 'is no name of a queue',
+};
+
+/** The leader can call it. Names of queues are the state machine's to judge. */
+function isTarget(kind: Compensator['kind'], target: string): boolean {
+  if (kind === 'worker') return true;
+  return kind === 'grpc' ? isAddress(target) : URL.canParse(target) && /^https?:$/.test(new URL(target).protocol);
 }
 
 function priceOf(

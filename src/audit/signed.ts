@@ -19,20 +19,36 @@ interface Detail {
   readonly signaturesNeeded?: number | null;
 }
 
+/** Who may sign, and how many it takes. */
+export interface RosterState {
+  readonly supervisors: readonly (readonly [name: string, publicKey: string])[];
+  /** As it was set; 0: the rule counts. */
+  readonly signaturesNeeded: number;
+}
+
+/** Before the first record of all. */
+export const ROSTER_START: RosterState = { supervisors: [], signaturesNeeded: 0 };
+
 /** Follows the records in order. */
 export class SignatureChecks {
   readonly #clusterIds: readonly string[];
   /** null: what came before the export is not known. */
   #roster: Map<string, string> | null;
-  /** As it was set; 0: the rule counts. */
-  #signaturesNeeded = 0;
+  #signaturesNeeded: number;
   /** Signatures that verified. */
   verified = 0;
 
-  /** `clusterIds`: of the export, and of clusters that this one was restored from. `whole`: the export begins at position 1. */
-  constructor(clusterIds: readonly string[], whole: boolean) {
+  /** `clusterIds`: of the export, and of clusters that this one was restored from. `start`: null where it is not known. */
+  constructor(clusterIds: readonly string[], start: RosterState | null) {
     this.#clusterIds = clusterIds;
-    this.#roster = whole ? new Map() : null;
+    this.#roster = start === null ? null : new Map(start.supervisors);
+    this.#signaturesNeeded = start?.signaturesNeeded ?? 0;
+  }
+
+  /** After the last record; null: it is not known. */
+  get roster(): RosterState | null {
+    if (this.#roster === null) return null;
+    return { supervisors: [...this.#roster], signaturesNeeded: this.#signaturesNeeded };
   }
 
   /** A record is missing or cannot be read: who is on the roster is not known from here on. */

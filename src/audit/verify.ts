@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { type ExportHeader, type ExportLine, type ExportRecord, type ExportTrailer, parseLine } from './export-file.ts';
 import { auditHash } from './hash.ts';
-import { SignatureChecks } from './signed.ts';
+import { ROSTER_START, type RosterState, SignatureChecks } from './signed.ts';
 
 /** A record with 64 signatures takes about 20 kB. */
 const LINE_BYTES_MAX = 1024 * 1024;
@@ -30,6 +30,8 @@ export interface AuditVerification {
   readonly finalHash: string;
   /** Signatures of supervisors that verified. */
   readonly signatures: number;
+  /** After the last record; null where it is not known: it was held against what was signed only if it is. */
+  readonly roster: RosterState | null;
   readonly problems: readonly AuditProblem[];
   readonly problemCount: number;
 }
@@ -37,6 +39,8 @@ export interface AuditVerification {
 export interface VerifyOptions {
   /** Clusters that this one was restored from: their overrides were signed for them. */
   readonly formerClusterIds?: readonly string[];
+  /** Of the export before: where this one goes on from it and it was sound, its roster counts here. */
+  readonly before?: AuditVerification | null;
   readonly onProgress?: (bytes: number) => void;
 }
 
@@ -118,6 +122,7 @@ class Verifier {
       lastPosition: (this.#expected ?? first) - 1,
       finalHash: this.#trailer?.finalHash ?? this.#before[0] ?? '',
       signatures: this.#signatures?.verified ?? 0,
+      roster: this.#signatures?.roster ?? null,
       problems: this.#problems,
       problemCount: this.#problemCount,
     };
@@ -153,7 +158,14 @@ class Verifier {
     this.#expected = firstPosition;
     this.#before = [previousHash];
     const clusterIds = [clusterId, ...(this.#options.formerClusterIds ?? [])];
-    this.#signatures = new SignatureChecks(clusterIds, firstPosition === 1);
+    this.#signatures = new SignatureChecks(clusterIds, this.#rosterBefore(this.#header));
+  }
+
+  #rosterBefore({ clusterId, firstPosition, previousHash }: ExportHeader): RosterState | null {
+    if (firstPosition === 1) return ROSTER_START;
+    const { before = null } = this.#options;
+    if (before === null || !before.sound || before.header?.clusterId !== clusterId) return null;
+    return before.lastPosition + 1 === firstPosition && before.finalHash === previousHash ? before.roster : null;
   }
 
   #record(record: ExportRecord): void {

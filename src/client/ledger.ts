@@ -3,16 +3,18 @@
  *
  * ```ts
  * const { result } = await session.ledger.effect(ref, token, {
- *   key: `vm-${name}`,
+ *   key: await client.ledger.keyFor(ref, `vm-${name}`),
  *   compensator: { kind: 'http', target: 'https://hooks.example/delete-vm', payload: name },
  *   price: { amount: '0.12' },
  * }, async (key) => (await provider.createVm(name, { idempotencyKey: key })).id);
  * ```
  */
 import { type Effect as EffectMessage, EffectState, LedgerService } from '../gen/quorate/v1/ledger_pb.ts';
+import { RecoveryResult, RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
 import { must } from '../types/assert.ts';
 import { fromConsistency, fromRef, toAnswer, toName, toNumber, toRef, toTime } from './convert.ts';
 import type { Send } from './documents.ts';
+import { QuorateError } from './errors.ts';
 import type { Reader } from './reader.ts';
 import type { MutationAnswer, MutationOptions, PhaseRef, ReadOptions } from './types.ts';
 
@@ -215,6 +217,26 @@ export class LedgerReader {
 
   constructor(reader: Reader) {
     this.#reader = reader;
+  }
+
+  /**
+   * A key for what a run does that goes by `name`: the same in every attempt that goes on where the one before was cut off, so that nothing
+   * is done twice; another one once a rollback has undone what was there, since a key that is settled is never used again.
+   */
+  async keyFor(ref: PhaseRef, name: string, options?: ReadOptions): Promise<string> {
+    return `${ref.g}/${ref.phase}/${await this.#undoneThrough(ref, options)}/${name}`;
+  }
+
+  /** The last attempt of the run whose effects were undone; 0: none were. */
+  async #undoneThrough(ref: PhaseRef, options: ReadOptions | undefined): Promise<number> {
+    const request = { ref: fromRef(ref), pageSize: 1, ...fromConsistency(options) };
+    try {
+      const { recovery } = await this.#reader.read(RecoveryService.method.getRecovery, request, options);
+      return recovery?.result === RecoveryResult.ROLLED_BACK ? toNumber(recovery.attempt) : 0;
+    } catch (error) {
+      if (error instanceof QuorateError && error.reason === 'RECOVERY_NOT_FOUND') return 0;
+      throw error;
+    }
   }
 
   /** Effects of a run, oldest first. */

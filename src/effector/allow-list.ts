@@ -18,7 +18,13 @@ type Entry =
   /** `port` null: any. */
   | { readonly kind: 'host'; readonly host: string; readonly port: string | null };
 
-const HOST_PORT = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i;
+const HOST_PORT = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([1-9]\d{0,4}))?$/i;
+const PORT_MAX = 65_535;
+/**
+ * What the URL standard leaves alone and receivers may read as a way up: a slash or a backslash that is encoded (also twice), and dots
+ * before a parameter (`..;`).
+ */
+const CLIMBS = /%(?:25)*(?:2f|5c)|\/(?:\.|%(?:25)*2e)+;/i;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443' };
 
 export class AllowList {
@@ -74,7 +80,8 @@ function prefixOf(text: string): Entry | null {
 
 function hostOf(text: string): Extract<Entry, { kind: 'host' }> | null {
   const [, host, port] = HOST_PORT.exec(text) ?? [];
-  return host === undefined ? null : { kind: 'host', host: host.toLowerCase(), port: port ?? null };
+  if (host === undefined || Number(port ?? 0) > PORT_MAX) return null;
+  return { kind: 'host', host: host.toLowerCase(), port: port ?? null };
 }
 
 function urlOf(text: string): URL | null {
@@ -89,6 +96,6 @@ function placeOf(url: URL | null): { readonly host: string; readonly port: strin
 
 /** `/undo` allows /undo and /undo/vm, not /undone. */
 function isBelow(path: string, prefix: string): boolean {
-  if (!path.startsWith(prefix)) return false;
+  if (!path.startsWith(prefix) || CLIMBS.test(path)) return false;
   return prefix.endsWith('/') || path.length === prefix.length || path.charAt(prefix.length) === '/';
 }

@@ -224,8 +224,15 @@ export const RECOVERY_STEPS_MAX = 64;
 /** What one completeStep works on: sub-steps, rivals and documents, and UTF-16 code units of these documents. */
 export const STEP_ROWS_MAX = 256;
 export const STEP_DOCUMENTS_LENGTH_MAX = 1 * MiB;
-/** A round with an active recovery is kept; then it is looked at again, milliseconds. */
+/** A round with an active or blocked recovery is kept; then it is looked at again, milliseconds. */
 export const ROUND_RETRY_MS = 60_000;
+/**
+ * One with a recovery that has failed for good is kept so long beyond its turn, for a supervisor to resume it, unless more recoveries are on
+ * record than this; and how often it is looked at, milliseconds.
+ */
+export const HARD_FAILED_KEPT_MS = 30 * 24 * 60 * 60_000;
+export const RECOVERIES_KEPT_MAX = 10_000;
+export const HARD_FAILED_RETRY_MS = 60 * 60_000;
 /** Rows of one page of a listing. */
 export const PAGE_SIZE_DEFAULT = 100;
 export const PAGE_SIZE_MAX = 1_000;

@@ -44,6 +44,10 @@ describe('O3: a sound export', () => {
       finalHash: exported.records.at(-1)?.hash,
       // Two of the override, two of the change of the roster.
       signatures: 4,
+      roster: {
+        supervisors: people.add('ada', 'bob').map(({ name, publicKey }) => [name, publicKey]),
+        signaturesNeeded: 0,
+      },
       problems: [],
       problemCount: 0,
     });
@@ -197,6 +201,38 @@ describe('O2, O3: signatures offline', () => {
     expect(told(await verify(edit('override', (detail) => Object.assign(detail, { signatures: 'none' }))))).toContain(
       'not what Quorate writes',
     );
+  });
+
+  test('an export that goes on from a sound one is held against the roster of that one', async () => {
+    const cut = (records: readonly ExportRecord[], from: number, to: number): Buffer => {
+      const previousHash = records[from - 2]?.hash ?? exported.previousHash;
+      return fileOf({ previousHash, records: records.slice(from - 1, to) }, from);
+    };
+    const { records } = exported;
+    const position = at(records, 'override').position;
+    const whole = cut(records, 1, position - 1);
+    const before = await verify(whole);
+    expect(before.sound).toBe(true);
+    expect(await verify(cut(records, position, records.length), { before })).toMatchObject({
+      sound: true,
+      roster: { supervisors: [{ 0: 'ada' }, { 0: 'bob' }] },
+    });
+    // One signature less than it took, in an export that is whole by itself.
+    const forged = chained(
+      exported.previousHash,
+      records.map((record) => {
+        if (record.position !== position) return record;
+        const detail = JSON.parse(record.detail) as { signatures: unknown[] };
+        return { ...record, detail: JSON.stringify({ ...detail, signatures: detail.signatures.slice(0, 1) }) };
+      }),
+    ).records;
+    const rest = cut(forged, position, forged.length);
+    expect(told(await verify(rest, { before }))).toContain('1 supervisors signed, 2 were needed');
+    // By itself, and after another one than that before it, nothing is known of the roster.
+    expect(await verify(rest)).toMatchObject({ sound: true, roster: null });
+    const gap = await verify(cut(records, 1, position - 2));
+    expect(await verify(rest, { before: gap })).toMatchObject({ roster: null });
+    expect(await verify(rest, { before: { ...before, sound: false } })).toMatchObject({ roster: null });
   });
 
   test('the number that was set counts, as it was signed', async () => {

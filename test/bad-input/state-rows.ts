@@ -73,7 +73,7 @@ function added(memberId: string, peerAddress: string): object {
     $typeName: 'quorate.v1.AddMember',
     memberId,
     peerAddress,
-    clientAddress: '127.0.0.1:1',
+    clientAddress: '127.0.0.1:2',
     learner: false,
     replaces: '',
   };
@@ -212,6 +212,9 @@ function documents(): StateRow[] {
     }),
     row('RecordIntent', 'a key of another effect', { key: 'kept' }, 'EFFECT_EXISTS', /kept/),
     row('RecordIntent', 'a file as hook', target('http', 'file:///a'), 'INVALID_ARGUMENT', /http or https URL/),
+    row('RecordIntent', 'a URL with no such port', target('http', 'http://a:99999/'), 'INVALID_ARGUMENT', /be called/),
+    row('RecordIntent', 'an address with no such port', target('grpc', 'a:0'), 'INVALID_ARGUMENT', /host:port/),
+    row('RecordIntent', 'a socket as address', target('grpc', 'unix:80'), 'INVALID_ARGUMENT', /host:port/),
     row('RecordIntent', 'a URL as address', target('grpc', 'http://a:1'), 'INVALID_ARGUMENT', /host:port/),
     row('RecordIntent', 'a queue that is no name', target('worker', 'a b'), 'INVALID_ARGUMENT', /compensator.target/),
     row('RecordIntent', 'a resource and no operation', { operation: '' }, 'INVALID_ARGUMENT', /together, or neither/),

@@ -1,5 +1,6 @@
 /** Short ways to say the commands of documents and of the ledger. */
 import { createHash } from 'node:crypto';
+import type { MachineLimits } from '../../src/machine/state.ts';
 import type { CommandBody, VectorClock } from '../../src/machine/types.ts';
 import { Bench, type Given, ref, token } from './kit.ts';
 
@@ -81,8 +82,8 @@ export const withdrawBody = (key: string, by: Writer, reason = 'not done'): Comm
 
 /** A machine at feature level 3 with a loop. */
 export class Level3 extends Bench {
-  constructor() {
-    super();
+  constructor(some: Partial<MachineLimits> = {}) {
+    super(some);
     this.done('featureLevelSet', { kind: 'setFeatureLevel', level: 3, pinned: false });
     this.createLoop();
   }

@@ -154,6 +154,28 @@ describe('the ledger (L1)', () => {
   });
 });
 
+describe('the spending of attempts', () => {
+  it('goes with the round also where each attempt had a trace of its own, and none of them spent anything', () => {
+    const bench = new Level3({ attemptsKept: 2 });
+    const first = { costMicros: '2', limitMicros: '1' };
+    let supersede = 0;
+    for (const traceId of ['t-1', 't-2', 't-3', 't-4']) {
+      const { token, attempt } = bench.begin('ANALYZE', { traceId, supersede });
+      supersede = attempt;
+      const { refusal } = bench.done('intentRecorded', intentBody(traceId, { phase: 'ANALYZE', token }, first));
+      expect(refusal).toBe('COST_CAP_EXCEEDED');
+    }
+    const traces = () => bench.machine.rows.spending.range('', '\u007f', 100).map(([key]) => key);
+    // The oldest attempts are not on record any more, and so neither is what nobody spent in them.
+    expect(traces()).toEqual(['trace t-3', 'trace t-4']);
+    bench.commit('ANALYZE', bench.machine.run('loop', 1, 'ANALYZE')?.token ?? 0);
+    for (const phase of ['BLUEPRINT', 'CONSTRUCT', 'VALIDATE', 'IDLE']) bench.commit(phase, bench.begin(phase).token);
+    for (let round = 0; round < 9; round++) bench.round();
+    bench.done('timeAdvanced', { kind: 'advanceTime' });
+    expect(traces()).toEqual([]);
+  });
+});
+
 describe('the cost breaker (L4)', () => {
   const cost = (units: number, limit = 500) => ({
     costMicros: String(units * 1_000_000),

@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { RecoveryRow } from '../../src/machine/recovery/types.ts';
 import { openRecoveries, recoveriesOfTraceId, recoveriesPage } from '../../src/machine/recovery/view.ts';
-import { STANDING, Ward } from './recovery-kit.ts';
+import { fencingToken } from '../../src/types/ids.ts';
+import {
+  HARD_FAILED_KEPT_MS,
+  HARD_FAILED_RETRY_MS,
+  OVERRIDE_RECOVERIES_MAX,
+  ROUND_RETRY_MS,
+} from '../../src/types/limits.ts';
+import { BLOCKED_MS, STANDING, Ward } from './recovery-kit.ts';
 
 describe('V4: the lock and its token', () => {
   it('a new leader takes over: the token rises and stays odd, the older one is stale from then on', () => {
@@ -46,6 +53,84 @@ describe('V4: the lock and its token', () => {
     expect(ward.machine.runs('loop', 1)).toHaveLength(0);
     expect(ward.machine.rows.recovery.size + ward.machine.rows.recoveryTrace.size).toBe(0);
     expect(ward.machine.rows.watch.range('loop 0000000000000001 ', 'loop 0000000000000001!', 9)).toEqual([]);
+  });
+
+  it('V6: a round is kept while a compensator blocks its recovery, and while one that has failed for good may be resumed', () => {
+    const ward = new Ward({ roundsKept: 1 }, ['A']);
+    ward.begin('A');
+    ward.effect('e1');
+    ward.interrupt();
+    ward.override('abort');
+    for (const _ of [1, 2, 3]) ward.round();
+    const later = (ms: number): void => {
+      ward.done('timeAdvanced', { kind: 'advanceTime' }, { timeMs: ward.timeMs + ms });
+    };
+    later(0);
+    // Its round is out of turn, and what it left behind can still be undone.
+    expect(ward.override('resume')).toBeNull();
+    expect(ward.settle({ circuitOpen: true }).state).toBe('BLOCKED_COMPENSATOR');
+    later(ROUND_RETRY_MS);
+    expect(ward.recovery().state).toBe('BLOCKED_COMPENSATOR');
+    later(BLOCKED_MS);
+    expect(ward.recovery().state).toBe('HARD_FAILED');
+    later(HARD_FAILED_KEPT_MS - HARD_FAILED_RETRY_MS);
+    expect(ward.machine.runs('loop', 1)).toHaveLength(1);
+    expect(ward.machine.rows.effectKey.size).toBe(1);
+    later(2 * HARD_FAILED_RETRY_MS);
+    later(0);
+    expect(ward.machine.runs('loop', 1)).toHaveLength(0);
+    const { recovery, recoveryTrace, effect, effectKey, watch } = ward.machine.rows;
+    expect([recovery, recoveryTrace, effect, effectKey].map(({ size }) => size)).toEqual([0, 0, 0, 0]);
+    expect(watch.range('loop 0000000000000001 ', 'loop 0000000000000001!', 9)).toEqual([]);
+  });
+
+  it('an override finds what it can move behind more recoveries of the trace than it moves at a time', () => {
+    const ward = new Ward({}, ['A']);
+    const traceId = 'one for all';
+    const breakIn = (loop: string): void => {
+      ward.createLoop(loop, 'p');
+      ward.begin('A', { loop, traceId });
+      ward.done('phaseInterrupted', { ...ward.interruptBody(), ref: { loop, g: 1, phase: 'A' }, attempt: 1 });
+    };
+    ward.broken('A', 1, { traceId });
+    for (let i = 0; i < OVERRIDE_RECOVERIES_MAX; i++) breakIn(`loop-${String(i).padStart(5, '0')}`);
+    // The first of them are moved, and the one that is left then stands behind them.
+    expect(ward.override('abort')).toBeNull();
+    const left = () => recoveriesOfTraceId(ward.machine, traceId, 2_000).filter(({ state }) => state === 'INTERRUPTED');
+    expect(left()).toHaveLength(1);
+    expect(ward.override('abort')).toBeNull();
+    expect(left()).toHaveLength(0);
+    expect(ward.override('abort')?.reason).toBe('RECOVERY_STATE');
+  });
+
+  it('no key is relied on by another round while the recovery that it belongs to may still undo it', () => {
+    const ward = new Ward({}, ['A']);
+    ward.begin('A');
+    ward.effect('e1');
+    ward.interrupt();
+    ward.override('abort');
+    const { token } = ward.begin('A', { g: 2 });
+    const intent = {
+      kind: 'recordIntent',
+      ref: { loop: 'loop', g: 2, phase: 'A' },
+      token: fencingToken(token),
+      key: 'e1',
+      description: 'e1',
+      compensator: { kind: 'http', target: 'http://localhost/undo', payload: 'e1' },
+      costMicros: '1',
+      limitMicros: '500000000',
+      resource: '',
+      operation: '',
+    } as const;
+    expect(ward.rejected(intent)).toMatchObject({
+      reason: 'EFFECT_EXISTS',
+      message: expect.stringContaining('may yet be undone'),
+    });
+    ward.override('resume');
+    ward.settle({ done: true });
+    ward.step('sel_compensate');
+    ward.step('snapshot_apply');
+    expect(ward.rejected(intent).reason).toBe('EFFECT_SETTLED');
   });
 });
 

@@ -18,6 +18,8 @@ export interface RecoveryOptions {
   readonly priorMs: number;
   /** Between two looks of the supervisors. */
   readonly supervisorUs: number;
+  /** Of their looks: automation is paused for a while instead. 0 in most runs. */
+  readonly pausePermille: number;
   readonly outside: OutsideOptions;
   /** Numbers of the replicated policy, milliseconds where they are times. */
   readonly policy: {
@@ -105,5 +107,7 @@ function drawRecovery(prng: Prng): RecoveryOptions {
       compensatorDeadlineMs: prng.pick([20, 60]),
       circuitMs: prng.pick([30, 200]),
     },
+    // Last, so that what was drawn before it keeps its meaning.
+    pausePermille: prng.chance(300) ? 150 : 0,
   };
 }

@@ -35,7 +35,7 @@ function summaryText(name: string, { header, trailer }: AuditFileSummary): strin
 
 /** Where an export that goes on after `name` begins, and with which hash. */
 async function endOf(context: Context, name: string): Promise<{ readonly from: number; readonly hash: string }> {
-  const result = await check(context, name, {});
+  const result = await check(context, name, {}, null);
   if (!result.sound) throw new AuditGapError(`${name} is not sound; quorate audit verify says why`);
   return { from: result.lastPosition + 1, hash: result.finalHash };
 }
@@ -87,13 +87,19 @@ async function* following(
   }
 }
 
-async function check(context: Context, name: string, options: VerifyOptions): Promise<AuditVerification> {
+async function check(
+  context: Context,
+  name: string,
+  options: VerifyOptions,
+  before: AuditVerification | null,
+): Promise<AuditVerification> {
   const { shell, out } = context;
   const [{ verifyAudit }, { auditFileBytes }] = await Promise.all([loadVerify(), loadFile()]);
   const progress = new Progress(shell.stderr, out.json);
   try {
     return await verifyAudit(auditFileBytes(resolve(shell.cwd, name)), {
       formerClusterIds: options.formerClusterId ?? [],
+      before,
       onProgress: (bytes) => {
         shell.signal.throwIfAborted();
         progress.show(`${name}: ${formatBytes(bytes)} read`);
@@ -107,14 +113,17 @@ async function check(context: Context, name: string, options: VerifyOptions): Pr
 }
 
 function verificationText(name: string, result: AuditVerification): string {
-  const { header, records, lastPosition, finalHash, signatures, problems, problemCount } = result;
+  const { header, records, lastPosition, finalHash, signatures, roster, problems, problemCount } = result;
   const first = header?.firstPosition ?? '?';
   const range = records === 0 ? 'no records' : `records ${first} to ${lastPosition}`;
   const more = problemCount > problems.length ? [`and ${problemCount - problems.length} more problems`] : [];
+  const unknown =
+    roster === null ? [`  who was on the roster is not known here: verify it after the exports before it`] : [];
   return [
     `${name}: cluster ${header?.clusterId ?? '?'}, ${range}, ${signatures} signatures of supervisors verified`,
     ...problems.map(({ line, message }) => `BAD   line ${line}: ${message}`),
     ...more,
+    ...unknown,
     result.sound ? `  final hash  ${finalHash}\nsound` : 'NOT SOUND: this is not what the cluster has recorded',
   ].join('\n');
 }
@@ -123,7 +132,7 @@ async function verify(context: Context, names: readonly string[], options: Verif
   let sound = true;
   let before: { readonly name: string; readonly result: AuditVerification } | null = null;
   for (const name of names) {
-    const result = await check(context, name, options);
+    const result = await check(context, name, options, before?.result ?? null);
     const gap = before === null ? null : gapBetween(before, name, result);
     sound = sound && result.sound && gap === null;
     const text = verificationText(name, result);

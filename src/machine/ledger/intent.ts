@@ -7,6 +7,7 @@ import { openIssue, raiseAlert } from '../issue/issue.ts';
 import { checkFeatureLevel, useFeatureLevel } from '../member/feature.ts';
 import { checkFence, type FoundRun, findRun } from '../phase/run.ts';
 import type { MachineState } from '../state.ts';
+import type { StoredRunRow } from '../tables.ts';
 import type { Rejection } from '../types.ts';
 import { checkIntent } from './check.ts';
 import { accountAfter, accountOf, judgeCost, noteResource, type Verdict } from './cost.ts';
@@ -26,6 +27,7 @@ export function recordIntent(context: ApplyContext, body: IntentBody): Outcome {
   const fence = checkFence(run, body.token);
   if (!fence.ok) return fence;
   const known = findEffect(state, body.ref.loop, body.key);
+  if (known !== null && isOwed(state, known, run)) return owed(known);
   if (known !== null) return again(known, body);
   const seq = lastSeq(state.tables.domain, key) + 1;
   const account = accountOf(state, run.traceId, key);
@@ -69,6 +71,23 @@ function again(known: EffectRow, body: IntentBody): Outcome {
     );
   }
   return ok(recorded(known, false));
+}
+
+/** Who relies on an effect must not lose it when a supervisor resumes the rollback of the run that it is of. */
+function owed({ key, seq, state, phase, g }: EffectRow): Outcome {
+  return reject(
+    'EFFECT_EXISTS',
+    `Use another key: ${key} is of ${phase} in round ${g}, which is HARD_FAILED and may yet be undone.`,
+    { key, seq, state },
+  );
+}
+
+/** It is open, and of another run than `run`, whose recovery is not through or has failed for good: it may be compensated at any time. */
+function isOwed({ tables }: MachineState, { loop, g, phase, key, state }: EffectRow, run: StoredRunRow): boolean {
+  if ((g === run.g && phase === run.phase) || (state !== 'INTENT' && state !== 'CONFIRMED')) return false;
+  const at = tables.domain.effectKey.get(idempotencyKey(loop, key));
+  const recovery = at === null ? null : tables.domain.recovery.get(at.run);
+  return recovery !== null && recovery.state !== 'CLEAN_EXIT';
 }
 
 function sameCompensator(one: Compensator, other: Compensator): boolean {

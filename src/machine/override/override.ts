@@ -7,7 +7,7 @@ import { NAME_LENGTH_MAX } from '../../types/limits.ts';
 import { err, ok } from '../../types/result.ts';
 import { type ApplyContext, type BodyOf, type Outcome, reject } from '../context.ts';
 import { checkFeatureLevel, useFeatureLevel } from '../member/feature.ts';
-import { checkOverride, overrideRecovery, recoveriesOfTrace } from '../recovery/override.ts';
+import { overrideRecovery, overrideTargets } from '../recovery/override.ts';
 import { checkText, firstOf, invalid } from '../validate.ts';
 import { checkLine, checkSignatures } from './form.ts';
 import { checkOnce, checkOnceForm, useNonce } from './nonce.ts';
@@ -31,19 +31,16 @@ export function override(context: ApplyContext, body: BodyOf<'override'>): Outco
   const unsigned = firstOf(checkOnce(context, body), checkSigners(state, body.signatures));
   if (unsigned !== null) return err(unsigned);
 
-  const runs = recoveriesOfTrace(state, target);
+  const { runs, refused: standing } = overrideTargets(context, target, action);
+  if (runs.length === 0 && standing !== null) return err(standing);
   if (runs.length === 0) {
     return reject('OVERRIDE_NO_TARGET', 'Check the trace id: no recovery that is kept has it.', { traceId: target });
   }
-  const checked = runs.map((run) => ({ run, refusal: checkOverride(context, run, action) }));
-  const movable = checked.filter(({ refusal }) => refusal === null);
-  const [first] = checked;
-  if (movable.length === 0 && first?.refusal) return err(first.refusal);
 
   useFeatureLevel(state, LEVEL);
   useNonce(state, { expiresAtMs: clusterTimeMs(body.expiresAtMs), nonce: body.nonce });
   let recoveries = 0;
-  for (const { run } of movable) {
+  for (const run of runs) {
     const row = state.tables.domain.recovery.get(run);
     // Two recoveries of one phase share its lock: the one that comes first in order has taken it then.
     if (row === null || !overrideRecovery(context, run, action).ok) continue;

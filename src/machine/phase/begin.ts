@@ -5,6 +5,7 @@ import { err, ok, type Result } from '../../types/result.ts';
 import { type ApplyContext, type BodyOf, type Outcome, reject } from '../context.ts';
 import { attemptBegun, attemptEnded } from '../detection/watch.ts';
 import { attemptKey, runKey } from '../keys.ts';
+import { forgetSpending } from '../ledger/effects.ts';
 import { checkFeatureLevel } from '../member/feature.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
@@ -139,5 +140,8 @@ function addAttempt(context: ApplyContext, run: StoredRunRow, key: string): void
     finishedAtMs: 0,
   });
   const oldest = run.attempt - limits.attemptsKept;
-  if (oldest >= 1) tables.attempt.delete(attemptKey(key, oldest));
+  const gone = oldest >= 1 ? tables.attempt.get(attemptKey(key, oldest)) : null;
+  if (gone === null) return;
+  tables.attempt.delete(attemptKey(key, oldest));
+  if (gone.traceId !== run.traceId) forgetSpending(context.state, gone.traceId, key);
 }

@@ -1,12 +1,11 @@
 /** Rounds of a loop: opening, the barrier between them (P3), and dropping those that are no longer kept. */
 import { assert, must } from '../../types/assert.ts';
 import { clusterTimeMs } from '../../types/ids.ts';
-import { ROUND_RETRY_MS } from '../../types/limits.ts';
 import type { ApplyContext } from '../context.ts';
 import { unpinSnapshot } from '../document/snapshot.ts';
 import { after, padded, roundKey, runKey, under } from '../keys.ts';
 import { dropEffects, forgetSpending } from '../ledger/effects.ts';
-import { dropRecoveries, isRoundBusy } from '../recovery/rows.ts';
+import { dropRecoveries, roundNeededForMs } from '../recovery/rows.ts';
 import type { LoopRow, PlanRow } from '../rows.ts';
 import type { MachineState } from '../state.ts';
 import type { StoredRunRow } from '../tables.ts';
@@ -93,17 +92,19 @@ function forgetRound(state: MachineState, loop: string, g: number): void {
   if (g < 1) return;
   const { timer } = state.tables;
   const round = roundKey(loop, g);
-  // A supervisor may have resumed what was given up: the round stays until that is through.
-  if (!isRoundBusy(state, round)) dropRuns(state, round);
+  // A supervisor may have resumed what was given up, or may do so yet: the round stays until that is through.
+  if (roundNeededForMs(state, round) === 0) dropRuns(state, round);
   const dueMs = state.timeMs;
   timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
 }
 
 function dropRuns(state: MachineState, round: string): number {
-  const { run } = state.tables;
-  for (const [key, row] of run.range(under(round), after(round), run.size)) {
+  const { run, attempt } = state.tables;
+  for (const [key] of run.range(under(round), after(round), run.size)) {
     unpinSnapshot(state, key);
-    forgetSpending(state, row.traceId, key);
+    // Each attempt may have had a trace of its own. Those that are not on record any more were seen to when they went.
+    for (const [, { traceId }] of attempt.range(under(key), after(key), attempt.size))
+      forgetSpending(state, traceId, key);
   }
   return run.deleteRange(under(round), after(round), run.size) + dropRecoveries(state, round);
 }
@@ -113,9 +114,10 @@ export function dropRound(state: MachineState, timerKey: string, loop: string, g
   assert(budget > 0, 'a due timer has a budget');
   const { attempt, checkpoint, domain, run, subStep, timer } = state.tables;
   const round = roundKey(loop, g);
-  if (isRoundBusy(state, round)) {
+  const neededMs = roundNeededForMs(state, round);
+  if (neededMs > 0) {
     timer.delete(timerKey);
-    const dueMs = clusterTimeMs(state.timeMs + ROUND_RETRY_MS);
+    const dueMs = clusterTimeMs(state.timeMs + neededMs);
     timer.put(`${padded(dueMs)} round ${round}`, { kind: 'round', dueMs, loop, g });
     return 2;
   }

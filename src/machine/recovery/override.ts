@@ -2,10 +2,9 @@
 import { OVERRIDE_RECOVERIES_MAX } from '../../types/limits.ts';
 import { err, ok, type Result } from '../../types/result.ts';
 import { type ApplyContext, reject } from '../context.ts';
-import { after, under } from '../keys.ts';
+import { after, next, under } from '../keys.ts';
 import { useFeatureLevel } from '../member/feature.ts';
 import type { OverrideAction } from '../override/types.ts';
-import type { MachineState } from '../state.ts';
 import type { Rejection } from '../types.ts';
 import { checkLock, start } from './handlers.ts';
 import { moveTo } from './move.ts';
@@ -22,11 +21,31 @@ export const OVERRIDABLE: { readonly [Action in OverrideAction]: readonly Recove
   'force-rollback': ['INTERRUPTED', 'RECONCILE'],
 };
 
-/** Keys of the runs whose recoveries have the trace id, in order; at most OVERRIDE_RECOVERIES_MAX. */
-export function recoveriesOfTrace(state: MachineState, traceId: string): readonly string[] {
+export interface OverrideTargets {
+  /** Runs whose recoveries the action moves on, in order; at most OVERRIDE_RECOVERIES_MAX. */
+  readonly runs: readonly string[];
+  /** Why it moves none; null: there is nothing that has the trace id. */
+  readonly refused: Rejection | null;
+}
+
+/** What an action on a trace moves. All recoveries of the trace are looked at: those that are over must not hide those that are not. */
+export function overrideTargets(context: ApplyContext, traceId: string, action: OverrideAction): OverrideTargets {
   const prefix = tracePrefix(traceId);
-  const { recoveryTrace } = state.tables.domain;
-  return recoveryTrace.range(under(prefix), after(prefix), OVERRIDE_RECOVERIES_MAX).map(([, { run }]) => run);
+  const { recoveryTrace } = context.state.tables.domain;
+  const runs: string[] = [];
+  let refused: Rejection | null = null;
+  let from = under(prefix);
+  for (;;) {
+    const page = recoveryTrace.range(from, after(prefix), OVERRIDE_RECOVERIES_MAX);
+    for (const [key, { run }] of page) {
+      const refusal = checkOverride(context, run, action);
+      if (refusal === null) runs.push(run);
+      refused ??= refusal;
+      if (runs.length === OVERRIDE_RECOVERIES_MAX) return { runs, refused };
+      from = next(key);
+    }
+    if (page.length < OVERRIDE_RECOVERIES_MAX) return { runs, refused };
+  }
 }
 
 /** null: {@link overrideRecovery} would carry it out now. Changes nothing. */

@@ -9,6 +9,7 @@
  */
 import { assert, must } from '../../types/assert.ts';
 import { type FencingToken, fencingToken } from '../../types/ids.ts';
+import { HARD_FAILED_KEPT_MS, HARD_FAILED_RETRY_MS, RECOVERIES_KEPT_MAX, ROUND_RETRY_MS } from '../../types/limits.ts';
 import type { ApplyContext, EventBody } from '../context.ts';
 import { after, padded, runKey, under } from '../keys.ts';
 import { planOf } from '../phase/round.ts';
@@ -82,19 +83,25 @@ export function runOf(state: MachineState, row: RecoveryRow): FoundRun {
 
 export const blockedTimerKey = (dueMs: number, key: string): string => `${padded(dueMs)} blocked ${key}`;
 
-/** True while one of the recoveries of a round is active: its rows are needed. At most as many rows as the plan has phases. */
-export function isRoundBusy(state: MachineState, round: string): boolean {
+/**
+ * 0: no recovery of the round needs its rows any more. Else when to look again, milliseconds: it is under way or blocked, or it has failed for
+ * good, and what it left behind could not be undone any more if its record went (V6). At most as many rows as the plan has phases.
+ */
+export function roundNeededForMs(state: MachineState, round: string): number {
   const { recovery } = state.tables.domain;
-  return recovery.range(under(round), after(round), recovery.size).some(([, row]) => isActive(row.state));
+  const rows = recovery.range(under(round), after(round), recovery.size).map(([, row]) => row);
+  if (rows.some((row) => isActive(row.state) || isIn(row, 'BLOCKED_COMPENSATOR'))) return ROUND_RETRY_MS;
+  if (recovery.size > RECOVERIES_KEPT_MAX) return 0;
+  const failed = rows.filter((row) => isIn(row, 'HARD_FAILED'));
+  return failed.some((row) => row.finishedAtMs + HARD_FAILED_KEPT_MS > state.timeMs) ? HARD_FAILED_RETRY_MS : 0;
 }
 
-/** Drops the recoveries of a round that is no longer kept; none of them is active. Returns how many rows went. */
+/** Drops the recoveries of a round that is no longer kept; none of them is under way. Returns how many rows went. */
 export function dropRecoveries(state: MachineState, round: string): number {
   const { recovery, recoveryOpen, recoveryTrace } = state.tables.domain;
   let rows = 0;
   for (const [key, row] of recovery.range(under(round), after(round), recovery.size)) {
-    assert(!isActive(row.state), 'an active recovery is kept');
-    if (row.blockedUntilMs !== 0) state.tables.timer.delete(blockedTimerKey(row.blockedUntilMs, key));
+    assert(!isActive(row.state) && row.blockedUntilMs === 0, 'a recovery that is under way is kept');
     recovery.delete(key);
     recoveryOpen.delete(key);
     recoveryTrace.delete(`${tracePrefix(row.traceId)} ${key}`);

@@ -32,6 +32,8 @@ describe('V1–V3, D1: an agent vanishes', () => {
     await documents.put('half', 'shared', 'of somebody else', { expectedVersion: 2 });
     await documents.put('half', 'outside', 'of somebody else');
     const keys = await kit.make(ref, token, 5);
+    const keyOfFirst = await client.ledger.keyFor(ref, 'thing');
+    expect(keyOfFirst).toBe('1/CONSTRUCT/0/thing');
     await kit.intend(ref, token, 'half-intent');
     await session.reportProgress(ref, token, { total: 6, completed: 5 });
 
@@ -56,6 +58,17 @@ describe('V1–V3, D1: an agent vanishes', () => {
     expect(await kit.reasonOf(session.commitPhase(ref, token))).not.toBe('carried out');
     const again = await session.beginPhase(ref);
     expect(again).toMatchObject({ attempt: attempt + 1, subStepsDone: 0 });
+    // What was undone is done anew under a key of its own, and kept; the old keys are over.
+    const old = { key: keys[0] ?? '', description: 'thing 1', compensator: kit.compensator };
+    expect(await kit.reasonOf(session.ledger.intent(ref, again.token, old))).toBe('EFFECT_SETTLED');
+    const key = await client.ledger.keyFor(ref, 'thing');
+    expect(key).toBe(`1/CONSTRUCT/${attempt}/thing`);
+    const made = await session.ledger.effect(ref, again.token, { ...old, key }, async () => {
+      await kit.post(key);
+      return key;
+    });
+    expect(made).toMatchObject({ fresh: true, result: key });
+    expect(provider.things).toEqual([key]);
     await session.commitPhase(ref, again.token);
   }, 60_000);
 

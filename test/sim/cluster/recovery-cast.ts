@@ -70,7 +70,7 @@ export class RecoveryCast {
   /** What happened, by name. */
   get counts(): readonly (readonly [string, number])[] {
     const overrides = [...(this.#supervisor?.counts ?? [])].map(
-      ([action, count]) => [`override ${action}`, count] as const,
+      ([action, count]) => [action === 'pause' ? 'automation paused' : `override ${action}`, count] as const,
     );
     return [
       ...(this.#outside?.counts ?? []),

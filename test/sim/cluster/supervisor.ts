@@ -35,7 +35,7 @@ interface Seen {
 export class Supervisor {
   readonly name: string;
   idle = false;
-  /** Overrides that were carried out, by action. */
+  /** Overrides that were carried out, by action, and pauses of automation. */
   readonly counts = new Map<string, number>();
   readonly #deps: SupervisorDeps;
   readonly #caller: Caller;
@@ -58,7 +58,9 @@ export class Supervisor {
     world.note(this.name, 'stage is set', 0, 0, 0);
     while (!board.ending) {
       await world.sleep(prng.below(recovery.supervisorUs) + 1);
-      if (!board.ending) await this.#look();
+      if (board.ending) break;
+      if (prng.chance(recovery.pausePermille)) await this.#pause();
+      else await this.#look();
     }
     this.idle = true;
   }
@@ -104,6 +106,17 @@ export class Supervisor {
     const { members, prng } = this.#deps;
     const leader = members.find((member) => member.lastStatus?.role === 'leader');
     void leader?.running?.transferLeadership(DATA_STREAM, prng.pick(members).id);
+  }
+
+  /** Automation stands still for a while; it goes on whatever else ends. */
+  async #pause(): Promise<void> {
+    const { world, prng, recovery } = this.#deps;
+    const set = (value: number): Promise<CommandResult | null> =>
+      this.#ask({ kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
+    await set(1);
+    this.counts.set('pause', (this.counts.get('pause') ?? 0) + 1);
+    await world.sleep(prng.below(4 * recovery.supervisorUs) + 1);
+    while ((await set(0))?.ok !== true) await world.sleep(20_000);
   }
 
   async #look(): Promise<void> {

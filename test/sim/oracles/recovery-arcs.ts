@@ -1,6 +1,7 @@
 /**
  * RA, legal arcs only: a copy by hand of what V1, V5 and V6 allow, held against every arc that the event history tells, and against the
- * rows. What goes back into ROLLBACK, or out of INTERRUPTED without being tried, is an override's doing.
+ * rows. What goes back into ROLLBACK, or out of INTERRUPTED without being tried, is an override's doing. Nobody is given up while
+ * automation is paused.
  */
 import type { MachineEvent } from '../../../src/machine/types.ts';
 import { type Committed, type Historian, runName } from './history.ts';
@@ -40,6 +41,8 @@ export class RecoveryArcs implements Historian {
   readonly #scene: Scene;
   readonly #blockedMs: number;
   readonly #runs = new Map<string, Known>();
+  /** As the entry before has left it: timers run before the command that changes it. */
+  #paused = false;
 
   /** `blockedMs`: T_blocked of the run's policy. */
   constructor(scene: Scene, blockedMs: number) {
@@ -55,7 +58,8 @@ export class RecoveryArcs implements Historian {
         this.#goes(event, arc, overridden.has(runName(event)));
       }
     }
-    const { recovery } = view.rows;
+    const { recovery, policy } = view.rows;
+    this.#paused = policy.get('automationPaused')?.value === 1;
     for (const [, row] of recovery.range('', END, recovery.size)) {
       if (row.changedRevision !== index) continue;
       const told = this.#runs.get(runName(row))?.state;
@@ -84,6 +88,7 @@ export class RecoveryArcs implements Historian {
     }
     if (to === 'BLOCKED_COMPENSATOR') known.blockedAtMs = event.timeMs;
     if (overridden) return;
+    if (to === 'HARD_FAILED' && this.#paused) this.#violate(name, event.revision, 'is given up during a pause');
     if (to === 'RECONCILE' || aborted) known.automatic += 1;
     if (known.automatic > AUTOMATIC_MAX) this.#violate(name, event.revision, 'is tried a third time by itself');
     if (to === 'HARD_FAILED' && event.timeMs < known.blockedAtMs + this.#blockedMs) {
