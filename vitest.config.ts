@@ -5,6 +5,7 @@ import { mutantPlugins } from './test/mutants/vitest-plugin.ts';
 const measuredTests = [
   ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
   ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
+  'test/chaos/process.test.ts',
 ];
 
 /** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
