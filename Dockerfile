@@ -11,7 +11,7 @@ RUN npm run build && npm prune --omit=dev
 FROM node:24-bookworm-slim
 # What calls in flight hold outlives a small young generation, and copying it was much of what a busy leader did.
 ENV NODE_ENV=production \
-    NODE_OPTIONS=--max-semi-space-size=64 \
+    NODE_OPTIONS=--max-semi-space-size=32 \
     QUORATE_DATA_DIR=/var/lib/quorate \
     QUORATE_CLIENT_LISTEN=0.0.0.0:7401 \
     QUORATE_PEER_LISTEN=0.0.0.0:7501 \

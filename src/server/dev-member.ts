@@ -23,7 +23,7 @@ export interface DevMemberOptions {
 }
 
 /** As in the image (Dockerfile): a young generation that holds what the calls in flight hold. */
-const MEMORY_FLAGS = ['--max-semi-space-size=64'];
+const MEMORY_FLAGS = ['--max-semi-space-size=32'];
 
 export class DevMember {
   readonly id: string;
