@@ -71,7 +71,7 @@ async function startCluster(dist, data) {
     const own = ['--cluster-id', 'bench', '--member-id', id, '--data-dir', join(data, id), '--log-level', 'warn'];
     const args = [join(dist, 'cli/main.js'), 'server', ...own, '--members', JSON.stringify(members)];
     // As the image runs it (Dockerfile); what the caller sets counts.
-    const env = { NODE_OPTIONS: '--max-semi-space-size=32', ...process.env };
+    const env = { NODE_OPTIONS: '--max-semi-space-size=16', ...process.env };
     const child = spawn(process.execPath, [...profile, ...args], { stdio: ['ignore', 'ignore', 'inherit'], env });
     child.gone = new Promise((done) => child.once('exit', done));
     return child;
