@@ -22,6 +22,8 @@ export interface OperatorDeps extends CallerDeps {
 /** What the operator wants of a member. */
 type Wanted = 'voter' | 'learner' | 'removed';
 
+const REPLACE_TRIES = 3;
+
 export class Operator {
   idle = false;
   /** Changes asked for and carried out, by kind. */
@@ -59,8 +61,14 @@ export class Operator {
 
   /** Puts a new machine in the place of one that cannot be saved. */
   async replace(lost: MemberId): Promise<void> {
-    const change = this.#replacement(lost);
-    if (change !== null) await this.#ask([change], 'replace');
+    // One that is refused, since the session has expired meanwhile, is asked for again.
+    for (let tries = 0; tries < REPLACE_TRIES; tries += 1) {
+      if (this.#caller.session === null) await this.#caller.openSession(this.#open());
+      const change = this.#replacement(lost);
+      if (change === null) return;
+      await this.#ask([change], 'replace');
+      if (this.isWanted(change.member) || !this.isSure(change.member)) return;
+    }
   }
 
   /** One given change; true when it was carried out. */
