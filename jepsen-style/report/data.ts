@@ -2,17 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventOf, field, type HistoryEvent, readLines } from '../checkers/operation.ts';
-
-/** One second of the run; times in nanoseconds since it began. */
-export interface Sample {
-  readonly time: number;
-  readonly leader: string | null;
-  readonly term: number;
-  readonly ok: number;
-  readonly fail: number;
-  readonly info: number;
-  readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number } | null;
-}
+import type { Sample } from '../record/sampler.ts';
 
 /** A fault while it lasted. */
 export interface FaultSpan {

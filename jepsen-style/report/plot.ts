@@ -2,7 +2,8 @@
  * The picture of a run, on one axis of time: faults as labelled bars (and as shades through everything below), operations a second, latency
  * on a logarithmic scale, who led in which term.
  */
-import type { FaultSpan, Sample } from './data.ts';
+import type { Sample } from '../record/sampler.ts';
+import type { FaultSpan } from './data.ts';
 import { duration, escapeHtml, px } from './html.ts';
 import { lanesOf } from './lanes.ts';
 
