@@ -6,6 +6,7 @@ const measuredTests = [
   ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
   ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
   'test/chaos/process.test.ts',
+  'test/bench/guard.test.ts',
 ];
 
 /** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
@@ -32,7 +33,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: processTests,
+          exclude: [...processTests, ...measuredTests],
           testTimeout: 30_000,
           sequence: { groupOrder: 0 },
         },

@@ -101,7 +101,9 @@ function say({ dir, log }: JudgeInput, facts: Facts, verdicts: readonly Verdict[
   for (const [name, { ok, fail, info }] of Object.entries(operations))
     log(`${name}: ${ok} ok, ${fail} fail, ${info} info`);
   const { failovers, failoverMsMedian, failoverMsMax, acceptedByTwo, effectsTwice } = levels;
-  log(`failovers: ${failovers.length}, median ${failoverMsMedian ?? '–'} ms, longest ${failoverMsMax ?? '–'} ms`);
+  const counted = failovers.filter(({ disturbedBy }) => disturbedBy === undefined).length;
+  const others = counted === failovers.length ? '' : `, and ${failovers.length - counted} that another fault disturbed`;
+  log(`failovers: ${counted}${others}; median ${failoverMsMedian ?? '–'} ms, longest ${failoverMsMax ?? '–'} ms`);
   log(`commands accepted by two leaders: ${acceptedByTwo.length}; side effects twice: ${effectsTwice.length}`);
   for (const line of [...acceptedByTwo, ...effectsTwice, ...findings]) log(`FINDING: ${line}`);
   for (const { checker, workload, valid, detail } of verdicts) log(`${checker} of ${workload}: ${valid} ${detail}`);
@@ -138,7 +140,11 @@ function summaryOf(facts: Facts, verdicts: readonly Verdict[], code: number): ob
     faults: Object.fromEntries(
       Object.entries(faults).map(([name, { injected, skipped }]) => [name, [injected, skipped]]),
     ),
-    failovers: { count: failovers.length, medianMs: failoverMsMedian, maxMs: failoverMsMax },
+    failovers: {
+      count: failovers.filter(({ disturbedBy }) => disturbedBy === undefined).length,
+      medianMs: failoverMsMedian,
+      maxMs: failoverMsMax,
+    },
     acceptedByTwo: acceptedByTwo.length,
     effectsTwice: effectsTwice.length,
     findings,

@@ -12,6 +12,8 @@ export interface Failover {
   readonly atMs: number;
   /** Until a write that began after that was carried out; null: none was, before the histories end. */
   readonly tookMs: number | null;
+  /** The fault that took members away before that write, if one did: its own failover counts, and this one does not. */
+  readonly disturbedBy?: string;
 }
 
 export interface ServiceLevels {
@@ -60,7 +62,8 @@ export interface LevelsInput {
 
 export function serviceLevels({ ops, nemesis, effects, leaders }: LevelsInput): ServiceLevels {
   const failovers = failoversOf(ops, nemesis);
-  const took = failovers.map(({ tookMs }) => tookMs ?? Number.POSITIVE_INFINITY).sort((a, b) => a - b);
+  const undisturbed = failovers.filter(({ disturbedBy }) => disturbedBy === undefined);
+  const took = undisturbed.map(({ tookMs }) => tookMs ?? Number.POSITIVE_INFINITY).sort((a, b) => a - b);
   const acceptedByTwo = [...twoLeaders(leaders), ...forks(ops)];
   const effectsTwice = twice(effects);
   const worst = took.at(-1) ?? null;
@@ -75,28 +78,65 @@ export function serviceLevels({ ops, nemesis, effects, leaders }: LevelsInput): 
 }
 
 interface StartFacts {
+  /** Who led when it began; null: nobody did. */
+  readonly leader?: number | null;
+  /** Slots that could not lead while it lasted. */
+  readonly disabled?: readonly number[];
   readonly leaderAffected?: boolean;
   readonly quorum?: boolean;
   readonly beganAtNs?: number;
 }
 
+/** A fault as the nemesis noted it. */
+interface Noted {
+  readonly nemesis: string;
+  readonly facts: StartFacts;
+  readonly beganAtNs: number;
+  /** null: it did not end. */
+  readonly endedAtNs: number | null;
+}
+
+function faultsOf(nemesis: readonly Op[]): readonly Noted[] {
+  const out = nemesis.flatMap((op, i) => {
+    if (!op.f.endsWith('-start')) return [];
+    const name = op.f.slice(0, -'-start'.length);
+    const facts = op.value as StartFacts;
+    const stop = nemesis.slice(i + 1).find(({ f }) => f === `${name}-stop`);
+    return [{ nemesis: name, facts, beganAtNs: facts.beganAtNs ?? op.time, endedAtNs: stop?.time ?? null }];
+  });
+  return out.sort((a, b) => a.beganAtNs - b.beganAtNs);
+}
+
+/**
+ * One for each fault that takes the leader, or the majority, away, and for each that takes members away before the cluster is back from
+ * such a one: then the clock starts anew. What was missed before that stays missed.
+ */
 function failoversOf(ops: readonly Op[], nemesis: readonly Op[]): readonly Failover[] {
   const writes = carriedOut(ops);
+  const faults = faultsOf(nemesis);
   const out: Failover[] = [];
-  nemesis.forEach((op, i) => {
-    if (!op.f.endsWith('-start')) return;
-    const facts = op.value as StartFacts;
-    if (facts.leaderAffected !== true) return;
-    const name = op.f.slice(0, -'-start'.length);
-    const stop = nemesis.slice(i + 1).find(({ f }) => f === `${name}-stop`);
-    const fromNs = facts.quorum === false ? stop?.time : (facts.beganAtNs ?? op.time);
-    if (fromNs === undefined) return;
+  const disturbers = new Set<Noted>();
+  for (const fault of faults) {
+    const { leader, leaderAffected, quorum, disabled = [] } = fault.facts;
+    const takes = leaderAffected === true || quorum === false || (leader === null && disabled.length > 0);
+    if (!takes && !disturbers.has(fault)) continue;
+    const fromNs = quorum === false ? fault.endedAtNs : fault.beganAtNs;
+    if (fromNs === null) continue;
     const endNs = writes
       .filter(({ invokeNs }) => invokeNs >= fromNs)
       .reduce((min, { okNs }) => Math.min(min, okNs), Infinity);
-    const tookMs = endNs === Infinity ? null : Math.round((endNs - fromNs) / 1e6);
-    out.push({ nemesis: name, atMs: Math.round(fromNs / 1e6), tookMs });
-  });
+    const untilNs = Math.min(endNs, fromNs + FAILOVER_MS_MAX * 1e6);
+    const next = faults.find(
+      (one) => (one.facts.disabled ?? []).length > 0 && one.beganAtNs > fromNs && one.beganAtNs < untilNs,
+    );
+    if (next !== undefined) disturbers.add(next);
+    out.push({
+      nemesis: fault.nemesis,
+      atMs: Math.round(fromNs / 1e6),
+      tookMs: endNs === Infinity ? null : Math.round((endNs - fromNs) / 1e6),
+      ...(next === undefined ? {} : { disturbedBy: next.nemesis }),
+    });
+  }
   return out;
 }
 

@@ -9,6 +9,7 @@ import { EXIT, judge } from './judge.ts';
 import { NEMESES } from './nemesis/table.ts';
 import type { Fault } from './nemesis/types.ts';
 import { parseRequest, type Request, type RunOptions, USAGE } from './options.ts';
+import { powerCycles } from './power-cycles.ts';
 import { Run } from './run.ts';
 import { drawSchedule } from './schedule.ts';
 import { removeLeftovers, removeOwn } from './system/leftovers.ts';
@@ -69,7 +70,7 @@ async function main(request: Request): Promise<number> {
   const cli = request.cli === null ? join(root, 'dist', 'cli', 'main.js') : resolve(request.cli);
   if (!request.probeOnly && !existsSync(cli)) throw new RangeError(`--cli: there is no ${cli}`);
   if (request.dir !== null) checkDir(resolve(request.dir));
-  let run: Run | null = null;
+  let run: Pick<Run, 'cleanUpNow'> | null = null;
   // However this process ends, and whenever: namespaces, mounts and loop devices outlive it.
   process.once('exit', () => {
     run?.cleanUpNow();
@@ -78,13 +79,23 @@ async function main(request: Request): Promise<number> {
   const tools = await probe(options.loopback);
   printTools(tools);
   if (request.probeOnly) return EXIT.well;
+  if (request.powerCycles !== null) {
+    const { seed, members } = options;
+    const dir = request.dir === null ? freshFolder(root, seed) : resolve(request.dir);
+    log(`seed ${seed}, ${request.powerCycles} power cycles, process ${process.pid}, folder ${dir}`);
+    const onCleanUp = (cleanUpNow: () => void): void => {
+      run = { cleanUpNow };
+    };
+    return powerCycles({ cycles: request.powerCycles, members, seed, tools, dir, cli, log, onCleanUp });
+  }
   const schedule = replay?.schedule ?? drawn(options);
   const dir = request.dir === null ? freshFolder(root, options.seed) : resolve(request.dir);
   log(
     `seed ${options.seed}, ${schedule.length} faults in ${options.minutes} min, process ${process.pid}, folder ${dir}`,
   );
-  run = new Run({ options, schedule, tools, dir, cli, log });
-  return judge({ dir, options, tools, summary: request.summary, log }, await run.carryOut());
+  const whole = new Run({ options, schedule, tools, dir, cli, log });
+  run = whole;
+  return judge({ dir, options, tools, summary: request.summary, log }, await whole.carryOut());
 }
 
 // The script that started this one has ended, in whatever way.

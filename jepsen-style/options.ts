@@ -26,6 +26,8 @@ export interface Request {
   /** A line of JSON about the run is appended here; null: nowhere. */
   readonly summary: string | null;
   readonly probeOnly: boolean;
+  /** How often the power of all members fails, and nothing else happens; null: a schedule of faults is carried out. */
+  readonly powerCycles: number | null;
 }
 
 export const USAGE = `npm run chaos -- [options]
@@ -41,6 +43,7 @@ export const USAGE = `npm run chaos -- [options]
   --replay DIR       the schedule, seed and options of that run again
   --cli FILE         entry of the command line that the members run; default dist/cli/main.js
   --summary FILE     a line of JSON about the run is appended to it
+  --power-cycles N   nothing but this: the power of all members fails N times; nothing acknowledged may be lost
   --probe            say what can be injected here, and end
   --mutant ID        members that are broken on purpose (test/mutants/chaos.json; --catalogue FILE: another one)
   --help             this`;
@@ -62,6 +65,7 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
       cli: { type: 'string' },
       summary: { type: 'string' },
       probe: { type: 'boolean', default: false },
+      'power-cycles': { type: 'string' },
     },
   });
   const minutes = Number(values.minutes);
@@ -73,6 +77,9 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
   if (![3, 5, 7].includes(members)) throw new RangeError('--members: 3, 5 or 7');
   const nemeses = parseNemeses(values.nemesis).map(({ name }) => name);
   const workloads = parseWorkloads(values.workload).map(({ name }) => name);
+  const powerCycles = values['power-cycles'] === undefined ? null : Number(values['power-cycles']);
+  if (powerCycles !== null && !(Number.isSafeInteger(powerCycles) && powerCycles > 0))
+    throw new RangeError('--power-cycles: a whole number from 1');
   const { pairs, loopback } = values;
   return {
     options: { seed, minutes, members, nemeses, workloads, pairs, loopback },
@@ -81,5 +88,6 @@ export function parseRequest(args: readonly string[], drawSeed: () => number): R
     cli: values.cli ?? null,
     summary: values.summary ?? null,
     probeOnly: values.probe,
+    powerCycles,
   };
 }

@@ -2,9 +2,10 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { QuorateClient } from '../src/client/client.ts';
-import { Cluster } from './cluster/cluster.ts';
+import { Cluster, SMALL_LOG } from './cluster/cluster.ts';
 import { Ground } from './cluster/ground.ts';
 import type { UnexpectedExit } from './cluster/member.ts';
+import { TRACE_FOLDER } from './hooks.ts';
 import { FAILOVER_MS_MAX, WRITES } from './levels.ts';
 import { Injector } from './nemesis/injector.ts';
 import { NEMESES } from './nemesis/table.ts';
@@ -27,8 +28,6 @@ const SETTLE_MS = 90_000;
 const REST_MS = [20, 120] as const;
 /** A member that ended by itself is started again after this, as a supervisor of the system would, milliseconds. */
 const RESTART_MS = 1_000;
-/** Small, so that a short run sees segments freed and images sent. */
-const FLAGS = ['--wal-segment-bytes', '4194304', '--wal-keep-bytes', '2097152', '--wal-keep-slow-bytes', '4194304'];
 
 /**
  * Phases are interrupted by the processes of a workload only: a checker of what clients saw could not know of it otherwise. What a
@@ -148,7 +147,7 @@ export class Run {
     const cluster = await Cluster.start(ground, {
       cli,
       members: options.members,
-      flags: FLAGS,
+      flags: [...SMALL_LOG, '--trace-folder', join(this.#input.dir, TRACE_FOLDER)],
       env: (slot) => this.#clocks?.[slot]?.env ?? {},
       onExit: (exit) => this.#onExit(exit),
     });

@@ -48,3 +48,38 @@ export function parse(bytes) {
   }
   return found;
 }
+
+/** A message as gRPC sends it: not compressed, with its length. */
+export function grpcFrame(body) {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(body.length, 1);
+  return Buffer.concat([prefix, body]);
+}
+
+/** How often a field is in a message, without a copy of anything. */
+export function countField(bytes, number) {
+  let at = 0;
+  let count = 0;
+  const read = () => {
+    let value = 0;
+    for (let factor = 1; ; factor *= 128) {
+      const byte = bytes[at++];
+      value += (byte & 127) * factor;
+      if (byte < 128) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const tag = read();
+    if (Math.floor(tag / 8) === number) count += 1;
+    const kind = tag % 8;
+    if (kind === 0) read();
+    else if (kind === 2) {
+      // Two steps: the length moves `at` as well.
+      const length = read();
+      at += length;
+    } else if (kind === 1) at += 8;
+    else if (kind === 5) at += 4;
+    else throw new Error(`wire type ${kind}`);
+  }
+  return count;
+}

@@ -6,6 +6,15 @@ import { eventually, pause } from '../system/exec.ts';
 import type { Ground } from './ground.ts';
 import { Member, type UnexpectedExit } from './member.ts';
 
+/** Small, so that a short run sees segments filled, freed and used again, and images sent. */
+export const SMALL_LOG = [
+  '--wal-segment-bytes',
+  '4194304',
+  '--wal-keep-bytes',
+  '2097152',
+  '--wal-keep-slow-bytes',
+  '4194304',
+];
 const CLUSTER_ID = 'chaos';
 const READY_MS = 60_000;
 const ASK_MS = 1_000;

@@ -15,7 +15,13 @@ async function fill({ cluster, claim, release }: NemesisContext, fault: Fault) {
   const count = draw(fault, 0) < 0.6 ? 1 : minority(fault.order.length);
   const slots = claim(fault.order, count);
   const disks = slots.map((slot) => diskOf(cluster, slot));
-  await Promise.all(disks.map((disk) => disk.fill()));
+  const filled = await Promise.allSettled(disks.map((disk) => disk.fill()));
+  const failed = filled.find((one) => one.status === 'rejected');
+  if (failed !== undefined) {
+    // The members are at work, and may have taken the last room themselves.
+    await Promise.all(disks.map((disk) => disk.empty()));
+    throw failed.reason;
+  }
   // One that was about to start, or whose tables have no room, says so and ends (docs/runbooks/disk-full.md).
   for (const slot of slots) cluster.member(slot).expectExit();
   const end = async (): Promise<void> => {
@@ -73,17 +79,21 @@ const SLOW: Nemesis = {
     const slots = context.claim(fault.order, count);
     const delayMs = Math.round(SLOW_MS[0] + draw(fault, 1) * (SLOW_MS[1] - SLOW_MS[0]));
     const injection = `inject=fdatasync,fsync:delay_enter=${delayMs * 1000}`;
-    try {
-      const programs = await Promise.all(slots.map((slot) => tamper(context, slot, injection)));
-      const end = async (): Promise<void> => {
-        await Promise.all(programs.map((program) => program.stop()));
-        context.release(slots);
-      };
-      return { value: { members: slots, delayMs }, disabled: [], end };
-    } catch (error) {
-      context.release(slots);
-      throw error;
+    const tried = await Promise.allSettled(slots.map((slot) => tamper(context, slot, injection)));
+    const programs = tried.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    const stop = async (): Promise<void> => {
+      await Promise.all(programs.map((program) => program.stop()));
+    };
+    const failed = tried.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
+      await stop();
+      throw failed.reason;
     }
+    const end = async (): Promise<void> => {
+      await stop();
+      context.release(slots);
+    };
+    return { value: { members: slots, delayMs }, disabled: [], end };
   },
 };
 
@@ -99,22 +109,17 @@ const FSYNC: Nemesis = {
     const slots = claim(leader === null ? fault.order : [leader, ...fault.order], 1);
     const [slot = 0] = slots;
     const member = cluster.member(slot);
-    try {
-      member.expectExit();
-      const program = await tamper(context, slot, 'inject=fdatasync:error=EIO');
-      const end = async (): Promise<void> => {
-        const gone = await eventually(() => !member.running, EXIT_MS);
-        await program.stop();
-        if (!gone) finding(`${member.id} goes on although its fdatasync failed`);
-        if (!gone) await member.kill();
-        member.start();
-        release(slots);
-      };
-      return { value: { members: slots }, disabled: slots, end };
-    } catch (error) {
+    member.expectExit();
+    const program = await tamper(context, slot, 'inject=fdatasync:error=EIO');
+    const end = async (): Promise<void> => {
+      const gone = await eventually(() => !member.running, EXIT_MS);
+      await program.stop();
+      if (!gone) finding(`${member.id} goes on although its fdatasync failed`);
+      if (!gone) await member.kill();
+      member.start();
       release(slots);
-      throw error;
-    }
+    };
+    return { value: { members: slots }, disabled: slots, end };
   },
 };
 

@@ -41,7 +41,7 @@ export class Injector {
   readonly #shared: Omit<NemesisContext, 'claim' | 'claimExclusive' | 'release'>;
   readonly #taken = new Set<number>();
   /** Whose identity is being changed. */
-  #exclusive: number | null = null;
+  readonly #exclusive = new Set<number>();
   readonly #disabled = new Map<Fault, readonly number[]>();
   readonly #programs = new Set<Background>();
   readonly #over: Promise<void>;
@@ -117,7 +117,11 @@ export class Injector {
     log(`${fault.nemesis} begins: ${JSON.stringify(injected.value)}`);
     await this.#until(fault.lengthMs);
     try {
-      await injected.end();
+      const why = await injected.end();
+      if (typeof why === 'string') {
+        this.#count(fault).injected -= 1;
+        this.#skip(fault, why);
+      }
     } catch (error) {
       giveBack();
       this.#deps.finding(`${fault.nemesis} could not be ended: ${messageOf(error)}`);
@@ -142,7 +146,7 @@ export class Injector {
       const disabled = new Set([...this.#disabled.values()].flat());
       const quorum = cluster.members.length - disabled.size >= majority(cluster.members.length);
       const leaderAffected = leader !== null && injected.disabled.includes(leader);
-      const facts = { leader, leaderAffected, quorum, beganAtNs: before.at };
+      const facts = { leader, leaderAffected, quorum, disabled: injected.disabled, beganAtNs: before.at };
       history.note('nemesis', 'info', `${fault.nemesis}-start`, null, { ...injected.value, ...facts });
       this.#count(fault).injected += 1;
       return { injected, giveBack };
@@ -183,13 +187,13 @@ export class Injector {
       for (const slot of slots) {
         this.#taken.delete(slot);
         mine.delete(slot);
-        if (this.#exclusive === slot) this.#exclusive = null;
+        this.#exclusive.delete(slot);
       }
     };
-    const claimExclusive = (wanted: readonly number[]): readonly number[] => {
-      if (this.#exclusive !== null) throw new SkippedError('another fault changes who the members are');
-      const slots = take(wanted, 1);
-      this.#exclusive = slots[0] ?? null;
+    const claimExclusive = (wanted: readonly number[], count: number): readonly number[] => {
+      if (this.#exclusive.size > 0) throw new SkippedError('another fault changes who the members are');
+      const slots = take(wanted, count);
+      for (const slot of slots) this.#exclusive.add(slot);
       return slots;
     };
     const giveBack = (): void => {

@@ -44,7 +44,7 @@ const CHURN: Nemesis = {
   begin: async (context, fault) => {
     const { cluster, claimExclusive, release, log } = context;
     const leader = draw(fault, 0) < 0.3 ? await cluster.leader() : null;
-    const slots = claimExclusive(leader === null ? fault.order : [leader, ...fault.order]);
+    const slots = claimExclusive(leader === null ? fault.order : [leader, ...fault.order], 1);
     const [slot = 0] = slots;
     const member = cluster.member(slot);
     const gone = member.id;
@@ -65,7 +65,10 @@ const CHURN: Nemesis = {
     return {
       value: { members: slots, removed: gone },
       disabled: slots,
-      end: () => comeBack(context, slot).finally(() => release(slots)),
+      end: async () => {
+        await comeBack(context, slot);
+        release(slots);
+      },
     };
   },
 };
@@ -134,27 +137,28 @@ const SNAPSHOT: Nemesis = {
   describe: 'a member is away until the log that it lacks is gone, and has to be sent an image',
   needs: [],
   lengthMs: [3_000, 6_000],
-  begin: async ({ cluster, claim, release, log }, fault) => {
+  begin: async ({ cluster, claim, release }, fault) => {
     const slots = claim(fault.order, 1);
     const [slot = 0] = slots;
     const member = cluster.member(slot);
-    const lastIndex = (await cluster.statuses()).find((one) => one.slot === slot)?.status.streams[0]?.lastIndex ?? 0;
+    const lastIndex = (await cluster.statuses()).find((one) => one.slot === slot)?.status.streams[0]?.lastIndex;
+    if (lastIndex === undefined) throw new SkippedError('it is not known how far the member is');
     await member.kill();
     const forgotten = async (): Promise<boolean> => {
       const firsts = (await cluster.statuses()).flatMap(({ status }) =>
         status.streams.map(({ firstLogIndex }) => firstLogIndex),
       );
-      return firsts.length > 0 && Math.min(...firsts) > lastIndex;
+      return firsts.length > 0 && Math.min(...firsts) > lastIndex + 1;
     };
     let filling = true;
     const filler = fillLog(cluster, () => filling);
-    const end = async (): Promise<void> => {
-      if (!(await eventually(forgotten, LAG_MS, 500)))
-        log('snapshot: the log is still kept; it will do without an image');
+    const end = async (): Promise<string | null> => {
+      const needed = await eventually(forgotten, LAG_MS, 500);
       filling = false;
       await filler;
       member.start();
       release(slots);
+      return needed ? null : `the log was still kept after ${LAG_MS / 1000} s: it did without an image`;
     };
     return { value: { members: slots, lastIndex }, disabled: slots, end };
   },

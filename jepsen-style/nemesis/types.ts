@@ -22,8 +22,11 @@ export interface Injected {
   readonly value: Readonly<Record<string, unknown>>;
   /** Slots that cannot lead while it lasts. */
   readonly disabled: readonly number[];
-  /** Makes it good again. Called once, at the end of the fault or of the run, whichever is first. */
-  readonly end: () => Promise<void>;
+  /**
+   * Makes it good again. Called once, at the end of the fault or of the run, whichever is first. Resolves with a string where it turned
+   * out to be no fault: then it counts as skipped.
+   */
+  readonly end: () => Promise<unknown>;
 }
 
 /** A fault that cannot be injected here and now: it is counted as skipped. */
@@ -41,8 +44,8 @@ export interface NemesisContext {
   readonly cli: string;
   /** Members whose process or disk a fault has to itself, of those that are asked for; the rest is taken. */
   readonly claim: (wanted: readonly number[], count: number) => readonly number[];
-  /** The first one of `wanted` that is free, while nobody else changes who a member is: damage and changes of members. */
-  readonly claimExclusive: (wanted: readonly number[]) => readonly number[];
+  /** As `claim`, while nobody else changes who a member is: damage and changes of members. */
+  readonly claimExclusive: (wanted: readonly number[], count: number) => readonly number[];
   readonly release: (slots: readonly number[]) => void;
   /** Programs that run beside the cluster, to be ended on every way out. */
   readonly background: (command: readonly string[]) => { stop(): Promise<void>; readonly running: boolean };

@@ -81,7 +81,7 @@ function tiles(run: unknown): string {
   const total = (name: string): number =>
     faults.reduce<number>((all, one) => all + (numberOf(field(one, name)) ?? 0), 0);
   const levels = field(run, 'serviceLevels');
-  const failovers = listOf(field(levels, 'failovers'));
+  const failovers = counted(levels);
   const worst = worstFailover(levels);
   const twice = listOf(field(levels, 'effectsTwice')).length;
   const two = listOf(field(levels, 'acceptedByTwo')).length;
@@ -96,8 +96,13 @@ function tiles(run: unknown): string {
   ].join('\n')}</div>`;
 }
 
+/** Failovers that no other fault got in the way of. */
+function counted(levels: unknown): readonly unknown[] {
+  return listOf(field(levels, 'failovers')).filter((one) => field(one, 'disturbedBy') === undefined);
+}
+
 function worstFailover(levels: unknown): { readonly text: string; readonly isMissed: boolean } {
-  const failovers = listOf(field(levels, 'failovers'));
+  const failovers = counted(levels);
   if (failovers.length === 0) return { text: '–', isMissed: false };
   const took = failovers.map((one) => numberOf(field(one, 'tookMs')));
   if (took.includes(null)) return { text: 'not ended', isMissed: true };
@@ -179,10 +184,11 @@ function serviceLevels(run: unknown): string {
       escapeHtml(text(field(one, 'nemesis'))),
       at === null ? '–' : duration(at),
       took === null ? 'not ended' : duration(took),
+      escapeHtml(text(field(one, 'disturbedBy') ?? '')),
     ];
   });
   if (failovers.length === 0) return met;
-  return `${met}<h3>Failovers</h3>${table(['fault', 'at', 'until the next write was carried out'], failovers)}`;
+  return `${met}<h3>Failovers</h3>${table(['fault', 'at', 'until the next write was carried out', 'does not count: disturbed by'], failovers)}`;
 }
 
 function faultTable(run: unknown): string {

@@ -18,6 +18,7 @@ const UNMOUNT_TRIES = 50;
 
 export class Disk {
   readonly #image: string;
+  #full = false;
   readonly mountPoint: string;
 
   constructor(folder: string, name: string) {
@@ -35,6 +36,8 @@ export class Disk {
 
   async mount(): Promise<void> {
     await exec(['mount', '-o', 'loop,noatime', this.#image, this.mountPoint]);
+    // Its end was not synced when the power failed.
+    if (!this.#full) await rm(join(this.mountPoint, FILLER), { force: true });
   }
 
   /** Whoever has files open there must have ended. */
@@ -58,12 +61,14 @@ export class Disk {
 
   /** All but a few KiB are taken. */
   async fill(): Promise<void> {
+    this.#full = true;
     const { bavail, bsize } = await statfs(this.mountPoint);
     const bytes = Math.max(0, bavail * bsize - LEFT_BYTES);
     await exec(['fallocate', '-l', String(Math.max(4096, bytes)), join(this.mountPoint, FILLER)]);
   }
 
   async empty(): Promise<void> {
+    this.#full = false;
     await rm(join(this.mountPoint, FILLER), { force: true });
   }
 

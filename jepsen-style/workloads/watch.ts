@@ -1,9 +1,10 @@
 /**
  * Watches that are broken off and resumed, each at a member of its own for a while, beside a process that makes events. At the end a
- * watch over everything is the reference.
+ * watch over everything that the history still has is the reference.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { CompactedError, type PhaseRef, type QuorateClient, QuorateError } from '../../src/client/client.ts';
+import { EVENT_HISTORY_MAX } from '../../src/types/limits.ts';
 import type { Actor, History } from '../record/history.ts';
 import { mutationFailure } from '../record/outcome.ts';
 import { LONG_PHASE, LONG_PLAN, registerLongPlan } from './long-phase.ts';
@@ -11,6 +12,8 @@ import { CALL_MS, PATIENT_MS, type Running, type Workload, type WorkloadContext 
 
 const WATCHERS = 3;
 const LOOP = 'watched';
+/** The history keeps EVENT_HISTORY_MAX events, and no command of the workloads makes more than ten. */
+const REVISIONS_KEPT_MIN = EVENT_HISTORY_MAX / 10;
 /** A watcher stays with one stream for so long, milliseconds. */
 const STAY_MS = [500, 6_000] as const;
 
@@ -45,6 +48,27 @@ async function follow(
   history.note(watcher.id, 'info', 'resume', LOOP, { from: watcher.next });
   for await (const { revision, ordinal, kind } of client.watch(options))
     history.note(watcher.id, 'ok', 'event', LOOP, { revision, ordinal, kind });
+}
+
+/** The history does not go back so far any more. */
+function skip(watcher: Watcher, history: History, { firstRevision }: CompactedError): void {
+  history.note(watcher.id, 'info', 'compacted', LOOP, { firstRevision });
+  watcher.next = Math.max(watcher.next, firstRevision);
+}
+
+/** Everything up to `revision` that the history still has: of a long run the beginning is gone, for the reference above all. */
+async function catchUp(client: QuorateClient, watcher: Watcher, history: History, revision: number): Promise<void> {
+  const signal = AbortSignal.timeout(PATIENT_MS);
+  while (watcher.through < revision && !signal.aborted) {
+    try {
+      await follow(client, watcher, history, signal, revision);
+    } catch (error) {
+      if (!(error instanceof CompactedError)) throw error;
+      const kept = revision - error.firstRevision;
+      if (kept < REVISIONS_KEPT_MIN) throw new Error(`the history goes back ${kept} revisions only`, { cause: error });
+      skip(watcher, history, error);
+    }
+  }
 }
 
 async function setUp(context: WorkloadContext): Promise<Running> {
@@ -85,8 +109,7 @@ async function setUp(context: WorkloadContext): Promise<Running> {
       await follow(own, watcher, history, AbortSignal.timeout(random.between(...STAY_MS)));
     } catch (error) {
       if (error instanceof CompactedError) {
-        history.note(watcher.id, 'info', 'compacted', LOOP, { firstRevision: error.firstRevision });
-        watcher.next = Math.max(watcher.next, error.firstRevision);
+        skip(watcher, history, error);
         return;
       }
       if (!(error instanceof QuorateError)) throw error;
@@ -105,7 +128,7 @@ async function setUp(context: WorkloadContext): Promise<Running> {
       const reference: Watcher = { id: 'reference', next: created.revision, through: created.revision - 1 };
       for (const [i, watcher] of [...watchers, reference].entries()) {
         const own = clients[i] ?? client;
-        await follow(own, watcher, history, AbortSignal.timeout(PATIENT_MS), revision);
+        await catchUp(own, watcher, history, revision);
         if (watcher.through < revision)
           throw new Error(`${watcher.id} came to ${watcher.through} only, not to ${revision}`);
         history.note(watcher.id, 'info', 'caught-up', LOOP, { revision: watcher.through });

@@ -4,13 +4,17 @@
  * handlers' own begins when the request is complete. It is always the oldest call that gives way, so that whoever holds
  * many keeps nobody else out.
  *
- * The connection's HTTP/2 streams are bounded by CLIENT_STREAMS_MAX; watches bound their own answers (WATCHES_MAX).
+ * The connection's HTTP/2 streams are bounded by CLIENT_STREAMS_MAX; watches and pipelines bound their own answers (WATCHES_MAX,
+ * PIPELINES_BYTES_MAX), and what pipelines have read.
  */
 import {
+  status as Code,
+  Metadata,
   type ServerInterceptingCallInterface as NextCall,
   ServerInterceptingCall,
   type ServerInterceptor,
 } from '@grpc/grpc-js';
+import type { StatusError } from '../rpc/status.ts';
 import { assert } from '../types/assert.ts';
 import {
   PAGE_BYTES_MAX,
@@ -30,13 +34,44 @@ interface Stream {
   on(event: 'data', listener: (data: Buffer) => void): unknown;
   once(event: 'close', listener: () => void): unknown;
   close(code: number): void;
+  destroy(): void;
 }
+
+/** What the handler of a stream of requests can do with it, beyond what grpc-js offers. */
+export interface StreamControl {
+  /** From now on each request is read when it is asked for: grpc-js would read ahead. To be called before it reads. */
+  readOneByOne(): void;
+  /** Asks for the next request; asking again before it has come changes nothing. */
+  readNext(): void;
+  /** Ends it at once, past what was written and was not taken, and gives that up. */
+  cut(): void;
+}
+
+/** By what a handler has of its call, too. */
+const controls = new WeakMap<Metadata, StreamControl>();
+
+export function controlOf({ metadata }: { readonly metadata: Metadata }): StreamControl {
+  const control = controls.get(metadata);
+  assert(control !== undefined, 'the server has the guard, and the call is a stream of requests');
+  return control;
+}
+
+/**
+ * One byte that is compressed may stand for a thousand, and grpc-js inflates all that comes in one frame at once, whatever was asked for: 100 calls
+ * with a frame of 16 KiB each took a member 1.8 GiB. The answer of a server that inflates nothing (gRPC, compression.md).
+ */
+const COMPRESSED = 'requests must not be compressed; nothing was done';
+const ACCEPTED = 'grpc-accept-encoding';
+const PLAIN_ONLY = new Metadata();
+PLAIN_ONLY.set(ACCEPTED, 'identity');
 
 /** Error codes of RST_STREAM (RFC 9113, section 7). */
 const NO_ERROR = 0;
 const CANCEL = 8;
 
 const SWEEP_MS = 500;
+/** How long a stream that is cut may take to be closed, milliseconds; then what waits in it is given up. */
+const CUT_MS = 1_000;
 
 /** Tests use small ones. */
 export interface CallGuardLimits {
@@ -172,7 +207,8 @@ class Guard {
   }
 }
 
-class GuardedCall extends ServerInterceptingCall {
+class GuardedCall extends ServerInterceptingCall implements StreamControl {
+  readonly #compressed: boolean;
   requestBytes = 0;
   answerBytes = 0;
   readonly #guard: Guard;
@@ -182,13 +218,20 @@ class GuardedCall extends ServerInterceptingCall {
   readonly #manyRequests: boolean;
   readonly #manyAnswers: boolean;
   readonly #reads: boolean;
+  /** A request has reached its handler. */
+  #begun = false;
+  /** Who has asked for the next request: the handler, grpc-js, both, or nobody; `free` where the handler need not. */
+  #reading: 'free' | 'nobody' | 'handler' | 'grpc' | 'both' = 'free';
   #over = false;
+  #cut = false;
 
   constructor(guard: Guard, path: string, manyRequests: boolean, manyAnswers: boolean, next: NextCall) {
     super(next);
     this.#guard = guard;
     this.#next = next;
-    this.#stream = streamOf(next);
+    const { stream, incomingEncoding } = insideOf(next);
+    this.#stream = stream;
+    this.#compressed = incomingEncoding !== 'identity';
     this.#manyRequests = manyRequests;
     this.#manyAnswers = manyAnswers;
     this.#reads = /\/(Get|List)[^/]*$/.test(path);
@@ -202,10 +245,21 @@ class GuardedCall extends ServerInterceptingCall {
 
   override start(listener: InterceptingServerListener): void {
     super.start({
-      onReceiveMetadata: (metadata) => listener.onReceiveMetadata(metadata),
+      onReceiveMetadata: (metadata) => {
+        if (this.#compressed) {
+          this.#end({ code: Code.UNIMPLEMENTED, details: COMPRESSED, metadata: PLAIN_ONLY });
+          return;
+        }
+        if (this.#manyRequests) controls.set(metadata, this);
+        listener.onReceiveMetadata(metadata);
+      },
       onReceiveMessage: (message) => {
         if (this.#over) return;
-        if (this.#manyRequests) this.#guard.complete(this);
+        if (this.#manyRequests) {
+          this.#guard.complete(this);
+          this.#begun = true;
+        }
+        if (this.#reading === 'both') this.#reading = 'nobody';
         listener.onReceiveMessage(message);
       },
       onReceiveHalfClose: () => {
@@ -220,6 +274,33 @@ class GuardedCall extends ServerInterceptingCall {
         listener.onCancel();
       },
     });
+  }
+
+  readOneByOne(): void {
+    this.#reading = 'nobody';
+  }
+
+  readNext(): void {
+    if (this.#reading === 'nobody') this.#reading = 'handler';
+    else if (this.#reading === 'grpc') this.#read();
+  }
+
+  override startRead(): void {
+    if (this.#reading === 'free') super.startRead();
+    else if (this.#reading === 'handler') this.#read();
+    else if (this.#reading === 'nobody') this.#reading = 'grpc';
+  }
+
+  #read(): void {
+    // First, as what has arrived already is delivered from within.
+    this.#reading = 'both';
+    super.startRead();
+  }
+
+  /** grpc-js would offer to inflate. */
+  override sendMetadata(metadata: Metadata): void {
+    metadata.set(ACCEPTED, 'identity');
+    super.sendMetadata(metadata);
   }
 
   override sendMessage(message: unknown, callback: () => void): void {
@@ -241,23 +322,32 @@ class GuardedCall extends ServerInterceptingCall {
     });
   }
 
-  /** Nothing was done: the request never reached a handler. */
   refuse(why: string): void {
-    this.#end(failure('OVERLOADED', `the request was not complete, and ${why} of those; nothing was done`));
+    this.#giveUp('OVERLOADED', `the request was not complete, and ${why} of those`);
   }
 
   expire(): void {
-    const { partialMs } = this.#guard.limits;
-    this.#end(failure('DEADLINE_EXPIRED', `the request was not complete within ${partialMs} ms; nothing was done`));
+    this.#giveUp('DEADLINE_EXPIRED', `the request was not complete within ${this.#guard.limits.partialMs} ms`);
   }
 
-  /** The answer waits in the HTTP/2 stream, and a status would wait behind it. */
+  /** Of a stream, requests before the one that is not complete may have been carried out. */
+  #giveUp(reason: 'OVERLOADED' | 'DEADLINE_EXPIRED', why: string): void {
+    if (this.#begun) this.#end(failure('INDETERMINATE', `${why}; what was asked before and has no answer may be done`));
+    else this.#end(failure(reason, `${why}; nothing was done`));
+  }
+
+  /** What was written waits in the HTTP/2 stream, and a status would wait behind it. */
   cut(): void {
     this.#release();
+    if (this.#cut) return;
+    this.#cut = true;
     this.#stream.close(CANCEL);
+    // Where the connection is stuck, too, the stream is not closed. Not at once: the client would not hear of it.
+    const insist = setTimeout(() => this.#stream.destroy(), CUT_MS).unref();
+    this.#stream.once('close', () => clearTimeout(insist));
   }
 
-  #end(status: ReturnType<typeof failure>): void {
+  #end(status: StatusError): void {
     this.#release();
     // Past the call's own queue: nothing may be in the way of the last word.
     this.#next.sendStatus(status);
@@ -276,9 +366,18 @@ class GuardedCall extends ServerInterceptingCall {
   }
 }
 
-/** grpc-js has no way to reset a stream, nor to see what arrives. The first interceptor of a chain gets the call that has it. */
-function streamOf(call: NextCall): Stream {
-  const { stream } = call as NextCall & { readonly stream?: Stream };
+interface Inside {
+  readonly stream: Stream;
+  readonly incomingEncoding: string;
+}
+
+/**
+ * grpc-js has no way to reset a stream, to see what arrives, nor to tell whether it is compressed. The first interceptor of a chain gets the
+ * call that has it.
+ */
+function insideOf(call: NextCall): Inside {
+  const { stream, incomingEncoding } = call as NextCall & Partial<Inside>;
   assert(stream !== undefined, 'the guard is the first interceptor, and grpc-js keeps the stream in its call');
-  return stream;
+  assert(incomingEncoding !== undefined, 'grpc-js keeps the encoding of requests in its call');
+  return { stream, incomingEncoding };
 }

@@ -31,6 +31,8 @@ export type ApiReason =
   | 'ROUND_NOT_FOUND'
   | 'COMPACTED'
   | 'WATCH_TOO_SLOW'
+  /** Nothing of the stream was read. */
+  | 'NO_PIPELINE'
   | 'INTERNAL';
 
 interface Mapping {
@@ -54,6 +56,7 @@ export const ERRORS: Readonly<Record<ApiReason, Mapping>> = {
   TOO_LARGE: { code: Code.RESOURCE_EXHAUSTED },
   OVERLOADED: { code: Code.RESOURCE_EXHAUSTED, retryAfterMs: 100 },
   WATCH_TOO_SLOW: { code: Code.RESOURCE_EXHAUSTED, retryAfterMs: 100 },
+  NO_PIPELINE: { code: Code.RESOURCE_EXHAUSTED, retryAfterMs: 1_000 },
   SESSION_EXPIRED: { code: Code.FAILED_PRECONDITION },
   SESSION_SEQUENCE_FORGOTTEN: { code: Code.FAILED_PRECONDITION },
   BARRIER_CLOSED: { code: Code.FAILED_PRECONDITION },

@@ -51,6 +51,7 @@ export function mutation<Method extends DescMethodUnary, Kind extends CommandVal
       caller: check.label('header.caller', header?.caller ?? ''),
       traceId: check.label('header.trace_id', header?.traceId ?? ''),
       body: spec.body(request, check),
+      client: scope.client,
     };
     const invalid = check.failure();
     if (invalid !== null) return err(invalid);

@@ -1,4 +1,5 @@
 /** The client port: everything that a member offers over gRPC. */
+import type { GenService, GenServiceMethods } from '@bufbuild/protobuf/codegenv2';
 import type { Server } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { AgentHeartbeats } from '../detect/types.ts';
@@ -15,12 +16,14 @@ import { file_quorate_v1_maintenance, MaintenanceService } from '../gen/quorate/
 import { file_quorate_v1_membership, MembershipService } from '../gen/quorate/v1/membership_pb.ts';
 import { file_quorate_v1_override, OverrideService } from '../gen/quorate/v1/override_pb.ts';
 import { file_quorate_v1_phase, PhaseService } from '../gen/quorate/v1/phase_pb.ts';
+import { file_quorate_v1_pipeline, PipelineService } from '../gen/quorate/v1/pipeline_pb.ts';
 import { file_quorate_v1_policy, PolicyService } from '../gen/quorate/v1/policy_pb.ts';
 import { file_quorate_v1_recovery, RecoveryService } from '../gen/quorate/v1/recovery_pb.ts';
 import { file_quorate_v1_session, SessionService } from '../gen/quorate/v1/session_pb.ts';
 import { file_quorate_v1_watch, WatchService } from '../gen/quorate/v1/watch_pb.ts';
 import type { MemberPort } from '../node/types.ts';
-import { rawDefinition } from '../rpc/service.ts';
+import { isPipelined } from '../rpc/pipelined.ts';
+import { methodPath, rawDefinition } from '../rpc/service.ts';
 import { JsonSchemas } from '../schema/json-schema.ts';
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { WATCH_PROGRESS_MS } from '../types/limits.ts';
@@ -44,10 +47,12 @@ import { membershipHandlers } from './membership-service.ts';
 import { type HttpOverride, httpOverride } from './override-http.ts';
 import { overrideHandlers } from './override-service.ts';
 import { phaseHandlers } from './phase-service.ts';
+import { createPipelines } from './pipeline-service.ts';
 import { policyHandlers } from './policy-service.ts';
 import { recoveryHandlers } from './recovery-service.ts';
 import { addReflection } from './reflection.ts';
 import { sessionHandlers } from './session-service.ts';
+import type { RawUnaryHandler } from './unary.ts';
 import { watchHandlers } from './watch-service.ts';
 import { type WorkerRoom, workerHandlers } from './worker-service.ts';
 
@@ -80,6 +85,8 @@ export interface Api {
   addTo(server: Server): void;
   /** What the health service says: true while the member has a leader and no fault. False until told. */
   setServing(serving: boolean): void;
+  /** The member stops: no further call begins on a pipeline, and there are no new ones. */
+  retire(): void;
   /** For the route `POST /override/<trace_id>` of the HTTP port (O1). */
   readonly override: HttpOverride;
 }
@@ -99,6 +106,7 @@ const SERVICES = [
   DocumentService,
   LedgerService,
   CompensationWorkerService,
+  PipelineService,
 ] as const;
 
 const FILES = [
@@ -116,6 +124,7 @@ const FILES = [
   file_quorate_v1_document,
   file_quorate_v1_ledger,
   file_quorate_v1_compensator,
+  file_quorate_v1_pipeline,
   // Errors carry these; a generic client can then show them.
   file_google_rpc_status,
   file_google_rpc_error_details,
@@ -142,31 +151,40 @@ export function createApi(options: ApiOptions): Api {
     logger,
     watchProgressMs: options.watchProgressMs ?? WATCH_PROGRESS_MS,
   };
+  const commands = new Map<string, RawUnaryHandler>();
+  const pipelines = createPipelines(context, commands);
   const health = new Health(SERVICES.map((service) => service.typeName));
   return {
     addTo(server) {
-      server.addService(rawDefinition(PhaseService), { ...phaseHandlers(context) });
-      server.addService(rawDefinition(SessionService), { ...sessionHandlers(context) });
-      server.addService(rawDefinition(ClusterService), { ...clusterHandlers(context) });
-      server.addService(rawDefinition(MembershipService), { ...membershipHandlers(context) });
-      server.addService(rawDefinition(AvailabilityService), { ...availabilityHandlers(context) });
-      server.addService(rawDefinition(MaintenanceService), { ...maintenanceHandlers(context) });
-      server.addService(rawDefinition(RecoveryService), { ...recoveryHandlers(context) });
-      server.addService(rawDefinition(IssueService), { ...issueHandlers(context) });
-      server.addService(rawDefinition(PolicyService), { ...policyHandlers(context) });
-      server.addService(rawDefinition(DocumentService), { ...documentHandlers(context) });
-      server.addService(rawDefinition(LedgerService), { ...ledgerHandlers(context) });
-      server.addService(rawDefinition(WatchService), { ...watchHandlers(context) });
-      server.addService(rawDefinition(OverrideService), { ...overrideHandlers(context) });
-      server.addService(rawDefinition(CompensationWorkerService), {
-        ...workerHandlers(context, options.workers ?? NO_WORKERS),
-      });
+      const add = <Methods extends GenServiceMethods>(service: GenService<Methods>, handlers: object): void => {
+        server.addService(rawDefinition(service), { ...handlers });
+        for (const method of service.methods) {
+          const handler = (handlers as Record<string, RawUnaryHandler | undefined>)[method.localName];
+          if (handler !== undefined && isPipelined(method)) commands.set(methodPath(method), handler);
+        }
+      };
+      add(PhaseService, phaseHandlers(context));
+      add(SessionService, sessionHandlers(context));
+      add(ClusterService, clusterHandlers(context));
+      add(MembershipService, membershipHandlers(context));
+      add(AvailabilityService, availabilityHandlers(context));
+      add(MaintenanceService, maintenanceHandlers(context));
+      add(RecoveryService, recoveryHandlers(context));
+      add(IssueService, issueHandlers(context));
+      add(PolicyService, policyHandlers(context));
+      add(DocumentService, documentHandlers(context));
+      add(LedgerService, ledgerHandlers(context));
+      add(WatchService, watchHandlers(context));
+      add(OverrideService, overrideHandlers(context));
+      add(CompensationWorkerService, workerHandlers(context, options.workers ?? NO_WORKERS));
+      add(PipelineService, pipelines.handlers);
       health.addTo(server);
       addReflection(server, FILES);
     },
     setServing(serving) {
       health.set(serving);
     },
+    retire: () => pipelines.retire(),
     override: httpOverride(context),
   };
 }

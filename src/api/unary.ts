@@ -2,9 +2,9 @@
  * The frame around every unary call: metadata limit, decoding, deadline, encoding, and the last resort for bugs.
  * On the hot path: nothing is logged, and an answer costs one promise and one encoding.
  */
-import type { DescMethodUnary } from '@bufbuild/protobuf';
-import type { Metadata, ServerUnaryCall, sendUnaryData } from '@grpc/grpc-js';
-import { decodeMessage, encodeMessage, type RequestOf, type ResponseOf } from '../rpc/service.ts';
+import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import type { Metadata, sendUnaryData } from '@grpc/grpc-js';
+import { decodeKnown, encodeMessage, type RequestOf, type ResponseOf } from '../rpc/service.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { CALL_DEADLINE_DEFAULT_MS, CALL_DEADLINE_MAX_MS, METADATA_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
@@ -17,6 +17,8 @@ export type Answer<Response> = Result<Response, StatusError>;
 export interface CallScope {
   /** Time left for the member, milliseconds, above 0. */
   readonly deadlineMs: number;
+  /** Its connection: whose share of the member's room it takes (A5). */
+  readonly client: string;
   /** The client has gone; nobody waits for the answer. */
   cancelled(): boolean;
 }
@@ -26,8 +28,20 @@ export type UnaryHandler<Request, Response> = (
   scope: CallScope,
 ) => Answer<Response> | Promise<Answer<Response>>;
 
-/** What grpc-js calls. */
-export type RawUnaryHandler = (call: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>) => void;
+/** What a handler needs of a call, which is one of grpc-js or one in a pipeline. */
+export interface UnaryCall {
+  readonly request: Buffer;
+  /** null: it was looked at already, as that of the pipeline. */
+  readonly metadata: Metadata | null;
+  readonly cancelled: boolean;
+  /** As in grpc-js: Unix time in milliseconds, Infinity for none. */
+  getDeadline(): Date | number;
+  /** The other end of its connection, as address and port. */
+  getPeer(): string;
+}
+
+/** What grpc-js calls, too. */
+export type RawUnaryHandler = (call: UnaryCall, callback: sendUnaryData<Buffer>) => void;
 
 /** Part of the time left that is kept back, so that the answer gets home before the client gives up. */
 const ANSWER_SHARE = 0.1;
@@ -71,9 +85,9 @@ interface Admitted<Request> {
 
 function admit<Method extends DescMethodUnary>(
   method: Method,
-  call: ServerUnaryCall<Buffer, Buffer>,
+  call: UnaryCall,
 ): Result<Admitted<RequestOf<Method>>, StatusError> {
-  const tooLarge = checkMetadata(call.metadata);
+  const tooLarge = call.metadata === null ? null : checkMetadata(call.metadata);
   if (tooLarge !== null) return err(tooLarge);
   const deadlineMs = timeLeft(call.getDeadline());
   if (deadlineMs === null) {
@@ -81,18 +95,18 @@ function admit<Method extends DescMethodUnary>(
   }
   const request = decodeRequest(method, call.request);
   if (!request.ok) return request;
-  return ok({ request: request.value, scope: { deadlineMs, cancelled: () => call.cancelled } });
+  return ok({ request: request.value, scope: { deadlineMs, client: call.getPeer(), cancelled: () => call.cancelled } });
 }
 
 /** Bytes that are no such message are the caller's mistake: grpc-js would call them INTERNAL. */
-export function decodeRequest<Method extends Pick<DescMethodUnary, 'input' | 'name'>>(
+export function decodeRequest<Method extends Pick<DescMethod, 'input' | 'name'>>(
   method: Method,
   bytes: Buffer,
 ): Result<RequestOf<Method>, StatusError> {
   let why: string;
   try {
     const fault = wireFault(method.input, bytes);
-    if (fault === null) return ok(decodeMessage(method.input, bytes) as RequestOf<Method>);
+    if (fault === null) return ok(decodeKnown(method.input, bytes) as RequestOf<Method>);
     why = fault;
   } catch (error) {
     why = error instanceof Error ? error.message : String(error);

@@ -2,7 +2,7 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { Channels } from './channels.ts';
 import { IndeterminateError, QuorateError } from './errors.ts';
-import { backOffMs, doubtMatters, type Failure, judge, type Safety } from './retry.ts';
+import { backOffMs, doubtMatters, type Failure, judge, LAST_TRY_MIN_MS, type Safety } from './retry.ts';
 import type { Router } from './router.ts';
 
 export interface Call<I extends DescMessage, O extends DescMessage> {
@@ -22,12 +22,6 @@ export interface Call<I extends DescMessage, O extends DescMessage> {
 
 /** Time for the first try, milliseconds, doubled after each that had no answer: one member must not use up it all. */
 const TRY_MS = 1_000;
-/**
- * A mutation that was only refused so far is not sent again with less time left than this, milliseconds: an answer that
- * comes too late would put in doubt what is certain.
- */
-const LAST_TRY_MIN_MS = 100;
-
 export interface CallerDeps {
   readonly channels: Channels;
   readonly router: Router;
@@ -46,6 +40,10 @@ function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     const timer = setTimeout(done, ms);
     signal?.addEventListener('abort', done, { once: true });
   });
+}
+
+function isOver(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
 }
 
 export class Caller {
@@ -70,23 +68,25 @@ export class Caller {
       const leftMs = endMs - nowMs();
       const certain = last !== null && !doubt && doubtMatters(call.safety);
       const over = leftMs <= (certain ? LAST_TRY_MIN_MS : 0);
-      if (call.signal?.aborted === true || over || channels.closed) throw this.#giveUp(call, doubt, last);
+      if (isOver(call.signal) || over || channels.closed) throw this.#giveUp(call, doubt, last);
       if (address === null) {
         await pause(Math.min(leftMs, backOffMs(tries, null, this.#deps.random)), call.signal);
         continue;
       }
-      const answer = await channels.unary(address, call.method, call.request(), Math.min(tryMs, leftMs), call.signal);
+      const time = { tryMs: Math.min(tryMs, leftMs), leftMs };
+      const answer = await channels.unary(address, call.method, call.request(), time, call.signal);
       if (answer.ok) {
         router.succeeded(address);
         return answer.value;
       }
       const failure = answer.error;
-      router.failed(address, failure);
+      // Whoever gave it up says nothing of the member.
+      if (!isOver(call.signal)) router.failed(address, failure);
       last = failure.error;
       const verdict = judge(failure, call.safety, doubt);
       if (failure.kind === 'unknown') {
         doubt = true;
-        tryMs *= 2;
+        if (failure.silent !== true) tryMs *= 2;
       }
       if (verdict === 'fail') throw last;
       if (verdict === 'indeterminate') throw this.#giveUp(call, true, last);
@@ -102,7 +102,7 @@ export class Caller {
   }
 
   #giveUp<I extends DescMessage, O extends DescMessage>(call: Call<I, O>, doubt: boolean, last: Error | null): unknown {
-    const aborted = call.signal?.aborted === true;
+    const aborted = isOver(call.signal);
     if (doubt && doubtMatters(call.safety)) {
       const why = aborted ? 'the call was given up' : (last?.message ?? 'no answer came');
       const hint = call.retry == null ? 'look at the state before you try again' : 'retry() is safe';

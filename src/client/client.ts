@@ -21,7 +21,7 @@ import { Heartbeats } from './agent.ts';
 import { type Availability, readAvailability } from './availability.ts';
 import { backupPieces } from './backup.ts';
 import { Caller } from './caller.ts';
-import { Channels } from './channels.ts';
+import { Channels, within } from './channels.ts';
 import {
   fromConsistency,
   fromRef,
@@ -371,7 +371,7 @@ export class QuorateClient implements AsyncDisposable {
   }
 
   async #askStatus(address: string, deadlineMs: number, signal?: AbortSignal): Promise<MemberStatus> {
-    const answer = await this.#channels.unary(address, ClusterService.method.getStatus, {}, deadlineMs, signal);
+    const answer = await this.#channels.unary(address, ClusterService.method.getStatus, {}, within(deadlineMs), signal);
     if (!answer.ok) throw answer.error.error;
     return toMemberStatus(answer.value);
   }

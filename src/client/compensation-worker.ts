@@ -27,7 +27,7 @@ import {
   type WorkTask,
 } from '../gen/quorate/v1/compensator_pb.ts';
 import { methodDefinition } from '../rpc/service.ts';
-import { Channels, toFailure } from './channels.ts';
+import { Channels, toFailure, within } from './channels.ts';
 import { toFacts, toMemberStatus, toNumber } from './convert.ts';
 import { QuorateError } from './errors.ts';
 import { backOffMs, type Failure } from './retry.ts';
@@ -103,7 +103,7 @@ export async function runCompensationWorker(options: CompensationWorkerOptions):
   const channels = new Channels();
   const router = new Router([...new Set(endpoints)], {
     ask: async (address) => {
-      const answer = await channels.unary(address, ClusterService.method.getStatus, {}, ASK_LEADER_MS, signal);
+      const answer = await channels.unary(address, ClusterService.method.getStatus, {}, within(ASK_LEADER_MS), signal);
       if (!answer.ok) throw answer.error.error;
       return toFacts(toMemberStatus(answer.value));
     },

@@ -5,8 +5,9 @@
  *     forgotten one that is asked for again).
  * W2  next − ackedThrough ≤ SEQUENCE_SPAN_MAX, which is below what the cluster remembers for a session.
  */
-import { assert, must } from '../types/assert.ts';
+import { assert } from '../types/assert.ts';
 import { SESSION_ANSWERS_MAX } from '../types/limits.ts';
+import { QuorateError } from './errors.ts';
 
 /** Requests of one session in flight. */
 export const REQUESTS_IN_FLIGHT_MAX = 64;
@@ -17,13 +18,19 @@ const WAITING_MAX = 65_536;
 
 assert(REQUESTS_IN_FLIGHT_MAX <= SEQUENCE_SPAN_MAX, 'the window holds what may be in flight');
 
+function tooMany(): QuorateError {
+  const message = `more than ${WAITING_MAX} calls wait in one session, which has ${REQUESTS_IN_FLIGHT_MAX} under way at a time; await some before you make more, or spread them over sessions`;
+  return new QuorateError({ reason: 'OVERLOADED', message });
+}
+
 export class RequestWindow {
   #next = 1;
   #lowest = 1;
   readonly #open = new Set<number>();
   /** Ended without a known outcome; kept unacknowledged so that it can be asked for again, as long as there is room. */
   readonly #abandoned = new Set<number>();
-  readonly #waiting: { readonly start: () => void }[] = [];
+  /** In the order in which they came. */
+  readonly #waiting = new Set<{ readonly start: () => void }>();
 
   /** Everything up to here has been answered. */
   get ackedThrough(): number {
@@ -37,11 +44,11 @@ export class RequestWindow {
   /** The next sequence, as soon as there is room. Rejects with the signal's reason. */
   async acquire(signal?: AbortSignal): Promise<number> {
     signal?.throwIfAborted();
-    if (this.#waiting.length === 0 && this.#hasRoom()) return this.#take();
-    if (this.#waiting.length >= WAITING_MAX) throw new Error(`more than ${WAITING_MAX} requests wait in one session`);
+    if (this.#waiting.size === 0 && this.#hasRoom()) return this.#take();
+    if (this.#waiting.size >= WAITING_MAX) throw tooMany();
     return new Promise<number>((resolve, reject) => {
       const onAbort = (): void => {
-        this.#waiting.splice(this.#waiting.indexOf(entry), 1);
+        this.#waiting.delete(entry);
         reject(signal?.reason);
       };
       const entry = {
@@ -51,7 +58,7 @@ export class RequestWindow {
         },
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(entry);
+      this.#waiting.add(entry);
     });
   }
 
@@ -99,6 +106,10 @@ export class RequestWindow {
 
   #advance(): void {
     this.#raise();
-    while (this.#waiting.length > 0 && this.#hasRoom()) must(this.#waiting.shift(), 'someone waits').start();
+    for (const entry of this.#waiting) {
+      if (!this.#hasRoom()) return;
+      this.#waiting.delete(entry);
+      entry.start();
+    }
   }
 }

@@ -17,9 +17,17 @@ export type Safety = 'read' | 'repeatable' | 'session' | 'unprotected';
 /** One failed try. */
 export type Failure =
   /** A member refused it, or it never left: certainly not carried out by this try. */
-  | { readonly kind: 'refused'; readonly error: QuorateError; readonly leaderAddress: string | null }
-  /** `answered`: a member says so; otherwise the connection or the time broke off after it was sent. */
-  | { readonly kind: 'unknown'; readonly error: QuorateError; readonly answered: boolean };
+  | {
+      readonly kind: 'refused';
+      readonly error: QuorateError;
+      readonly leaderAddress: string | null;
+      readonly silent?: true;
+    }
+  /**
+   * `answered`: a member says so; otherwise the connection or the time broke off after it was sent. `silent`: it may only be held up by one
+   * before it, which says nothing of the member: that is to be asked.
+   */
+  | { readonly kind: 'unknown'; readonly error: QuorateError; readonly answered: boolean; readonly silent?: true };
 
 export type Verdict = 'retry' | 'fail' | 'indeterminate';
 
@@ -58,6 +66,12 @@ export function doubtMatters(safety: Safety): boolean {
       return unreachable(safety, 'safety');
   }
 }
+
+/**
+ * A mutation that was only refused so far is not sent again with less time left than this, milliseconds: an answer that
+ * comes too late would put in doubt what is certain.
+ */
+export const LAST_TRY_MIN_MS = 100;
 
 export const BACK_OFF_BASE_MS = 10;
 export const BACK_OFF_MAX_MS = 250;

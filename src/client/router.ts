@@ -31,6 +31,7 @@ export class Router {
   readonly #endpoints: Endpoints;
   readonly #deps: RouterDeps;
   readonly #penalties = new Map<string, Penalty>();
+  readonly #checking = new Set<string>();
   #leader: string | null = null;
   #next: number;
   #learnedAtMs: number;
@@ -97,6 +98,10 @@ export class Router {
       if (this.#leader === address) this.#leader = null;
       return;
     }
+    if (failure.silent === true) {
+      this.#check(address);
+      return;
+    }
     switch (failure.error.reason) {
       case 'UNAVAILABLE':
       case 'SHUTTING_DOWN':
@@ -154,6 +159,15 @@ export class Router {
       this.#penalise(address);
       throw error;
     }
+  }
+
+  /** Whether it is alive, asked once at a time: it is penalised when it does not answer. */
+  #check(address: string): void {
+    if (this.#checking.has(address)) return;
+    this.#checking.add(address);
+    this.#ask(address)
+      .catch(() => undefined)
+      .finally(() => this.#checking.delete(address));
   }
 
   /** Keeps up with members that come and go while the leader stays. */

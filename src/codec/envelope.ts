@@ -10,6 +10,7 @@ import type { Envelope, MutationOutcome } from '../node/types.ts';
 import { assert, unreachable } from '../types/assert.ts';
 import type { ClusterTimeMs, MemberId, StreamId } from '../types/ids.ts';
 import { isName } from '../types/ids.ts';
+import { CLIENT_KEY_LENGTH_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
 import { ackTimesFromMessage, ackTimesToMessage } from './ack-times.ts';
 import { commandFromMessage, commandToMessage } from './command.ts';
@@ -70,6 +71,7 @@ function bodyToMessage(envelope: Envelope): PeerEnvelope['body'] {
           deadlineMs: toUint64(Math.max(0, Math.ceil(envelope.deadlineMs))),
           // The leader stamps the time; 0 stands for "not yet".
           command: commandToMessage({ timeMs: 0 as ClusterTimeMs, ...envelope.request }),
+          client: envelope.request.client ?? '',
         },
       };
     case 'forwardResponse':
@@ -106,13 +108,14 @@ function forwardRequestFrom(stream: StreamId, message: ForwardRequest): Result<E
   const command = commandFromMessage(message.command);
   if (!command.ok) return err(`forward_request.command: ${command.error}`);
   const faults = new DecodeFaults();
+  if (message.client.length > CLIENT_KEY_LENGTH_MAX) return err('forward_request.client is too long');
   const { session, caller, traceId, body } = command.value;
   const envelope: Envelope = {
     kind: 'forwardRequest',
     stream,
     requestId: faults.number('forward_request.request_id', message.requestId),
     deadlineMs: faults.number('forward_request.deadline_ms', message.deadlineMs),
-    request: { session, caller, traceId, body },
+    request: { session, caller, traceId, body, ...(message.client === '' ? {} : { client: message.client }) },
   };
   return faults.first === null ? ok(envelope) : err(faults.first);
 }

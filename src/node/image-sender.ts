@@ -127,6 +127,9 @@ export class ImageSender {
     const nowMs = this.#options.clock.monotonicMs();
     if (ack.next > transfer.acked) {
       transfer.acked = ack.next;
+      // What went out before a stream broke may be answered over the next one: those pieces are not needed a second time. Of an earlier
+      // process of the follower nothing comes after the first word of the next one: its stream is closed before that one is taken.
+      transfer.next = Math.max(transfer.next, ack.next);
       transfer.progressMs = nowMs;
       transfer.resentMs = nowMs;
       transfer.source?.acknowledged(ack.next);

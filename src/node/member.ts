@@ -82,7 +82,10 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
 
   #receiveForward(group: Group, from: MemberId, envelope: Extract<Envelope, { kind: 'forwardRequest' }>): void {
     const deadlineMs = Math.min(envelope.deadlineMs, limits.CALL_DEADLINE_MAX_MS);
-    group.mutate(envelope.request, deadlineMs, false).then(
+    // Shares are those of clients, whichever member they ask (A5). An older one does not say whose it is: then sessions stand for clients.
+    const { client, session } = envelope.request;
+    const request = { ...envelope.request, client: `${from} ${client ?? `session ${session?.id ?? 0}`}` };
+    group.mutate(request, deadlineMs, false).then(
       (outcome) => {
         const { stream, requestId } = envelope;
         this.#deps.network.send(from, { kind: 'forwardResponse', stream, requestId, outcome });

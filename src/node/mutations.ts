@@ -30,6 +30,22 @@ import type { MutationOutcome, MutationRequest } from './types.ts';
 const DISPLACED = outcomes.displaced();
 const LOST = outcomes.lost();
 
+/** What keeps a session alive, and what an operator does about a cluster that has too much to do. */
+const URGENT: ReadonlySet<CommandBody['kind']> = new Set([
+  'changeMembers',
+  'changeSupervisors',
+  'interruptPhase',
+  'keepAliveSession',
+  'override',
+  'permitAsync',
+  'setFeatureLevel',
+  'setPolicy',
+]);
+
+function isUrgent({ kind }: CommandBody): boolean {
+  return URGENT.has(kind);
+}
+
 export interface MutationsOptions {
   readonly deps: MemberDeps;
   readonly stream: StreamId;
@@ -55,9 +71,12 @@ export class Mutations {
 
   constructor(options: MutationsOptions) {
     this.#options = options;
-    const { settings, random } = options.deps;
-    this.#admission = new Admission(settings.proposalsMax, settings.proposalBytesMax);
-    this.#forwardAdmission = new Admission(settings.proposalsMax, FORWARDED_BYTES_MAX);
+    const { deps } = options;
+    const { settings, random } = deps;
+    const nowMs = (): number => deps.clock.monotonicMs();
+    const { proposalsMax: countMax, proposalBytesMax: bytesMax } = settings;
+    this.#admission = new Admission({ countMax, bytesMax }, nowMs);
+    this.#forwardAdmission = new Admission({ countMax, bytesMax: FORWARDED_BYTES_MAX }, nowMs);
     this.#forwarding = new Forwarding(1 + random.below(2 ** 31) * 2 ** 20);
   }
 
@@ -72,7 +91,8 @@ export class Mutations {
 
   /** On the leader. */
   propose(request: MutationRequest, deadlineMs: number): Promise<MutationOutcome> {
-    const payload = encodeCommand({ timeMs: this.#options.now(), ...request });
+    const { client = '', ...asked } = request;
+    const payload = encodeCommand({ timeMs: this.#options.now(), ...asked });
     if (payload.length > COMMAND_BYTES_MAX) {
       return Promise.resolve(outcomes.tooLarge(payload.length, COMMAND_BYTES_MAX));
     }
@@ -82,14 +102,14 @@ export class Mutations {
     if (!decoded.ok) return Promise.reject(new InvariantError(`a command that cannot be read back: ${decoded.error}`));
     const unfit = this.#checkLevel(decoded.value.body);
     if (unfit !== null) return Promise.resolve(unfit);
-    if (!this.#admission.tryAdmit(payload.length)) {
+    if (!this.#admission.tryAdmit(client, payload.length, isUrgent(request.body))) {
       return Promise.resolve(outcomes.overloaded(this.#admission.retryAfterMs()));
     }
     const { clock } = this.#options.deps;
     const startedMs = clock.monotonicMs();
     return new Promise((resolve) => {
       const settle = (outcome: MutationOutcome): void => {
-        this.#admission.release(payload.length, clock.monotonicMs() - startedMs);
+        this.#admission.release(client, payload.length, clock.monotonicMs() - startedMs, outcome.kind === 'applied');
         resolve(outcome);
       };
       const proposalId = this.#enqueue(payload, { settle, deadlineMs: startedMs + deadlineMs });
@@ -117,11 +137,13 @@ export class Mutations {
     const { deps, stream } = this.#options;
     const bytes = forwardBytes(request.body);
     const admission = this.#forwardAdmission;
-    if (!admission.tryAdmit(bytes)) return Promise.resolve(outcomes.overloaded(admission.retryAfterMs()));
+    const { client = '' } = request;
+    if (!admission.tryAdmit(client, bytes, isUrgent(request.body)))
+      return Promise.resolve(outcomes.overloaded(admission.retryAfterMs()));
     const startedMs = deps.clock.monotonicMs();
     return new Promise((resolve) => {
       const settle = (outcome: MutationOutcome): void => {
-        admission.release(bytes, deps.clock.monotonicMs() - startedMs);
+        admission.release(client, bytes, deps.clock.monotonicMs() - startedMs, outcome.kind === 'applied');
         resolve(outcome);
       };
       const requestId = this.#forwarding.add({ leader, settle, deadlineMs: startedMs + deadlineMs });
@@ -195,6 +217,8 @@ export class Mutations {
   /** Entries of a leadership that is over may be replaced: what becomes of them is read from the log. */
   roleChanged(): void {
     this.#decoded.forget();
+    this.#admission.roleChanged();
+    this.#forwardAdmission.roleChanged();
   }
 
   forwardAnswered(from: MemberId, requestId: number, outcome: MutationOutcome): void {

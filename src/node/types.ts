@@ -12,6 +12,8 @@ export interface MutationRequest {
   readonly caller: string;
   readonly traceId: string;
   readonly body: CommandBody;
+  /** Whose share of the member's room it takes (A5), such as a connection; left out: it shares with all others of whom nothing is known. */
+  readonly client?: string;
 }
 
 /** Outcome of a mutation. `indeterminate` is an answer of its own (architecture, decision 9). */

@@ -38,6 +38,12 @@ export function decodeMessage<Schema extends DescMessage>(schema: Schema, buffer
   return fromBinary(schema, new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength));
 }
 
+/** As {@link decodeMessage}; fields that this version does not know are not kept: each would be objects many times its size. */
+export function decodeKnown<Schema extends DescMessage>(schema: Schema, buffer: Buffer): MessageShape<Schema> {
+  const bytes = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  return fromBinary(schema, bytes, { readUnknownFields: false });
+}
+
 /** `/package.Service/Method` */
 export function methodPath(method: { readonly name: string; readonly parent: { readonly typeName: string } }): string {
   return `/${method.parent.typeName}/${method.name}`;

@@ -57,6 +57,8 @@ export interface ParsedStatus {
   readonly violations: readonly FieldViolation[];
 }
 
+const NO_DETAILS = { reason: '', metadata: {}, retryAfterMs: null, violations: [] } as const;
+
 export function statusError(init: StatusInit): StatusError {
   const { code, reason, retryAfterMs, violations } = init;
   const message = cut(init.message, MESSAGE_LENGTH_MAX);
@@ -92,6 +94,24 @@ function cut(text: string, lengthMax: number): string {
   return short.replace(LONE_SURROGATE, '\ufffd');
 }
 
+/** The message that an error carries as details, or one that is made of its code and text; for where it travels as a message. */
+export function statusOf(error: Partial<StatusError>): Status {
+  const [trailer] = error.metadata?.get(DETAILS_TRAILER) ?? [];
+  if (trailer instanceof Uint8Array) return fromBinary(StatusSchema, trailer);
+  return create(StatusSchema, { code: error.code ?? Code.UNKNOWN, message: error.details ?? 'unknown error' });
+}
+
+/** As {@link parseStatus}, of a status that came as a message. */
+export function parseStatusMessage(status: Status): ParsedStatus {
+  const { code, message } = status;
+  const bare = { code: code in Code ? code : Code.UNKNOWN, message, ...NO_DETAILS };
+  try {
+    return withDetails(bare, status);
+  } catch {
+    return bare;
+  }
+}
+
 /** Reads any error of a grpc-js call, also one without details or of another kind altogether. Never throws. */
 export function parseStatus(error: unknown): ParsedStatus {
   const { code, details, metadata, message } = (typeof error === 'object' && error !== null ? error : {}) as {
@@ -100,10 +120,7 @@ export function parseStatus(error: unknown): ParsedStatus {
   const bare: ParsedStatus = {
     code: typeof code === 'number' && code in Code ? code : Code.UNKNOWN,
     message: [details, message, error].find((text) => typeof text === 'string') ?? 'unknown error',
-    reason: '',
-    metadata: {},
-    retryAfterMs: null,
-    violations: [],
+    ...NO_DETAILS,
   };
   const [trailer] = metadata instanceof Metadata ? metadata.get(DETAILS_TRAILER) : [];
   if (!(trailer instanceof Uint8Array)) return bare;

@@ -15,6 +15,7 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { Disk } from '../ports/disk.ts';
 import { MARKER_FILE } from '../storage/marker.ts';
+import { assert } from '../types/assert.ts';
 import { isName, type MemberId } from '../types/ids.ts';
 import { IDENTITY_BYTES_MAX } from '../types/limits.ts';
 import { err, ok, type Result } from '../types/result.ts';
@@ -25,6 +26,9 @@ const TEMPORARY = 'identity.json.tmp';
 /** What release 0.1 wrote, and still written while there is nothing to say that it could not read. */
 const VERSION_FIRST = 1;
 const VERSION = 2;
+/** With `clusterDigest`, which older releases cannot read. */
+const VERSION_CLUSTER = 3;
+const VERSIONS: ReadonlySet<number> = new Set([VERSION_FIRST, VERSION, VERSION_CLUSTER]);
 /** First-met incarnations that are kept: more than members come and go. */
 const PEERS_MAX = 256;
 const LOG_FOLDER = 'wal';
@@ -32,6 +36,7 @@ const STORE_FOLDER = 'store';
 
 const name = z.string().refine(isName);
 const incarnationText = z.string().regex(/^[0-9a-f]{32}$/);
+const digestText = z.string().regex(/^[0-9a-f]{64}$/);
 const fields = {
   clusterId: name,
   memberId: name,
@@ -39,14 +44,11 @@ const fields = {
   bootstrapped: z.boolean(),
   peers: z.record(name, incarnationText).refine((peers) => Object.keys(peers).length <= PEERS_MAX),
 };
+const later = { ...fields, membersDigest: z.union([z.literal(''), digestText]).nullable(), removed: z.boolean() };
 const contentSchema = z.discriminatedUnion('version', [
   z.strictObject({ version: z.literal(VERSION_FIRST), ...fields }),
-  z.strictObject({
-    version: z.literal(VERSION),
-    ...fields,
-    membersDigest: z.union([z.literal(''), z.string().regex(/^[0-9a-f]{64}$/)]).nullable(),
-    removed: z.boolean(),
-  }),
+  z.strictObject({ version: z.literal(VERSION), ...later }),
+  z.strictObject({ version: z.literal(VERSION_CLUSTER), ...later, clusterDigest: digestText }),
 ]);
 
 interface Content {
@@ -56,6 +58,8 @@ interface Content {
   readonly peers: ReadonlyMap<string, string>;
   /** Of the voters that the cluster was started with; '' for a member that joined later; null: the log still says. */
   readonly membersDigest: string | null;
+  /** Of a member that joined later: what `membersDigest` is with the first members of its cluster; '' until they have said it. */
+  readonly clusterDigest: string;
   /** The cluster does not want this folder back. */
   readonly removed: boolean;
 }
@@ -96,6 +100,7 @@ export class MemberIdentity {
       bootstrapped: false,
       peers: new Map(),
       membersDigest: null,
+      clusterDigest: '',
       removed: false,
     };
     await write(disk, names, content);
@@ -124,6 +129,12 @@ export class MemberIdentity {
   /** See `Content`. */
   get membersDigest(): string | null {
     return this.#content.membersDigest;
+  }
+
+  /** With whom its cluster was begun, as far as this folder says; '' where it does not. */
+  get clusterDigest(): string {
+    const { membersDigest, clusterDigest } = this.#content;
+    return clusterDigest === '' ? (membersDigest ?? '') : clusterDigest;
   }
 
   /** For a member that was removed. */
@@ -156,6 +167,14 @@ export class MemberIdentity {
   keepMembersDigest(digest: string): Promise<void> {
     return this.#change(async () => {
       if (this.#content.membersDigest === null) await this.#store({ ...this.#content, membersDigest: digest });
+    });
+  }
+
+  /** The leader of the cluster that took this one in says with whom it was begun. Resolves when it is written down; the first word stays. */
+  learnClusterDigest(digest: string): Promise<void> {
+    assert(digestText.safeParse(digest).success, 'a digest is what is read again');
+    return this.#change(async () => {
+      if (this.clusterDigest === '') await this.#store({ ...this.#content, clusterDigest: digest });
     });
   }
 
@@ -256,7 +275,7 @@ async function readAll(disk: Disk): Promise<string> {
 function parse(path: string, text: string, names: IdentityNames): Content {
   const json = parseJson(text);
   const version = z.object({ version: z.number() }).safeParse(json);
-  if (version.success && version.data.version !== VERSION_FIRST && version.data.version !== VERSION) {
+  if (version.success && !VERSIONS.has(version.data.version)) {
     throw new Error(
       `${path} has version ${version.data.version}, which this version of quorate does not know. ` +
         'Start the version that wrote it, or a later one',
@@ -276,9 +295,10 @@ function parse(path: string, text: string, names: IdentityNames): Content {
         `${names.clusterId}. Set the data folder of this member, or an empty one if it is new`,
     );
   }
-  const { membersDigest, removed } =
-    parsed.data.version === VERSION ? parsed.data : { membersDigest: null, removed: false };
-  return { incarnation, bootstrapped, peers: new Map(Object.entries(peers)), membersDigest, removed };
+  const none = { membersDigest: null, removed: false, clusterDigest: '' };
+  const { membersDigest, removed, clusterDigest } = { ...none, ...parsed.data };
+  const known = { membersDigest, removed, clusterDigest };
+  return { incarnation, bootstrapped, peers: new Map(Object.entries(peers)), ...known };
 }
 
 function parseJson(text: string): unknown {
@@ -291,12 +311,14 @@ function parseJson(text: string): unknown {
 
 /** Replaces the file as a whole: after a crash it is the old one or the new one. Resolves when it is durable. */
 async function write(disk: Disk, names: IdentityNames, content: Content): Promise<void> {
-  const { incarnation, bootstrapped, membersDigest, removed } = content;
+  const { incarnation, bootstrapped, membersDigest, removed, clusterDigest } = content;
   const peers = Object.fromEntries([...content.peers].sort(([a], [b]) => (a < b ? -1 : 1)));
   const { clusterId, memberId } = names;
   const first = { clusterId, memberId, incarnation, bootstrapped, peers };
-  const plain = membersDigest === null && !removed;
-  const json = plain ? { version: VERSION_FIRST, ...first } : { version: VERSION, ...first, membersDigest, removed };
+  const known = { ...first, membersDigest, removed };
+  let json: object = { version: VERSION, ...known };
+  if (clusterDigest !== '') json = { version: VERSION_CLUSTER, ...known, clusterDigest };
+  else if (membersDigest === null && !removed) json = { version: VERSION_FIRST, ...first };
   const text = JSON.stringify(json, null, 2);
   if ((await disk.list('')).includes(TEMPORARY)) await disk.remove(TEMPORARY);
   const file = await disk.open(TEMPORARY, { create: true });

@@ -106,13 +106,13 @@ async function start(
   const meter = new IoMeter(undefined, observed.metrics);
   const data = await openData(config, logger, identity, storeProblem, meter);
   resources.add(() => data.close());
-  const directory = openDirectory(config, identity, data);
+  let member: Member | null = null;
+  const directory = openDirectory(config, identity, data, { logger, member: () => member });
   resources.add(async () => directory.close());
 
   const keepDigest = (): void => {
     if (data.digest !== null) void ending.orFail(identity.keepMembersDigest(data.digest));
   };
-  let member: Member | null = null;
   const ending = new Ending(identity, logger, (error) => writeDiverged(root, error, Date.now()));
   const handler: NetworkHandler<Envelope> = {
     receive: (from, envelope) => member?.receive(from, envelope),
@@ -121,6 +121,7 @@ async function start(
   const transport = createTransport(config, logger, { handler, identity, directory, ending, data });
   resources.add(async () => transport.stop());
   directory.onPeers = (peers) => transport.setPeers(peers);
+  directory.onUnwanted = (peer) => transport.drop(peer);
   const availability = availabilityParts(data, () => member);
   const outside = await openOutside(config, logger, resources);
   const opened = await openMember(dataDir, {
@@ -219,7 +220,12 @@ function memberEvents(
   };
 }
 
-function openDirectory(config: ServerConfig, identity: MemberIdentity, data: OpenedData): PeerDirectory {
+function openDirectory(
+  config: ServerConfig,
+  identity: MemberIdentity,
+  data: OpenedData,
+  { logger, member }: { readonly logger: Logger; readonly member: () => Member | null },
+): PeerDirectory {
   const { clusterId, memberId, members, raft } = config;
   return new PeerDirectory({
     clusterId,
@@ -227,9 +233,23 @@ function openDirectory(config: ServerConfig, identity: MemberIdentity, data: Ope
     listed: members,
     configuration: data.known.configuration,
     admitFirst: (peer, incarnation, current) => identity.admit(peer, incarnation, current),
+    clusterDigest: () => clusterDigestOf(identity, data),
+    learnDigest: (digest) => {
+      // A disk that is full now: whoever says hello next says it again.
+      identity.learnClusterDigest(digest).catch((error: unknown) => {
+        logger.warn({ err: error }, 'cannot write down with whom the cluster was begun; tried again later');
+      });
+    },
+    leader: () => member()?.status(DATA_STREAM).raft.leader ?? null,
+    hasLog: () => data.recovering || (member()?.status(DATA_STREAM).raft.lastIndex ?? 0) > 0,
     firstMet: (peer) => identity.firstMet(peer),
     lingerMs: LINGER_ELECTION_TIMEOUTS * raft.electionTicks * raft.tickMs,
   });
+}
+
+/** What the folder says, or the log of one that does not say it yet. The log of a member that joined says nothing of it. */
+function clusterDigestOf({ clusterDigest, membersDigest }: MemberIdentity, data: OpenedData): string {
+  return clusterDigest !== '' || membersDigest !== null ? clusterDigest : (data.digest ?? '');
 }
 
 interface TransportParts {
@@ -250,7 +270,9 @@ function createTransport(config: ServerConfig, logger: Logger, parts: TransportP
     peers: directory.peers,
     identity: {
       incarnation: identity.incarnation,
-      membersDigest: identity.membersDigest ?? data.digest ?? '',
+      get membersDigest() {
+        return clusterDigestOf(identity, data);
+      },
       peerAddress: self?.peerAddress ?? '',
       clientAddress: self?.clientAddress ?? '',
       featureLevel: featureLevelMax,
@@ -310,7 +332,8 @@ async function serve(
   api.addTo(clientServer);
   await bind(clientServer, config.clientListen, 'clientListen');
   resources.add(() => drain(clientServer));
-  // Closed in reverse: health says no, leadership and watches move on, calls under way end, then the rest.
+  // Closed in reverse: health says no, leadership and watches move on, pipelines refuse further calls, those under way end, then the rest.
+  resources.add(async () => api.retire());
   resources.add(() => member.retire());
 
   const health = setInterval(() => {

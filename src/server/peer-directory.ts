@@ -6,6 +6,12 @@
  * PD2 Without one, the first data folder that was met stays (identity.json, ID3).
  * PD3 Who was removed, and is in no configuration that this member knows, is told so; by nothing else. It is the data folder that
  *     was removed: another one under its id may have been added by entries that this member does not have yet.
+ * PD4 Who is in nothing that this member knows, but was taken into the same cluster (its digest says so), is spoken with: it may have been
+ *     added by entries that this member does not have yet, and be the leader that has them (thesis, 4.1). Not with a log that holds nothing:
+ *     a first member that lost its folder has the digest from its settings, and would vote for somebody who never met it before. When
+ *     entries that come later speak of the stranger, PD1 to PD3 are asked again.
+ * PD5 A member that joined has the digest of the leader that its own configuration names: one that was started with the wrong list is
+ *     refused by the others, and does not lead.
  */
 import type { MemberRow } from '../machine/rows.ts';
 import type { Configuration, PlacedConfiguration } from '../raft/types.ts';
@@ -13,6 +19,10 @@ import { type AdmissionRefusal, type Greeting, unknownMember } from '../transpor
 import type { ClusterId, MemberId } from '../types/ids.ts';
 import { err, ok, type Result } from '../types/result.ts';
 import type { MemberAddress } from './config.ts';
+
+/** Peers whose word is kept while this member belongs to nobody: as many as strangers can say hello before it is cleared. */
+const DIGESTS_MAX = 64;
+const STRANGERS_MAX = 64;
 
 export interface PeerDirectoryOptions {
   readonly clusterId: ClusterId;
@@ -27,6 +37,13 @@ export interface PeerDirectoryOptions {
     incarnation: string,
     current: ReadonlySet<string>,
   ) => Promise<Result<void, string>>;
+  /** With whom the cluster of this member was begun; '' where it does not know. */
+  readonly clusterDigest: () => string;
+  /** The leader says what the digest is. Called when this member does not know; until it does, perhaps again. */
+  readonly learnDigest: (digest: string) => void;
+  readonly leader: () => MemberId | null;
+  /** This member has taken entries, or knows that it has lost some. */
+  readonly hasLog: () => boolean;
   /** As `MemberIdentity.firstMet`. */
   readonly firstMet: (peer: MemberId) => string | undefined;
   /** How long a peer that left is still reached, so that it learns of it, milliseconds. */
@@ -41,6 +58,12 @@ export class PeerDirectory {
   /** Peers that left a short while ago, and where they were. */
   readonly #leaving = new Map<MemberId, { readonly address: string; readonly timer: NodeJS.Timeout }>();
   #peers: ReadonlyMap<MemberId, string>;
+  /** What those say who were spoken with while this member did not know the digest. */
+  readonly #digests = new Map<MemberId, string>();
+  /** Who was spoken with by PD4. */
+  readonly #strangers = new Map<MemberId, Greeting>();
+  /** As `PeerTransport.drop`. */
+  onUnwanted: (peer: MemberId) => void = () => undefined;
   /** As `PeerTransport.setPeers`; called whenever the peers or their addresses change. */
   onPeers: (peers: ReadonlyMap<MemberId, string>) => void = () => undefined;
 
@@ -81,10 +104,24 @@ export class PeerDirectory {
       this.#leaving.delete(peer);
     }
     this.#publish(members);
+    this.#learnDigest();
+    this.#judgeStrangers();
   }
 
   /** Decides about a peer that said hello, and makes PD2 durable. Rejects with the disk's error. */
-  async admit({ from, incarnation }: Greeting): Promise<Result<void, AdmissionRefusal>> {
+  async admit(greeting: Greeting): Promise<Result<void, AdmissionRefusal>> {
+    const admitted = await this.#judge(greeting);
+    const { from, membersDigest } = greeting;
+    if (admitted.ok && membersDigest !== '' && this.#options.clusterDigest() === '') {
+      if (this.#digests.size >= DIGESTS_MAX) this.#digests.clear();
+      this.#digests.set(from, membersDigest);
+      this.#learnDigest();
+    }
+    return admitted;
+  }
+
+  async #judge(greeting: Greeting): Promise<Result<void, AdmissionRefusal>> {
+    const { from, incarnation, membersDigest } = greeting;
     const row = this.#rows.get(from);
     const member = isMember(this.#configuration, from);
     if (row !== undefined && row.incarnation !== '' && row.incarnation !== incarnation) {
@@ -96,12 +133,24 @@ export class PeerDirectory {
       if (!removed) return refuse('WRONG_INCARNATION', otherFolder(from));
       return refuse('REMOVED', `${from} was removed from cluster ${this.#options.clusterId}`);
     }
-    if (!member && row === undefined && !this.joining) {
+    const ofThisCluster = membersDigest !== '' && membersDigest === this.#options.clusterDigest();
+    const stranger = !this.joining && this.#isStranger(from);
+    if (stranger && (!ofThisCluster || !this.#options.hasLog()))
       return refuse('UNKNOWN_MEMBER', unknownMember(from, this.#options));
-    }
     if (row !== undefined && row.incarnation !== '') return ok(undefined);
     const admitted = await this.#options.admitFirst(from, incarnation, new Set(this.#peers.keys()));
-    return admitted.ok ? ok(undefined) : refuse('WRONG_INCARNATION', admitted.error);
+    if (!admitted.ok) return refuse('WRONG_INCARNATION', admitted.error);
+    if (!stranger) return ok(undefined);
+    // Entries may have spoken of it while that was written down.
+    if (!this.#isStranger(from)) return this.#judge(greeting);
+    if (this.#strangers.size >= STRANGERS_MAX) this.#strangers.clear();
+    this.#strangers.set(from, greeting);
+    return ok(undefined);
+  }
+
+  /** In nothing that this member knows. */
+  #isStranger(peer: MemberId): boolean {
+    return !this.#rows.has(peer) && !isMember(this.#configuration, peer);
   }
 
   /** Whether `peer` can know that this member was removed: it belongs to the cluster, as far as this member knows. */
@@ -113,6 +162,32 @@ export class PeerDirectory {
   close(): void {
     for (const { timer } of this.#leaving.values()) clearTimeout(timer);
     this.#leaving.clear();
+  }
+
+  /** PD5. */
+  #learnDigest(): void {
+    if (this.#options.clusterDigest() !== '') {
+      this.#digests.clear();
+      return;
+    }
+    const leader = this.#options.leader();
+    const digest = leader === null || !isMember(this.#configuration, leader) ? undefined : this.#digests.get(leader);
+    if (digest !== undefined) this.#options.learnDigest(digest);
+  }
+
+  /** PD4: what is known of strangers by now. */
+  #judgeStrangers(): void {
+    for (const [peer, greeting] of this.#strangers) {
+      if (this.#isStranger(peer)) continue;
+      this.#strangers.delete(peer);
+      this.#judge(greeting).then(
+        (verdict) => {
+          if (!verdict.ok) this.onUnwanted(peer);
+        },
+        // It could not be written down whom it is: it has to say hello again.
+        () => this.onUnwanted(peer),
+      );
+    }
   }
 
   /** Without those that are leaving. */

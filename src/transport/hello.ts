@@ -14,6 +14,7 @@ export const PROTOCOL_VERSION = 1;
 
 const NS = 'quorate.internal.v1';
 const INCARNATION = /^[0-9a-f]{32}$/;
+const DIGEST = /^[0-9a-f]{64}$/;
 
 /** What a member tells its peers of itself besides its name, and its judgement of them. */
 export interface PeerIdentity {
@@ -21,7 +22,7 @@ export interface PeerIdentity {
   readonly incarnation: string;
   /**
    * Equal exactly when the sets of voters that the cluster was started with are, and the backup that it was restored from, if it
-   * was; '' for a member that joined later.
+   * was; of a member that joined later, what the members of its cluster say, and '' until they have said it.
    */
   readonly membersDigest: string;
   /** host:port where others reach this member. */
@@ -79,6 +80,8 @@ export interface Greeting {
   /** host:port; '' from a member of an older version. */
   readonly peerAddress: string;
   readonly clientAddress: string;
+  /** As in {@link PeerIdentity}; not another one than this member's own, if both are known. '' for what is none. */
+  readonly membersDigest: string;
 }
 
 /** The member that reads a hello. */
@@ -145,10 +148,11 @@ function greetingOf(hello: Hello, self: HelloReader): Result<Greeting, StatusErr
     );
   }
   const { featureLevel, incarnation } = hello;
+  const membersDigest = DIGEST.test(hello.membersDigest) ? hello.membersDigest : '';
   // An address is a help, not a claim: one that is none is as good as absent.
   const peerAddress = isAddress(hello.peerAddress) ? hello.peerAddress : '';
   const clientAddress = isAddress(hello.clientAddress) ? hello.clientAddress : '';
-  return ok({ from, featureLevel, incarnation, peerAddress, clientAddress });
+  return ok({ from, featureLevel, incarnation, peerAddress, clientAddress, membersDigest });
 }
 
 /** For a hello of somebody who is no member. */

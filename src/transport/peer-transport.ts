@@ -96,6 +96,12 @@ export class PeerTransport implements Network<Envelope> {
     for (const peer of [...this.#peers.keys()].sort()) this.#connect(peer);
   }
 
+  /** Ends the stream of the peer: it has to say hello again, and is judged by what is known now. */
+  drop(peer: MemberId): void {
+    const message = `${this.#options.memberId} knows more of ${peer} by now: say hello again`;
+    this.#inbound.get(peer)?.close(statusError({ code: Code.ABORTED, reason: 'SUPERSEDED', message }));
+  }
+
   send(to: MemberId, envelope: Envelope): boolean {
     return this.#links.get(to)?.send(envelope) ?? false;
   }

@@ -55,6 +55,8 @@ export const PROPOSALS_MAX = 1_536;
 export const PROPOSAL_BYTES_MAX = 16 * MiB;
 /** Mutations that a follower has passed on and not heard of, in bytes; their count is bounded by PROPOSALS_MAX (A5). */
 export const FORWARDED_BYTES_MAX = 4 * MiB;
+/** What names the connection of a client: an address and a port. */
+export const CLIENT_KEY_LENGTH_MAX = 128;
 /** Linearizable reads that wait for their ReadIndex in one member. */
 export const READS_MAX = 4096;
 /** Envelopes queued for one peer while it is slow. */
@@ -95,6 +97,23 @@ export const PARTIAL_CALL_MS_MAX = 60_000;
 export const UNTAKEN_ANSWER_BYTES_MAX = 64 * MiB;
 export const UNTAKEN_ANSWER_MS_MAX = 60_000;
 export const UNTAKEN_ANSWER_STALE_MS = 1_000;
+/**
+ * Pipelines in one member, those of one connection among them, what they hold together in bytes, and how long one of them has had nothing to
+ * do before it gives way to another one, milliseconds; of each, calls without an answer, and bytes of their requests and of answers that are
+ * not taken, beyond which nothing more begins; answers share a message up to the last but one. Larger requests than the last are sent by
+ * themselves by the client library: as many of the others as may be under way fit what the member holds, so that none lies unread while its
+ * time runs.
+ */
+export const PIPELINES_MAX = 256;
+export const PIPELINES_PER_CONNECTION_MAX = 16;
+export const PIPELINES_BYTES_MAX = 64 * MiB;
+export const PIPELINE_IDLE_MS = 1_000;
+export const PIPELINE_CALLS_MAX = 256;
+export const PIPELINE_BYTES_MAX = 1 * MiB;
+export const PIPELINE_MESSAGE_BYTES_MAX = 256 * KiB;
+export const PIPELINED_REQUEST_BYTES_MAX = 4_000;
+/** What a call in a pipeline costs a member beside the bytes of its request or its answer. */
+export const PIPELINE_SLOT_BYTES = 64;
 /** A page or a watch message ends early when it would pass this, in estimated bytes; one larger row travels alone. */
 export const PAGE_BYTES_MAX = 1 * MiB;
 export const WATCH_MESSAGE_BYTES_MAX = 256 * KiB;
@@ -290,6 +309,12 @@ assert(PEER_FRAME_BYTES_MAX < PEER_MESSAGE_BYTES_MAX, 'a frame fits a peer messa
 assert(PEER_RECONNECT_MIN_MS <= PEER_RECONNECT_MAX_MS, 'reconnects slow down');
 assert(CLIENT_MESSAGE_BYTES_MAX < PARTIAL_CALL_BYTES_MAX, 'a request in the making fits');
 assert(CLIENT_ANSWER_BYTES_MAX < UNTAKEN_ANSWER_BYTES_MAX, 'an answer that is not taken fits');
+assert(CLIENT_MESSAGE_BYTES_MAX + PIPELINE_BYTES_MAX < PIPELINES_BYTES_MAX, 'what a pipeline holds fits');
+assert(
+  PIPELINE_CALLS_MAX * (PIPELINED_REQUEST_BYTES_MAX + PIPELINE_SLOT_BYTES) <= PIPELINE_BYTES_MAX,
+  'what a client has under way on a pipeline is read',
+);
+assert(PIPELINE_MESSAGE_BYTES_MAX < CLIENT_ANSWER_BYTES_MAX, 'answers that share a message fit one');
 assert(SUB_STEP_ID_LENGTH_MAX <= SUB_STEPS_KNOWN_LENGTH_MAX, 'an answer names a known sub-step');
 assert(PAGE_BYTES_MAX * 2 < CLIENT_ANSWER_BYTES_MAX, 'a page fits an answer');
 assert(PHASE_RESULT_LENGTH_MAX * 4 < COMMAND_BYTES_MAX, 'a phase result in UTF-8 fits a command');

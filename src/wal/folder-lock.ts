@@ -4,7 +4,7 @@
  * that share a volume. An abstract socket would not (one name space for each container), nor would a file with a
  * process id (ids of another container mean nothing here).
  */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Level } from 'level';
@@ -14,6 +14,8 @@ import { WalError } from './types.ts';
 const LOCK_FOLDER = 'lock';
 /** Says who holds the lock, for messages only. */
 const HOLDER_FILE = 'HOLDER';
+/** The file that is locked. It is never removed: whoever made another one would have another lock. */
+const LOCK_FILE = 'LOCK';
 /** The database behind the lock stays empty: the least memory that LevelDB takes. */
 const SMALL = { cacheSize: 64 * 1024, writeBufferSize: 64 * 1024 };
 
@@ -31,14 +33,14 @@ export async function lockFolder(path: string): Promise<FolderLock> {
   await makeDurableFolder(folder);
   const holder = join(folder, HOLDER_FILE);
   const database = new Level(folder, SMALL);
-  try {
-    await database.open();
-  } catch (error) {
-    const cause = (error as { cause?: { code?: string } }).cause;
-    throw cause?.code === 'LEVEL_LOCKED'
-      ? await heldBy(resolve(path), holder)
-      : diskError(errnoOf(cause), 'lock', folder);
+  let problem = await openProblem(database);
+  if (problem !== null && problem !== LOCKED && errnoOf(problem) === problem) {
+    // What LevelDB keeps there is worth nothing, and after a power cut it may be in pieces (chaos, seed 304).
+    await clear(folder);
+    problem = await openProblem(database);
   }
+  if (problem === LOCKED) throw await heldBy(resolve(path), holder);
+  if (problem !== null) throw diskError(errnoOf(problem), 'lock', folder);
   try {
     await writeFile(holder, `process ${process.pid} on ${hostname()}`);
   } catch (error) {
@@ -46,6 +48,29 @@ export async function lockFolder(path: string): Promise<FolderLock> {
     throw diskError(error, 'write', holder);
   }
   return { release: () => database.close() };
+}
+
+const LOCKED = 'LEVEL_LOCKED';
+
+/** null: it is open. LOCKED: another process has it. Else what LevelDB said. */
+async function openProblem(database: Level): Promise<unknown> {
+  try {
+    await database.open();
+    return null;
+  } catch (error) {
+    const { cause } = error as { cause?: { code?: string } };
+    return cause?.code === LOCKED ? LOCKED : (cause ?? error);
+  }
+}
+
+/** Whoever is here was not kept out by the lock, so nobody uses what is removed; or has it open since, and needs none of it. */
+async function clear(folder: string): Promise<void> {
+  try {
+    const files = (await readdir(folder)).filter((name) => name !== LOCK_FILE && name !== HOLDER_FILE);
+    for (const name of files) await rm(join(folder, name), { recursive: true, force: true });
+  } catch (error) {
+    throw diskError(error, 'remove', folder);
+  }
 }
 
 /** LevelDB passes on what the operating system said as text only. */

@@ -79,6 +79,8 @@ describe('mutations', () => {
       caller: 'me',
       traceId: '',
       body: { kind: 'openSession', ttlMs: 60_000 },
+      // The connection: whose share of the member's room it takes (A5).
+      client: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
     });
     member.applies({ kind: 'sessionKept' });
     expect((await api.call(session.keepAlive, { header: { sessionId: 30n } })).ok).toBe(true);

@@ -19,6 +19,10 @@ export class OneMember {
   /** What local reads see, null: the newest. */
   behind: MachineView | null = null;
   reads = 0;
+  /** What it says its address is, null: that where it listens. */
+  advertised: string | null = null;
+  /** Called when a command has been carried out, and not been answered. */
+  onMutation: () => void = () => undefined;
   readonly #server = new Server(serverOptions('client'));
   readonly #clients: QuorateClient[] = [];
   #port = 0;
@@ -42,7 +46,7 @@ export class OneMember {
         {
           id: memberId('a'),
           get clientAddress() {
-            return one.address;
+            return one.advertised ?? one.address;
           },
           peerAddress: 'a.test:7200',
         },
@@ -62,7 +66,8 @@ export class OneMember {
   }
 
   async connect(): Promise<QuorateClient> {
-    const client = await QuorateClient.connect({ endpoints: [this.address], caller: 'test', deadlineMs: 5_000 });
+    const endpoints = [this.advertised ?? this.address];
+    const client = await QuorateClient.connect({ endpoints, caller: 'test', deadlineMs: 5_000 });
     this.#clients.push(client);
     return client;
   }
@@ -77,6 +82,7 @@ export class OneMember {
     const { body, caller, traceId, session } = request;
     const { result, replayed } = this.bench.apply(body, { caller, traceId, ...(session === null ? {} : { session }) });
     if (result === null) throw new Error('a command has a result');
+    this.onMutation();
     return { kind: 'applied', index: logIndex(this.bench.machine.appliedIndex), term: term(1), replayed, result };
   }
 }

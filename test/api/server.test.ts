@@ -78,6 +78,7 @@ describe('health', () => {
   const services = [
     '',
     'quorate.v1.PhaseService',
+    'quorate.v1.PipelineService',
     'quorate.v1.SessionService',
     'quorate.v1.WatchService',
     'quorate.v1.ClusterService',
@@ -177,6 +178,7 @@ describe.each(['v1', 'v1alpha'])('reflection %s', (version) => {
       'quorate.v1.MembershipService',
       'quorate.v1.OverrideService',
       'quorate.v1.PhaseService',
+      'quorate.v1.PipelineService',
       'quorate.v1.PolicyService',
       'quorate.v1.RecoveryService',
       'quorate.v1.SessionService',

@@ -247,6 +247,7 @@ describe('the edges of what is allowed', () => {
         sequence: Number.MAX_SAFE_INTEGER,
         ackedThrough: Number.MAX_SAFE_INTEGER - 1,
       },
+      client: expect.any(String),
       caller: long(128),
       traceId: 'é→😀',
       body: {

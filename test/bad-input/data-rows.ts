@@ -122,8 +122,8 @@ export const DATA_ROWS: readonly DataRow[] = [
   },
   {
     name: 'whose identity is of a later version',
-    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 3}'),
-    says: (dir) => new RegExp(`${dir}/identity.json has version 3, .*Start the version that wrote it`),
+    damage: (dir) => writeFile(join(dir, 'identity.json'), '{"version": 4}'),
+    says: (dir) => new RegExp(`${dir}/identity.json has version 4, .*Start the version that wrote it`),
   },
   {
     name: 'that is a file',

@@ -6,19 +6,28 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QuorateClient } from '../../src/client/client.ts';
 import { ReadConsistency } from '../../src/gen/quorate/v1/common_pb.ts';
 import { ListSubStepsRequestSchema } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { ExecuteRequestSchema } from '../../src/gen/quorate/v1/pipeline_pb.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
-import { PARTIAL_CALL_MS_MAX } from '../../src/types/limits.ts';
+import {
+  PARTIAL_CALL_MS_MAX,
+  PIPELINE_CALLS_MAX,
+  PIPELINES_MAX,
+  PIPELINES_PER_CONNECTION_MAX,
+} from '../../src/types/limits.ts';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
 
 const CALLS = 500;
 /** 500 calls hold 500 MiB where nothing bounds them. */
 const GROWTH_MAX_MIB = 350;
+/** RST_STREAM (RFC 9113, section 7). */
+const CANCEL = 8;
 const REF = { loop: 'big', g: 1, phase: 'ANALYZE' };
 
 let folder: string;
@@ -54,10 +63,27 @@ interface Seen {
   readonly statuses: string[];
   /** Answers of which the head came. */
   heads: number;
+  /** Calls that the member ended before all of their answers were taken. */
+  cut: number;
 }
 
 /** Sends the same bytes as the body of many calls; the answers are never taken where the window is 0. */
-function flood(method: string, body: Buffer, end: boolean, initialWindowSize: number): Seen {
+function flood(method: string, body: Buffer, end: boolean, initialWindowSize: number, more: object = {}): Seen {
+  const seen: Seen = { statuses: [], heads: 0, cut: 0 };
+  floodOver(seen, CALLS, { method, body, end, initialWindowSize, more });
+  return seen;
+}
+
+interface Flood {
+  readonly method: string;
+  readonly body: Buffer;
+  readonly end: boolean;
+  readonly initialWindowSize: number;
+  readonly more: object;
+}
+
+/** Over one connection. */
+function floodOver(seen: Seen, calls: number, { method, body, end, initialWindowSize, more }: Flood): void {
   const connection = connect(`http://${cluster.endpoints[0]}`, {
     settings: { initialWindowSize },
     // Node would take no answers itself while this much waits to be sent, MiB.
@@ -65,17 +91,20 @@ function flood(method: string, body: Buffer, end: boolean, initialWindowSize: nu
   });
   connection.on('error', () => undefined);
   connections.push(connection);
-  const seen: Seen = { statuses: [], heads: 0 };
   const headers = {
     ':method': 'POST',
     ':path': `/quorate.v1.${method}`,
     'content-type': 'application/grpc',
     te: 'trailers',
+    ...more,
   };
   connection.once('remoteSettings', () => {
-    for (let call = 0; call < CALLS; call += 1) {
+    for (let call = 0; call < calls; call += 1) {
       const stream = connection.request(headers, { endStream: false });
       stream.on('error', () => undefined);
+      stream.once('close', () => {
+        if (stream.rstCode === CANCEL) seen.cut += 1;
+      });
       stream.once('response', (head) => {
         seen.heads += 1;
         if (head['grpc-status'] !== undefined) seen.statuses.push(String(head['grpc-status']));
@@ -84,7 +113,6 @@ function flood(method: string, body: Buffer, end: boolean, initialWindowSize: nu
       else stream.write(body);
     }
   });
-  return seen;
 }
 
 describe('one client that holds many calls', () => {
@@ -104,6 +132,20 @@ describe('one client that holds many calls', () => {
     expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
   }, 120_000);
 
+  it('that compresses what it sends: refused before anything is inflated', async () => {
+    const before = await residentMiB();
+    const bytes = gzipSync(Buffer.alloc(1 << 20));
+    const head = Buffer.from([1, 0, 0, 0, 0]);
+    head.writeUInt32BE(bytes.length, 1);
+    // One frame: a library that is asked for one message inflates all of them.
+    const body = Buffer.concat(Array(14).fill([head, bytes]).flat());
+    expect(body.length).toBeLessThan(16_384);
+    const seen = flood('ClusterService/GetStatus', body, true, 65_535, { 'grpc-encoding': 'gzip' });
+    await waitFor(() => seen.statuses.length === CALLS, 30_000, 'every call is refused');
+    expect(new Set(seen.statuses)).toEqual(new Set(['12']));
+    expect((await residentMiB()) - before).toBeLessThan(100);
+  }, 60_000);
+
   it('that takes no answers: further reads are refused, others get theirs', async () => {
     const before = await residentMiB();
     const request = create(ListSubStepsRequestSchema, {
@@ -122,6 +164,31 @@ describe('one client that holds many calls', () => {
     let rows = 0;
     for await (const step of client.listSubSteps(REF)) rows += step.id === '' ? 0 : 1;
     expect(rows).toBe(80);
+  }, 60_000);
+
+  it('that takes no answers of its pipelines: those that hold most are cut, others write', async () => {
+    const before = await residentMiB();
+    const first = { method: `/quorate.v1.Nothing/${'x'.repeat(100)}` };
+    const some = create(ExecuteRequestSchema, {
+      calls: [first, ...Array.from({ length: PIPELINE_CALLS_MAX - 1 }, () => ({}))],
+    });
+    const message = toBinary(ExecuteRequestSchema, some);
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(message.length, 1);
+    // Two bytes for a call, a hundred times as many for its answer.
+    const body = Buffer.concat(Array(60).fill([head, message]).flat());
+    const seen: Seen = { statuses: [], heads: 0, cut: 0 };
+    const perConnection = PIPELINES_PER_CONNECTION_MAX + 4;
+    for (let calls = 0; calls < CALLS; calls += perConnection) {
+      const pipeline = { method: 'PipelineService/Execute', body, end: false, initialWindowSize: 0, more: {} };
+      floodOver(seen, perConnection, pipeline);
+    }
+    await waitFor(() => seen.heads + seen.cut >= CALLS, 30_000, 'every call is answered, refused or cut');
+    const names = Array.from({ length: 200 }, (_, i) => `beside-${i}`);
+    await Promise.all(names.map((name) => client.withoutSession.createLoop(name)));
+    expect(seen.statuses).toContain('8');
+    await waitFor(() => seen.cut > PIPELINES_MAX / 2, 30_000, 'many are cut');
+    expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
   }, 60_000);
 
   it('that takes nothing of the backups that it starts: memory is bounded, others get theirs', async () => {

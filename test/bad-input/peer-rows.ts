@@ -89,8 +89,8 @@ export const PEER_ROWS: readonly PeerRow[] = [
     /^FAILED_PRECONDITION WRONG_MEMBER: this is member m1, the hello is for "m3": check the peer addresses$/,
   ),
   greeting(
-    'an unknown member',
-    { from: 'm9' },
+    'an unknown member that does not show with whom its cluster was begun',
+    { from: 'm9', membersDigest: '' },
     /^PERMISSION_DENIED UNKNOWN_MEMBER: "m9" is no member of cluster dev that m1 knows: check its member id$/,
   ),
   greeting('the member itself', { from: 'm1' }, /^PERMISSION_DENIED UNKNOWN_MEMBER/),

@@ -56,6 +56,50 @@ describe('X4: failover', () => {
     expect(lost.met).toBe(false);
   });
 
+  it('that another fault has disturbed does not count; that of the other one does', () => {
+    const taken = { leaderAffected: true, quorum: false, leader: 1, disabled: [0, 1, 2] };
+    const again = { leaderAffected: false, quorum: true, leader: null, disabled: [0] };
+    const nemesis = [...fault('kill-all', 1_000, 2_000, taken), ...fault('kill-one', 4_000, 4_500, again)];
+    const late = write(0, 33_000, 33_500, [1, 2]);
+    const levels = levelsOf({ ops: late, nemesis });
+    expect(levels.failovers).toEqual([
+      { nemesis: 'kill-all', atMs: 2_000, tookMs: 31_500, disturbedBy: 'kill-one' },
+      { nemesis: 'kill-one', atMs: 4_000, tookMs: 29_500 },
+    ]);
+    expect(levels).toMatchObject({ failoverMsMax: 29_500, met: true });
+    // With no write at all both are missed.
+    expect(levelsOf({ ops: [], nemesis }).met).toBe(false);
+  });
+
+  it('that was missed already is not excused by a fault that comes later', () => {
+    const nemesis = [
+      ...fault('kill-leader', 1_000, 2_000, { leaderAffected: true, quorum: true, leader: 1, disabled: [1] }),
+      ...fault('kill-one', 32_000, 33_000, { leaderAffected: false, quorum: true, leader: 2, disabled: [0] }),
+    ];
+    expect(levelsOf({ ops: write(0, 33_000, 33_500, [1, 2]), nemesis })).toMatchObject({
+      failoverMsMax: 32_500,
+      met: false,
+    });
+  });
+
+  it('of who disturbs another one counts, also where there was somebody who said to lead', () => {
+    const nemesis = [
+      ...fault('kill-leader', 1_000, 2_000, { leaderAffected: true, quorum: true, leader: 1, disabled: [1] }),
+      ...fault('kill-one', 3_000, 4_000, { leaderAffected: false, quorum: true, leader: 2, disabled: [0] }),
+    ];
+    expect(levelsOf({ ops: write(0, 60_000, 60_500, [1, 2]), nemesis })).toMatchObject({
+      failoverMsMax: 57_500,
+      met: false,
+    });
+  });
+
+  it('is asked for where a majority was away, and the leader was spared', () => {
+    const nemesis = fault('kill-majority', 1_000, 2_000, { leaderAffected: false, quorum: false, leader: 4 });
+    expect(levelsOf({ ops: write(0, 3_000, 3_500, [1, 2]), nemesis }).failovers).toEqual([
+      { nemesis: 'kill-majority', atMs: 2_000, tookMs: 1_500 },
+    ]);
+  });
+
   it('counts no write that did not end well, and no more than 30 s', () => {
     const late = [...write(0, 1_100, 1_200, [1, 2], 'info'), ...write(1, 31_000, 31_500, [2, 3])];
     const nemesis = fault('pause-leader', 1_000, 9_000, { leaderAffected: true, quorum: true });

@@ -20,6 +20,8 @@ describe('the arguments of a run', () => {
     [['--seed', '-1'], '--seed'],
     [['--seed', ''], '--seed'],
     [['--members', '4'], '--members'],
+    [['--power-cycles', '0'], '--power-cycles'],
+    [['--power-cycles', '1.5'], '--power-cycles'],
     [['--nemesis', 'nothing'], 'there is no nothing'],
     [['--nemesis', ''], '--nemesis'],
     [['--workload', ','], '--workload'],

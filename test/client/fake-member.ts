@@ -1,9 +1,16 @@
 /** A scripted member: a real gRPC server whose answers each test decides. */
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
-import { Server, ServerCredentials, type ServerWritableStream, type UntypedHandleCall } from '@grpc/grpc-js';
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerWritableStream,
+  type UntypedHandleCall,
+} from '@grpc/grpc-js';
 import { AvailabilityService } from '../../src/gen/quorate/v1/availability_pb.ts';
 import { ClusterService, type GetStatusResponseSchema } from '../../src/gen/quorate/v1/cluster_pb.ts';
 import type { RequestHeader } from '../../src/gen/quorate/v1/common_pb.ts';
+import { DocumentService } from '../../src/gen/quorate/v1/document_pb.ts';
 import { IssueService } from '../../src/gen/quorate/v1/issue_pb.ts';
 import {
   type BackupResponse,
@@ -12,6 +19,7 @@ import {
 } from '../../src/gen/quorate/v1/maintenance_pb.ts';
 import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
+import { type ExecuteRequest, type ExecuteResponse, PipelineService } from '../../src/gen/quorate/v1/pipeline_pb.ts';
 import { PolicyService } from '../../src/gen/quorate/v1/policy_pb.ts';
 import { RecoveryService } from '../../src/gen/quorate/v1/recovery_pb.ts';
 import { SessionService } from '../../src/gen/quorate/v1/session_pb.ts';
@@ -38,6 +46,7 @@ export interface Received {
 }
 
 type BackupStream = ServerWritableStream<unknown, BackupResponse>;
+export type PipelineStream = ServerDuplexStream<ExecuteRequest, ExecuteResponse>;
 type WatchStream = ServerWritableStream<WatchRequest, WatchResponse>;
 
 export const message = (init: object = {}): Answer => ({ kind: 'message', init });
@@ -56,9 +65,14 @@ export class FakeMember {
   backups = 0;
   #onBackup: (stream: BackupStream) => void = () => undefined;
   #onWatch: (stream: WatchStream, request: WatchRequest) => void = () => undefined;
+  #onPipeline: ((stream: PipelineStream) => void) | null = null;
+  /** Answers of loops wait for it. */
+  gate: Promise<void> = Promise.resolve();
 
-  static async start(): Promise<FakeMember> {
+  /** Has pipelines where this is given. */
+  static async start(onPipeline: ((stream: PipelineStream) => void) | null = null): Promise<FakeMember> {
     const member = new FakeMember();
+    member.#onPipeline = onPipeline;
     await member.listen();
     return member;
   }
@@ -72,6 +86,7 @@ export class FakeMember {
     const server = new Server();
     for (const service of [
       PhaseService,
+      DocumentService,
       SessionService,
       ClusterService,
       MembershipService,
@@ -91,6 +106,8 @@ export class FakeMember {
       this.#onWatch(stream, stream.request);
     };
     server.addService(typedDefinition(WatchService), { watch });
+    if (this.#onPipeline !== null)
+      server.addService(typedDefinition(PipelineService), { execute: this.#onPipeline } as never);
     const { getFeatureLevel, setFeatureLevel } = MaintenanceService.method;
     server.addService(typedDefinition(MaintenanceService), {
       getFeatureLevel: this.#handler(getFeatureLevel),
@@ -145,7 +162,9 @@ export class FakeMember {
       const answer = this.#next(localName);
       switch (answer.kind) {
         case 'message':
-          callback(null, create(output, answer.init as MessageInitShape<typeof output>));
+          void (localName === 'createLoop' ? this.gate : Promise.resolve()).then(() =>
+            callback(null, create(output, answer.init as MessageInitShape<typeof output>)),
+          );
           return;
         case 'error':
           callback(statusError(answer.status));

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { QuorateError } from '../../src/client/errors.ts';
 import { REQUESTS_IN_FLIGHT_MAX, RequestWindow } from '../../src/client/request-window.ts';
 import { SESSION_ANSWERS_MAX } from '../../src/types/limits.ts';
 
@@ -45,6 +46,15 @@ describe('R6: the window of a session', () => {
     await expect(given).rejects.toThrow('enough');
     window.settle(1);
     expect(await other).toBe(REQUESTS_IN_FLIGHT_MAX + 1);
+  });
+
+  test('a caller too many is refused, and told what to do', async () => {
+    const window = new RequestWindow();
+    for (let i = 0; i < REQUESTS_IN_FLIGHT_MAX; i++) await window.acquire();
+    for (let i = 0; i < 65_536; i++) void window.acquire();
+    const refused = await window.acquire().catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(QuorateError);
+    expect(refused).toMatchObject({ reason: 'OVERLOADED', message: expect.stringContaining('await some before') });
   });
 
   test('an abandoned request holds the acknowledgement back until its place is needed', async () => {

@@ -44,6 +44,25 @@ describe('U2: whom to ask', () => {
     expect(asked).toEqual(['a', 'b', 'c']);
   });
 
+  test('the leader still, when only the front of a pipeline holds up an answer', async () => {
+    const says = new Map<string, string | null>(['a', 'b', 'c'].map((one) => [one, 'b']));
+    const { router, asked } = setUp(says);
+    await router.pick();
+    const silent: Failure = { ...gone, kind: 'unknown', answered: false, silent: true };
+    asked.length = 0;
+    router.failed('b', silent);
+    router.failed('b', silent);
+    expect(await router.pick()).toBe('b');
+    // It answers when it is asked, which is done once.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(asked).toEqual(['b']);
+    expect(await router.pick()).toBe('b');
+    says.delete('b');
+    router.failed('b', silent);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(await router.pick()).not.toBe('b');
+  });
+
   test('somebody in turn where nobody knows a leader', async () => {
     const { router } = setUp(
       new Map([

@@ -334,7 +334,10 @@ export const envelope: fc.Arbitrary<Envelope> = fc.oneof(
     stream,
     requestId: count,
     deadlineMs: count,
-    request: fc.record(request),
+    request: fc.oneof(
+      fc.record(request),
+      fc.record({ ...request, client: fc.constantFrom('127.0.0.1:40123', '[::1]:7') }),
+    ),
   }),
   fc.record({ kind: of('forwardResponse'), stream, requestId: count, outcome }),
 );

@@ -28,6 +28,8 @@ from quorate.v1 import (  # noqa: E402
     membership_pb2_grpc,
     phase_pb2,
     phase_pb2_grpc,
+    pipeline_pb2,
+    pipeline_pb2_grpc,
     session_pb2,
     session_pb2_grpc,
     watch_pb2,
@@ -209,7 +211,7 @@ def check_reflection(channel):
     answers = list(stub.ServerReflectionInfo(iter(requests), timeout=TIMEOUT_S))
     equal(len(answers), 2, "answers of the reflection service")
     services = [service.name for service in answers[0].list_services_response.service]
-    for name in ("PhaseService", "SessionService", "WatchService", "ClusterService", "MembershipService", "MaintenanceService"):
+    for name in ("PhaseService", "SessionService", "WatchService", "PipelineService", "ClusterService", "MembershipService"):
         check("quorate.v1." + name in services, "reflection lists %s: %r" % (name, services))
     files = [
         descriptor_pb2.FileDescriptorProto.FromString(text)
@@ -224,6 +226,30 @@ def check_reflection(channel):
     ]
     check("BeginPhase" in methods, "reflection describes BeginPhase: %r" % methods)
     return services
+
+
+def check_pipeline(channel):
+    """Many commands on one stream: answers in their order, errors of single calls, and a retry that is recognised."""
+    session = Session(channel)
+    creates = [
+        phase_pb2.CreateLoopRequest(header=session.header(), loop="interop/piped-%d" % n) for n in (*range(50), 0)
+    ]
+    creates.append(creates[49])
+    calls = [pipeline_pb2.PipelinedCall(request=create.SerializeToString(), deadline_ms=10000) for create in creates]
+    calls[0].method = "/quorate.v1.PhaseService/CreateLoop"
+    # One in a message, and then many.
+    requests = [pipeline_pb2.ExecuteRequest(calls=part) for part in (calls[:1], calls[1:2], calls[2:])]
+    stub = pipeline_pb2_grpc.PipelineServiceStub(channel)
+    answers = [answer for message in stub.Execute(iter(requests), timeout=TIMEOUT_S) for answer in message.answers]
+    equal(len(answers), 52, "answers of the pipeline")
+    created = [phase_pb2.CreateLoopResponse.FromString(answer.response) for answer in answers]
+    for answer in answers[:50]:
+        check(not answer.HasField("error"), "an error of the pipeline: %r" % answer)
+    revisions = [one.header.revision for one in created[:50]]
+    check(revisions == sorted(set(revisions)), "revisions rise with the calls: %r" % revisions)
+    equal(answers[50].error.code, grpc.StatusCode.ALREADY_EXISTS.value[0], "code of a loop that exists")
+    check(created[51].header.replayed, "a retry is answered from memory")
+    equal(created[51].header.revision, created[49].header.revision, "revision of the retry")
 
 
 def check_members_and_backup(channels):
@@ -250,6 +276,7 @@ def main():
         check_health(channel)
     services = check_reflection(channels[0])
     tokens = run_round(channels)
+    check_pipeline(channels[-1])
     check_members_and_backup(channels)
     status = cluster_pb2_grpc.ClusterServiceStub(channels[0]).GetStatus(
         cluster_pb2.GetStatusRequest(), timeout=TIMEOUT_S

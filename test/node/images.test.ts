@@ -76,7 +76,8 @@ class Pair {
   /** Changes what arrives. */
   tamper: (chunk: SnapshotChunk) => SnapshotChunk = (chunk) => chunk;
   leader: MemberId = A;
-  /** Makes the id of the next transfer. */
+  /** Acknowledgements under way, where they are held back. */
+  held: SnapshotAck[] | null = null;
 
   constructor(source: MemoryStore) {
     this.receiver = this.#receiver();
@@ -114,7 +115,9 @@ class Pair {
       yieldNow: async () => undefined,
       office: () => ({ term: TERM, leader: this.leader }),
       ack: (_to, ack: SnapshotAck) => {
-        if (!this.cut && life === this.lives) this.sender.acked(B, ack);
+        if (this.cut || life !== this.lives) return;
+        if (this.held === null) this.sender.acked(B, ack);
+        else this.held.push(ack);
       },
       onReady: (_from, _term, mark) => this.ready.push(mark),
       onBad: (_from, why) => this.bad.push(why),
@@ -172,6 +175,26 @@ describe('R4: an image in pieces', () => {
     // At most the window was sent twice each time.
     expect(pair.chunks).toBeLessThanOrEqual(whole.chunks + 3 * 2);
     expect(await takeOver(pair, mark)).toBe(hash);
+  });
+
+  it('goes on where acknowledgements come in while the same pieces go out again', async () => {
+    const { store, mark, hash } = await filledStore();
+    const pair = new Pair(store);
+    const late: SnapshotAck[] = [];
+    pair.held = late;
+    pair.sender.start(B);
+    await pair.until(() => late.length === 2);
+    const [first, second] = late;
+    if (first === undefined || second === undefined) throw new Error('two were answered');
+    pair.held = null;
+    // The third piece is being read. The stream breaks; what the receiver had said before arrives over the next one.
+    pair.sender.acked(B, first);
+    pair.sender.unreachable(B);
+    pair.sender.heard(B);
+    pair.sender.acked(B, second);
+    await pair.until(() => pair.ready.length === 1);
+    expect(await takeOver(pair, mark)).toBe(hash);
+    expect(pair.ended).toEqual([true]);
   });
 
   it('begins anew where the receiver lost what it had', async () => {

@@ -34,7 +34,8 @@ export interface LoadResult {
   readonly p99Ms: number;
 }
 
-function body(target: LoadTarget): Buffer {
+/** One ReportProgress, encoded. */
+export function requestOf(target: LoadTarget): Buffer {
   const message = create(ReportProgressRequestSchema, {
     header: { caller: 'load' },
     ref: { loop: target.loop, g: 1n, phase: 'ANALYZE' },
@@ -58,7 +59,7 @@ export function unaryCall(client: Client, request: Buffer): Promise<ServiceError
 
 /** Runs `clients` closed loops against `targets` for `seconds`. */
 export async function runLoad(targets: readonly LoadTarget[], clients: number, seconds: number): Promise<LoadResult> {
-  const bodies = targets.map((target) => ({ address: target.address, request: body(target) }));
+  const bodies = targets.map((target) => ({ address: target.address, request: requestOf(target) }));
   const pools = new Map<string, Client[]>();
   for (const { address } of bodies) {
     if (pools.has(address)) continue;

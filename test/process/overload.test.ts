@@ -13,7 +13,7 @@ import { ReportProgressRequestSchema } from '../../src/gen/quorate/v1/phase_pb.t
 import { parseStatus } from '../../src/rpc/status.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import { cliPath } from '../support/build.ts';
-import { type LoadResult, type LoadTarget, runLoad, unaryCall } from './load.ts';
+import { type LoadResult, type LoadTarget, requestOf, runLoad, unaryCall } from './load.ts';
 import { beginLongPhase } from './long-phase.ts';
 
 const CLIENTS = 2_000;
@@ -24,6 +24,11 @@ const REFERENCE_SECONDS = 5;
 const WARM_UP_SECONDS = 20;
 const MEMORY_MAX_MIB = 400;
 const LOOPS = 32;
+/** For each member, connections that send without end, and how many calls each has in progress: more than the leader takes in all. */
+const FLOODING = 2;
+const FLOODING_CALLS = 400;
+const QUIET = 4;
+const FLOOD_SECONDS = 8;
 
 async function residentMiB(pid: number): Promise<number> {
   const text = await readFile(`/proc/${pid}/status`, 'utf8');
@@ -86,6 +91,27 @@ describe('A5: overload', () => {
     expect(overload.perSecond).toBeGreaterThan(0.8 * best);
   });
 
+  it('lets those in that send little, at every member, while others send without end to all of them', async () => {
+    const [target] = targets;
+    if (target === undefined) throw new Error('there is a target');
+    const addresses = cluster.members.map(({ clientAddress }) => clientAddress);
+    const until = performance.now() + FLOOD_SECONDS * 1_000;
+    const loops = (clients: number, calls: number): Promise<Counts[]> =>
+      Promise.all(
+        addresses.flatMap((address) =>
+          Array.from({ length: clients }, () => closedLoops({ ...target, address }, calls, until)),
+        ),
+      );
+    const [flood, quiet] = await Promise.all([loops(FLOODING, FLOODING_CALLS), loops(QUIET, 1)]);
+    const refused = flood.reduce((sum, counts) => sum + counts.refused, 0);
+    const done = quiet.map(({ ok }) => ok);
+    console.log(`overload: a flood at each member: ${refused} refused; one call at a time: ${done} answered`);
+    expect(refused).toBeGreaterThan(0);
+    expect([...flood, ...quiet].flatMap(({ failed }) => failed)).toEqual([]);
+    expect(quiet.filter((counts) => counts.refused > 0)).toEqual([]);
+    for (const ok of done) expect(ok).toBeGreaterThan(0);
+  });
+
   it('refuses what it cannot take, on the leader and on a follower: nothing is left unknown', async () => {
     const [target] = targets;
     if (target === undefined) throw new Error('there is a target');
@@ -101,6 +127,30 @@ describe('A5: overload', () => {
     }
   });
 });
+
+interface Counts {
+  ok: number;
+  refused: number;
+  readonly failed: string[];
+}
+
+/** One connection with so many calls in progress, each followed by the next at once, also where the member asked to wait. */
+async function closedLoops(target: LoadTarget, calls: number, untilMs: number): Promise<Counts> {
+  const client = new Client(target.address, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+  const request = requestOf(target);
+  const counts: Counts = { ok: 0, refused: 0, failed: [] };
+  const loop = async (): Promise<void> => {
+    while (performance.now() < untilMs) {
+      const error = await unaryCall(client, request);
+      if (error === null) counts.ok += 1;
+      else if (parseStatus(error).reason === 'OVERLOADED') counts.refused += 1;
+      else counts.failed.push(error.message);
+    }
+  };
+  await Promise.all(Array.from({ length: calls }, loop));
+  client.close();
+  return counts;
+}
 
 /** Calls of about 320 KB each, all at once; what became of them, by reason. */
 async function burst(address: string, target: LoadTarget, calls: number): Promise<Map<string, number>> {

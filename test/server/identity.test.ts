@@ -152,7 +152,7 @@ describe('a data folder', () => {
 describe('identity.json', () => {
   const valid = { version: 1, clusterId: 'prod', memberId: 'a', incarnation: X, bootstrapped: false, peers: { b: Y } };
 
-  it.each([3, 0, 1.5])('of version %d is refused', async (version) => {
+  it.each([4, 0, 1.5])('of version %d is refused', async (version) => {
     const disk = new DataFolder();
     // A later version may have other fields.
     disk.put(FILE, JSON.stringify({ version, anything: [] }));
@@ -243,6 +243,21 @@ describe('R2: a member that was removed', () => {
     await identity.keepMembersDigest('');
     await identity.keepMembersDigest('ab'.repeat(32));
     expect(identity.membersDigest).toBe('');
+    // What the members say of it later is another thing: where its own log begins does not change.
+    await identity.learnClusterDigest('cd'.repeat(32));
+    await identity.learnClusterDigest('ef'.repeat(32));
+    const again = await open(disk);
+    expect([again.membersDigest, again.clusterDigest]).toEqual(['', 'cd'.repeat(32)]);
+  });
+
+  it('learns with whom the cluster was begun only where its own log never said', async () => {
+    const old = await open(await used());
+    await old.learnClusterDigest('cd'.repeat(32));
+    expect([old.membersDigest, old.clusterDigest]).toEqual([null, 'cd'.repeat(32)]);
+    const first = await open(await used());
+    await first.keepMembersDigest('ab'.repeat(32));
+    await first.learnClusterDigest('cd'.repeat(32));
+    expect(first.clusterDigest).toBe('ab'.repeat(32));
   });
 });
 

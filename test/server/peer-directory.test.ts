@@ -38,12 +38,14 @@ function row(id: string, change: Partial<MemberRow> = {}): MemberRow {
   };
 }
 
-function greeting(id: string, incarnation = X): Greeting {
-  return { from: memberId(id), featureLevel: 2, incarnation, peerAddress: '', clientAddress: '' };
+function greeting(id: string, incarnation = X, membersDigest = ''): Greeting {
+  return { from: memberId(id), featureLevel: 2, incarnation, peerAddress: '', clientAddress: '', membersDigest };
 }
 
-function setUp(shape: Shape, listed = 'abc') {
+function setUp(shape: Shape, listed = 'abc', digest = '') {
+  const now = { leader: null as string | null, hasLog: true };
   const met = new Map<string, string>();
+  const learned: string[] = [];
   const directory = new PeerDirectory({
     clusterId: clusterId('prod'),
     memberId: memberId('a'),
@@ -54,12 +56,18 @@ function setUp(shape: Shape, listed = 'abc') {
       met.set(peer, first);
       return first === incarnation ? ok(undefined) : err('another folder');
     },
+    clusterDigest: () => learned[0] ?? digest,
+    learnDigest: (said) => learned.push(said),
+    leader: () => (now.leader === null ? null : memberId(now.leader)),
+    hasLog: () => now.hasLog,
     firstMet: (peer) => met.get(peer),
     lingerMs: LINGER_MS,
   });
   const published: string[] = [];
   directory.onPeers = (peers) => published.push([...peers].map(([id, at]) => `${id}@${at}`).join(' '));
-  return { directory, published, met };
+  const unwanted: string[] = [];
+  directory.onUnwanted = (peer) => unwanted.push(peer);
+  return { directory, published, met, learned, now, unwanted };
 }
 
 beforeEach(() => void vi.useFakeTimers());
@@ -171,5 +179,91 @@ describe('who says hello', () => {
     const { directory } = setUp({ voters: 'ab', outgoing: 'c' });
     expect(['b', 'c', 'z'].map((id) => directory.canTell(memberId(id)))).toEqual([true, true, false]);
     expect(setUp({}).directory.canTell(memberId('b'))).toBe(false);
+  });
+});
+
+describe('PD4: somebody whom this member has never heard of', () => {
+  const OURS = '1'.repeat(64);
+
+  it('is spoken with when it was taken into the same cluster: it may lead, by entries that are not here yet', async () => {
+    const { directory, met } = setUp({ voters: 'abc' }, 'abc', OURS);
+    expect(await directory.admit(greeting('d', X, OURS))).toEqual(ok(undefined));
+    expect(met.get('d')).toBe(X);
+    // And it is that data folder from then on.
+    expect(await directory.admit(greeting('d', Y, OURS))).toMatchObject({ ok: false });
+  });
+
+  it.each([
+    ['does not say', ''],
+    ['belongs to another one of the same name', '2'.repeat(64)],
+  ])('is refused when it %s', async (_, said) => {
+    const { directory, met } = setUp({ voters: 'abc' }, 'abc', OURS);
+    expect(await directory.admit(greeting('d', X, said))).toMatchObject({ error: { reason: 'UNKNOWN_MEMBER' } });
+    expect(met.size).toBe(0);
+  });
+
+  it('is refused when neither of them knows with whom the cluster was begun', async () => {
+    const { directory } = setUp({ voters: 'abc' });
+    expect(await directory.admit(greeting('d'))).toMatchObject({ error: { reason: 'UNKNOWN_MEMBER' } });
+  });
+
+  it('is refused by one whose log holds nothing: that may be a first member that lost its folder', async () => {
+    const { directory, met, now } = setUp({ voters: 'abc' }, 'abc', OURS);
+    now.hasLog = false;
+    expect(await directory.admit(greeting('d', X, OURS))).toMatchObject({ error: { reason: 'UNKNOWN_MEMBER' } });
+    expect(met.size).toBe(0);
+  });
+
+  it.each([
+    ['is of another data folder', row('d', { incarnation: Y }), 1],
+    ['was removed', row('d', { wanted: 'removed' }), 1],
+    ['was added', row('d'), 0],
+  ])('is judged again when entries say that it %s', async (_, said, times) => {
+    const { directory, unwanted } = setUp({ voters: 'abc' }, 'abc', OURS);
+    await directory.admit(greeting('d', X, OURS));
+    directory.update([], placed({ voters: 'abc' }));
+    await Promise.resolve();
+    expect(unwanted).toEqual([]);
+    directory.update([said], placed({ voters: 'abc' }));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(unwanted).toHaveLength(times);
+  });
+
+  it('does not count as a member for that: it cannot tell this one that it was removed', async () => {
+    const { directory } = setUp({ voters: 'abc' }, 'abc', OURS);
+    await directory.admit(greeting('d', X, OURS));
+    expect(directory.canTell(memberId('d'))).toBe(false);
+  });
+});
+
+describe('PD5: a member that joined', () => {
+  const OURS = '1'.repeat(64);
+  const OTHER = '2'.repeat(64);
+
+  it('has the word of the leader that its own configuration names', async () => {
+    const { directory, learned, now } = setUp({}, 'abc');
+    expect(await directory.admit(greeting('x', X, OTHER))).toEqual(ok(undefined));
+    expect(await directory.admit(greeting('c', X, OTHER))).toEqual(ok(undefined));
+    expect(await directory.admit(greeting('b', X, OURS))).toEqual(ok(undefined));
+    expect(learned).toEqual([]);
+    // c was started with the wrong list, and x is nobody.
+    directory.update([], placed({ voters: 'abc' }));
+    now.leader = 'x';
+    directory.update([], placed({ voters: 'abc' }));
+    expect(learned).toEqual([]);
+    now.leader = 'b';
+    directory.update([], placed({ voters: 'abc' }));
+    expect(learned).toEqual([OURS]);
+    directory.update([], placed({ voters: 'ab' }));
+    expect(learned).toEqual([OURS]);
+  });
+
+  it('takes it from one that comes later, too', async () => {
+    const { directory, learned, now } = setUp({ voters: 'abc' });
+    now.leader = 'c';
+    await directory.admit(greeting('c', X, ''));
+    expect(learned).toEqual([]);
+    await directory.admit(greeting('c', X, OURS));
+    expect(learned).toEqual([OURS]);
   });
 });

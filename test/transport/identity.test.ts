@@ -107,6 +107,7 @@ describe('another data folder', () => {
       incarnation: identityOf('b').incarnation,
       peerAddress: '',
       clientAddress: '',
+      membersDigest: '',
     });
     const [a, b] = await pair({ identity: remembers }, { identity: { incarnation: WIPED } });
     // It is told why, and so are its peers.

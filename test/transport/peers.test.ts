@@ -153,7 +153,7 @@ describe('R2: who is let in', () => {
     const status = await exchange(client, [hello('test', 'x', 'a', says)]);
     client.close();
     expect(status).toMatchObject({ code: Code.FAILED_PRECONDITION, reason: 'REMOVED', message: 'x was removed' });
-    expect(seen).toEqual([{ from: 'x', incarnation: identityOf('x').incarnation, ...says }]);
+    expect(seen).toEqual([{ from: 'x', incarnation: identityOf('x').incarnation, membersDigest: '', ...says }]);
   });
 
   it('a member that joined later has no first list of members to compare', async () => {

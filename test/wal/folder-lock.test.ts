@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -77,4 +77,41 @@ describe('the lock of a data folder', () => {
     await writeFile(join(root, 'file'), '');
     await expect(lockFolder(join(root, 'file'))).rejects.toThrow(`${join(root, 'file', 'lock')}`);
   });
+
+  it.each([
+    ['an empty CURRENT', async (folder: string) => truncate(join(folder, 'CURRENT'))],
+    ['a CURRENT that names nothing', async (folder: string) => writeFile(join(folder, 'CURRENT'), 'MANIFEST-999999\n')],
+    ['garbage in the manifest', async (folder: string) => overwrite(folder, /^MANIFEST/)],
+    ['garbage in all that is there', async (folder: string) => overwrite(folder, /^(?!LOCK$)/)],
+    ['nothing but CURRENT', async (folder: string) => removeAll(folder, /^(?!CURRENT$)/)],
+  ])('is taken again after a power cut that left %s', async (name, damage) => {
+    const data = join(root, `cut-${name.replaceAll(' ', '-')}`);
+    await (await lockFolder(data)).release();
+    const folder = join(data, 'lock');
+    await damage(folder);
+    const again = await lockFolder(data);
+    // It is the same lock as before.
+    expect((await hold(data)).says).toContain('is in use by process');
+    await again.release();
+    expect((await hold(data)).says).toBe('locked');
+  });
+
+  it('is left alone where it is held, whatever became of its files', async () => {
+    const data = join(root, 'held');
+    const first = await hold(data);
+    expect(first.says).toBe('locked');
+    await overwrite(join(data, 'lock'), /^(?!LOCK$|HOLDER$)/);
+    await expect(lockFolder(data)).rejects.toMatchObject({ problem: 'locked' });
+    first.child.kill('SIGKILL');
+    await once(first.child, 'exit');
+    await (await lockFolder(data)).release();
+  });
 });
+
+async function overwrite(folder: string, which: RegExp): Promise<void> {
+  for (const name of await readdir(folder)) if (which.test(name)) await writeFile(join(folder, name), '\0garbage\0');
+}
+
+async function removeAll(folder: string, which: RegExp): Promise<void> {
+  for (const name of await readdir(folder)) if (which.test(name)) await rm(join(folder, name));
+}

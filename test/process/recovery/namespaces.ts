@@ -82,7 +82,7 @@ export class NamespaceCluster {
     const lines = (await response.text()).split('\n');
     return new Map(
       lines.flatMap((line) => {
-        const [, name, value] = /^(\w+) (\S+)$/.exec(line) ?? [];
+        const [, name, value] = /^(\w+(?:\{[^}]*\})?) (\S+)$/.exec(line) ?? [];
         return name === undefined ? [] : [[name, Number(value)] as const];
       }),
     );

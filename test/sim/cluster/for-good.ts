@@ -38,7 +38,7 @@ function chooseForGood(
   prng: Prng,
 ): readonly { readonly member: SimMember; readonly how: 'dead' | 'cut' }[] {
   const now = [firstGroup, ...members.map(({ log }) => log.group)].filter(({ voters }) => voters.length > 0);
-  const groups = [...now, ...now.map(withLearnersPromoted)];
+  const groups = [...now, ...now.flatMap(withLearnersPromoted)];
   const bad = new Set<string>(members.filter((member) => member.lost || member.damaged).map(({ id }) => id));
   const left = members.filter((member) => !bad.has(member.id) && !member.swapped && isIn(firstGroup, member.id));
   const chosen: { readonly member: SimMember; readonly how: 'dead' | 'cut' }[] = [];
@@ -52,8 +52,11 @@ function chooseForGood(
   return chosen;
 }
 
-/** Who was close behind a moment ago may just be made a voter, and die then: the change must get through without that one. */
-function withLearnersPromoted({ voters, votersOutgoing, learners }: Group): Group {
-  const promoted = [...voters, ...learners];
-  return { voters: promoted, votersOutgoing: votersOutgoing.length > 0 ? votersOutgoing : voters, learners: [] };
+/** Those close behind a moment ago, one or some of them, may just be made voters, and die then: the change must get through without them. */
+function withLearnersPromoted({ voters, votersOutgoing, learners }: Group): readonly Group[] {
+  const outgoing = votersOutgoing.length > 0 ? votersOutgoing : voters;
+  return Array.from({ length: 2 ** learners.length }, (_, chosen) => {
+    const promoted = learners.filter((_id, at) => ((chosen >> at) & 1) === 1);
+    return { voters: [...voters, ...promoted], votersOutgoing: outgoing, learners: [] };
+  });
 }

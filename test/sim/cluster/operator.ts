@@ -11,6 +11,7 @@ import type { SimOptions } from '../options.ts';
 import { Caller, type CallerDeps } from './caller.ts';
 import type { Founding } from './founding.ts';
 import type { Operation } from './operations.ts';
+import { isIn } from './quorum.ts';
 import type { SimMember } from './sim-member.ts';
 
 export interface OperatorDeps extends CallerDeps {
@@ -168,7 +169,7 @@ export class Operator {
     this.wanted.set(member, 'removed');
     const replaced = this.#replaces.get(member);
     const leader = this.#leader();
-    if (replaced === undefined || leader?.log.group.voters.includes(replaced) === false) return;
+    if (replaced === undefined || (leader !== undefined && !isIn(leader.log.group, replaced))) return;
     this.wanted.set(replaced, 'voter');
   }
 

@@ -3,6 +3,7 @@
  * more than a minority of the voters is damaged at the same time, counted until each has everything back.
  */
 import type { RaftStatus } from '../../../src/raft/types.ts';
+import { MARKER_FILE } from '../../../src/storage/marker.ts';
 import { DATA_STREAM } from '../../../src/types/ids.ts';
 import type { Prng } from '../kernel/prng.ts';
 import type { World } from '../kernel/world.ts';
@@ -45,10 +46,10 @@ export class StorageNemesis {
     }
   }
 
-  /** A damaged member is well when it votes again and has applied what was committed when it was damaged. */
+  /** A damaged member is well when it votes again, would do so after a crash, and has applied what was committed when it was damaged. */
   look(member: SimMember, status: RaftStatus): void {
     const owed = this.#owed.get(member);
-    if (owed === undefined || status.recovering || status.appliedIndex < owed) return;
+    if (owed === undefined || status.recovering || status.appliedIndex < owed || isMarked(member)) return;
     this.#owed.delete(member);
     member.damaged = false;
     this.#count('healed');
@@ -186,7 +187,10 @@ export class StorageNemesis {
     return ![...voters, ...votersOutgoing, ...learners].includes(member.id);
   }
 
-  /** Whoever decides in any configuration that a log holds can do so without the damaged ones. */
+  /**
+   * Whoever decides in any configuration that a log holds can do so without the damaged ones. A learner counts as the voter that it may be
+   * before it is well: of a single voter's only successor everybody would wait for what it has lost.
+   */
   #mayDamage(member: SimMember): boolean {
     const { members } = this.#deps;
     // The disk in it is another member's: that one would be hurt, and nobody would know of it.
@@ -194,7 +198,11 @@ export class StorageNemesis {
     const bad = new Set([...this.#owed.keys(), ...members.filter(({ lost }) => lost), member].map(({ id }) => `${id}`));
     return members.every((other) => {
       const { group } = other.log;
-      return group.voters.length === 0 || decides(group, (id) => !bad.has(id));
+      if (group.voters.length === 0) return true;
+      const badLearners = group.learners.filter((id) => bad.has(id)).length;
+      const badVoters = group.voters.filter((id) => bad.has(id)).length;
+      if (badLearners > 0 && 2 * (badLearners + badVoters) >= group.voters.length) return false;
+      return decides(group, (id) => !bad.has(id));
     });
   }
 
@@ -211,6 +219,11 @@ export class StorageNemesis {
   #count(name: string): void {
     this.counts.set(name, (this.counts.get(name) ?? 0) + 1);
   }
+}
+
+/** It recovers, as far as its disk knows. */
+function isMarked({ disk }: SimMember): boolean {
+  return disk.durableFiles().some(([path]) => path === MARKER_FILE);
 }
 
 /** Its folder says whose it is. One in which nothing is yet is as good as any other. */

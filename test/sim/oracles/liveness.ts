@@ -73,10 +73,11 @@ function settled(cluster: Cluster): boolean {
   if (leader === null || view === undefined) return false;
   const { group } = leader.log;
   if (group.votersOutgoing.length > 0) return false;
-  // Founding learners have no row: they become voters, unless they are gone for good.
+  // Founding learners have no row: they become voters, unless they are gone for good. One that was lost before the cluster rose to the
+  // feature level of changes stays on the list: nobody can be asked to take it off.
   const rows = new Set<string>(view.members().map(({ member }) => member));
   const waiting = cluster.members.some(
-    ({ id, abandoned }) => group.learners.includes(id) && !rows.has(id) && !abandoned,
+    ({ id, abandoned, lost }) => group.learners.includes(id) && !rows.has(id) && !abandoned && !lost,
   );
   if (waiting) return false;
   return view.members().every(({ member, wanted }) => {
