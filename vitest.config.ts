@@ -6,7 +6,6 @@ const measuredTests = [
   ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
   ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
   'test/chaos/process.test.ts',
-  'test/bench/guard.test.ts',
 ];
 
 /** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
@@ -16,6 +15,7 @@ const processTests = [
   'test/demo/**/*.test.ts',
   'test/bad-input/**/*.test.ts',
   'test/**/process.test.ts',
+  'test/bench/guard.test.ts',
 ];
 
 function processTest(name: string): string {

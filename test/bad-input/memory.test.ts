@@ -15,10 +15,12 @@ import { ListSubStepsRequestSchema } from '../../src/gen/quorate/v1/phase_pb.ts'
 import { ExecuteRequestSchema } from '../../src/gen/quorate/v1/pipeline_pb.ts';
 import { type DevCluster, startDevCluster } from '../../src/server/dev.ts';
 import {
+  PAGE_BYTES_MAX,
   PARTIAL_CALL_MS_MAX,
   PIPELINE_CALLS_MAX,
   PIPELINES_MAX,
   PIPELINES_PER_CONNECTION_MAX,
+  UNTAKEN_ANSWER_BYTES_MAX,
 } from '../../src/types/limits.ts';
 import { waitFor } from '../process/wait.ts';
 import { cliPath } from '../support/build.ts';
@@ -28,6 +30,8 @@ const CALLS = 500;
 const GROWTH_MAX_MIB = 350;
 /** RST_STREAM (RFC 9113, section 7). */
 const CANCEL = 8;
+/** Of a page each, with some to spare. */
+const ANSWERS_HELD_MAX = 1.25 * (UNTAKEN_ANSWER_BYTES_MAX / PAGE_BYTES_MAX);
 const REF = { loop: 'big', g: 1, phase: 'ANALYZE' };
 
 let folder: string;
@@ -146,7 +150,7 @@ describe('one client that holds many calls', () => {
     expect((await residentMiB()) - before).toBeLessThan(100);
   }, 60_000);
 
-  it('that takes no answers: further reads are refused, others get theirs', async () => {
+  it('that takes no answers: further reads are refused or the oldest give way, and others get theirs', async () => {
     const before = await residentMiB();
     const request = create(ListSubStepsRequestSchema, {
       ref: { loop: REF.loop, g: 1n, phase: REF.phase },
@@ -158,7 +162,9 @@ describe('one client that holds many calls', () => {
     head.writeUInt32BE(bytes.length, 1);
     const seen = flood('PhaseService/ListSubSteps', Buffer.concat([head, bytes]), true, 0);
     await waitFor(() => seen.heads === CALLS, 30_000, 'every call is answered or refused');
-    expect(seen.statuses).toContain('8');
+    // Those that nobody has taken for a second give way: a slow machine refuses few, or none.
+    const given = (): number => seen.statuses.filter((status) => status === '8').length + seen.cut;
+    await waitFor(() => given() >= CALLS - ANSWERS_HELD_MAX, 10_000, 'those for which there is no room are not held');
     expect((await residentMiB()) - before).toBeLessThan(GROWTH_MAX_MIB);
     // Refused reads are tried again; what nobody takes gives way.
     let rows = 0;

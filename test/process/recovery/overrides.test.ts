@@ -201,7 +201,8 @@ describe('O1, O2: overrides', () => {
     const healthz = async (): Promise<number> => (await fetch(`http://${left.httpAddress}/healthz`)).status;
     await waitFor(async () => (await healthz()) === 503, WAIT_MS, 'the member that is left knows of no leader');
     await using client = await QuorateClient.connect({ endpoints: [left.clientAddress], deadlineMs: 2_000 });
-    expect(await kit.reasonOf(client.withoutSession.override(signed))).toBe('NO_QUORUM');
+    // The client learns of the others and asks them too: what it says is what the last one that it asked had to say.
+    expect(['NO_QUORUM', 'UNAVAILABLE']).toContain(await kit.reasonOf(client.withoutSession.override(signed)));
     expect(await overHttp(left.httpAddress, signed)).toMatchObject({
       status: 503,
       body: { error: { reason: 'NO_QUORUM' } },
