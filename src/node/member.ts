@@ -213,6 +213,8 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   async #stop(): Promise<void> {
     await this.retire();
     this.#cancelTick?.();
+    // Nobody looks for room any more: an append that waits for some would never be settled.
+    this.#deps.wal.stopWaiting();
     for (const group of this.#groups.values()) await group.stop();
   }
 

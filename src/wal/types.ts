@@ -132,6 +132,11 @@ export interface Wal {
    * has resolved for may be asked for, and it must not have been replaced meanwhile (else an empty list).
    */
   read(stream: StreamId, from: LogIndex, to: LogIndex, bytesMax: number): Promise<readonly Entry[]>;
+  /**
+   * For whoever stops: nothing waits for room on the disk any more. What does wait, or will find none, is rejected, and the log with it.
+   * Without it, an append that found no room is settled when there is some, or by `close`. Idempotent.
+   */
+  stopWaiting(): void;
   /** Waits for what is in flight, then closes the files. Idempotent. */
   close(): Promise<void>;
 }

@@ -221,6 +221,10 @@ class SegmentedWal implements Wal {
     }
   }
 
+  stopWaiting(): void {
+    this.#writer.stopWaiting();
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;

@@ -133,6 +133,10 @@ export class WalWriter {
   }
 
   /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
+  stopWaiting(): void {
+    this.#spare.close();
+  }
+
   async close(): Promise<void> {
     this.#spare.close();
     await this.#idle();

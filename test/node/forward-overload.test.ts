@@ -41,6 +41,7 @@ const wal: Wal = {
   probeSpace: async () => false,
   append: async () => undefined,
   read: async () => [],
+  stopWaiting: () => undefined,
   close: async () => undefined,
 };
 

@@ -293,6 +293,17 @@ describe('a full disk', () => {
     expect(disk.paths()).toHaveLength(2);
   });
 
+  it('W5: whoever stops need not wait for room: what waits is rejected, and the log can be closed', async () => {
+    const disk = new MemoryDisk();
+    const { wal, done, all } = await full(disk);
+    wal.stopWaiting();
+    wal.stopWaiting();
+    await expect(all).rejects.toMatchObject({ problem: 'device' });
+    await wal.close();
+    disk.before = () => undefined;
+    expect((await reopened(disk, SMALL))?.entries).toHaveLength(done.length);
+  });
+
   it('is forgiven while the segment in use has room, if there is space when it is needed', async () => {
     const disk = new MemoryDisk();
     const wal = await openStarted(disk, SMALL);

@@ -90,6 +90,11 @@ export class RecoveryCast {
     this.#outside?.heal();
   }
 
+  /** Nothing that was asked for before keeps recoveries from ending. */
+  async unpause(): Promise<void> {
+    await this.#supervisor?.unpause();
+  }
+
   works(member: SimMember, process: Process, clock: SimClock): Works {
     if (this.#outside === null) return NO_WORKS;
     return makeWorks({

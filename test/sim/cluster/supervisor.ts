@@ -111,12 +111,24 @@ export class Supervisor {
   /** Automation stands still for a while; it goes on whatever else ends. */
   async #pause(): Promise<void> {
     const { world, prng, recovery } = this.#deps;
-    const set = (value: number): Promise<CommandResult | null> =>
-      this.#ask({ kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
-    await set(1);
+    await this.#setPaused(1);
     this.counts.set('pause', (this.counts.get('pause') ?? 0) + 1);
     await world.sleep(prng.below(4 * recovery.supervisorUs) + 1);
-    while ((await set(0))?.ok !== true) await world.sleep(20_000);
+    while ((await this.#setPaused(0))?.ok !== true) await world.sleep(20_000);
+  }
+
+  /** A pause that had no answer may be carried out after it was taken back: there is no session. Looks, and takes it back again. */
+  async unpause(): Promise<void> {
+    for (;;) {
+      const paused = await this.#caller.read({ kind: 'linearizable' }, isPaused);
+      if (paused === false) return;
+      if (paused === null) await this.#deps.world.sleep(20_000);
+      else await this.#setPaused(0);
+    }
+  }
+
+  #setPaused(value: 0 | 1): Promise<CommandResult | null> {
+    return this.#ask({ kind: 'setPolicy', values: [{ name: 'automationPaused', value }] });
   }
 
   async #look(): Promise<void> {
@@ -159,6 +171,10 @@ export class Supervisor {
   #nonce(): string {
     return String(++this.#nonces).padStart(32, '0');
   }
+}
+
+function isPaused({ rows }: MachineView): boolean {
+  return rows.policy.get('automationPaused')?.value === 1;
 }
 
 /** Of the loops of the agents: what a supervisor can move, and what runs. */

@@ -2,7 +2,8 @@
  * DR, documents (P7, V3): when a run is rolled back, each document that it has written is as at the begin of the run, or as somebody
  * outside of it has written it since. The oracle keeps the versions itself, from the commands and what they left.
  *
- * Documents that other runs have written meanwhile are left out: what they are to be depends on what becomes of those.
+ * Documents that other runs have written or restored meanwhile are left out: what they are to be depends on what becomes of those. A run
+ * that failed for good holds up nobody, and a supervisor may have it rolled back when the next one has begun (V6).
  */
 import type { MachineEvent } from '../../../src/machine/types.ts';
 import { type Committed, type Historian, runName } from './history.ts';
@@ -10,8 +11,10 @@ import type { Scene } from './oracle.ts';
 
 interface Version {
   readonly revision: number;
-  /** A run, '' for outside of any, null for a rollback. */
-  readonly writer: string | null;
+  /** A run; '' for outside of any. */
+  readonly writer: string;
+  /** It was rolled back by that run, which wrote something before. */
+  readonly restored: boolean;
   /** null: deleted. */
   readonly content: string | null;
 }
@@ -38,7 +41,8 @@ export class DocumentRollback implements Historian {
         const content = row === null || row.deleted ? null : row.content;
         this.#of(event.loop, name).push({
           revision: index,
-          writer: verb === 'RESTORED' ? null : writerOf(command),
+          writer: writerOf(command),
+          restored: verb === 'RESTORED',
           content,
         });
       } else if (event.kind === 'phase_transition.started') {
@@ -66,8 +70,8 @@ export class DocumentRollback implements Historian {
     if (begun === undefined) return;
     for (const [name, versions] of this.#versions.get(event.loop) ?? []) {
       const since = versions.filter(({ revision }) => revision > begun);
-      const own = since.some(({ writer }) => writer === run);
-      const others = since.some(({ writer }) => writer !== null && writer !== '' && writer !== run);
+      const own = since.some(({ writer, restored }) => writer === run && !restored);
+      const others = since.some(({ writer }) => writer !== '' && writer !== run);
       if (!own || others) continue;
       const outside = since.findLast(({ writer }) => writer === '');
       const wanted = outside ?? versions.findLast(({ revision }) => revision <= begun);
@@ -82,6 +86,7 @@ export class DocumentRollback implements Historian {
 
 function writerOf(command: Committed['command']): string {
   const body = command?.body;
+  if (body?.kind === 'completeStep') return runName(body.ref);
   if (body?.kind !== 'putDocument' && body?.kind !== 'deleteDocument') return '';
   return body.ref === null ? '' : runName(body.ref);
 }

@@ -38,7 +38,7 @@ export async function checkLiveness(cluster: Cluster): Promise<void> {
   const callers = [...cluster.clients, ...cluster.registerClients, ...cluster.recoveries.callers, cluster.operator];
   const idle = (): boolean => callers.every((client) => client.idle);
   if (!(await within(TIMEOUTS_TO_ANSWERS, 'a client has no answer', idle))) return;
-  const lost = members.filter((member) => member.lost && isIn(leaderOf(cluster)?.log.group ?? EMPTY_GROUP, member.id));
+  const lost = members.filter((member) => member.lost && belongs(cluster, member));
   const replaced = startReplacing(cluster, lost);
   if (!(await within(TIMEOUTS_TO_REPLACE, 'a lost member is not replaced', () => replaced.left === 0))) return;
   if (!(await within(TIMEOUTS_TO_SETTLE, 'the configuration is not what is wanted', () => settled(cluster)))) return;
@@ -58,6 +58,15 @@ function leaderOf(cluster: Cluster): SimMember | null {
     if (best === null || member.lastStatus.term > (best.lastStatus?.term ?? 0)) best = member;
   }
   return best;
+}
+
+/** It is in the configuration, or on the way there. */
+function belongs(cluster: Cluster, { id }: SimMember): boolean {
+  const leader = leaderOf(cluster);
+  const rows = leader?.running?.local(DATA_STREAM).members() ?? [];
+  return (
+    isIn(leader?.log.group ?? EMPTY_GROUP, id) || rows.some((row) => row.member === id && row.wanted !== 'removed')
+  );
 }
 
 /** Members of the configuration that can run, and be reached. */

@@ -26,6 +26,7 @@ export async function checkRecoveries(cluster: Cluster, leader: () => MachineVie
     return left.length === 0;
   };
   const endUs = world.nowUs + BOUND_US;
+  cluster.recoveries.unpause().catch((error: unknown) => cluster.violate('CR', String(error)));
   await world.run(endUs, done, () => cluster.check());
   if (world.violation !== null) return false;
   if (left.length === 0 && world.nowUs < endUs) return true;
