@@ -8,7 +8,7 @@ const measuredTests = [
   'test/chaos/process.test.ts',
 ];
 
-/** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
+/** Tests that start processes, and wait for them most of the time: four files at a time, after those that do not. */
 const processTests = [
   'test/process/**/*.test.ts',
   'test/interop/**/*.test.ts',
@@ -44,7 +44,7 @@ export default defineConfig({
           name: 'process',
           include: processTests,
           exclude: measuredTests,
-          maxWorkers: 3,
+          maxWorkers: 4,
           globalSetup: ['test/support/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,

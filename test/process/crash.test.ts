@@ -12,7 +12,7 @@ import { cliPath } from '../support/build.ts';
 import { settled, waitFor } from './wait.ts';
 
 const CLIENTS = 32;
-const KILLS = Number(process.env.CRASH_KILLS ?? 8);
+const KILLS = Number(process.env.CRASH_KILLS ?? 5);
 const RECORDS = 1_000 * KILLS;
 const REPORTS_PER_RUN = 20;
 const PHASES = ['ANALYZE', 'BLUEPRINT', 'CONSTRUCT', 'VALIDATE', 'IDLE'];

@@ -51,8 +51,8 @@ interface Row {
 
 const ALL_ROWS: readonly Row[] = [
   { work: 'checkpoints', bytes: 128, warmUpBytes: 4 * MiB, totalBytes: 4 * MiB, ratioMax: null },
-  { work: 'checkpoints', bytes: 1024, warmUpBytes: WARM_UP_BYTES, totalBytes: 32 * MiB, ratioMax: 2.2 },
-  { work: 'checkpoints', bytes: 16 * 1024, warmUpBytes: WARM_UP_BYTES, totalBytes: 64 * MiB, ratioMax: 2.2 },
+  { work: 'checkpoints', bytes: 1024, warmUpBytes: WARM_UP_BYTES, totalBytes: 16 * MiB, ratioMax: 2.2 },
+  { work: 'checkpoints', bytes: 16 * 1024, warmUpBytes: WARM_UP_BYTES, totalBytes: 32 * MiB, ratioMax: 2.2 },
   { work: 'sub-steps', bytes: 1024, warmUpBytes: WARM_UP_BYTES, totalBytes: 32 * MiB, ratioMax: null },
 ];
 

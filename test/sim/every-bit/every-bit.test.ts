@@ -6,7 +6,7 @@ import type { EveryBitReport } from './main.ts';
 
 const SCRIPT = fileURLToPath(new URL('../../../scripts/sim.mjs', import.meta.url));
 /** Each bit of a byte is met in turn. `npm run sim -- --every-bit` flips all of them. */
-const STEP = 7;
+const STEP = 15;
 const TIMEOUT_MS = 600_000;
 
 function flipBits(): Promise<EveryBitReport> {
