@@ -21,7 +21,7 @@ const SECONDS = Number(process.env.OVERLOAD_SECONDS ?? 12);
 /** Where goodput is expected to peak. */
 const REFERENCE_CLIENTS = [256, 1_024];
 const REFERENCE_SECONDS = 5;
-const WARM_UP_SECONDS = 20;
+const WARM_UP_SECONDS = 12;
 const MEMORY_MAX_MIB = 400;
 const LOOPS = 32;
 /** For each member, connections that send without end, and how many calls each has in progress: more than the leader takes in all. */
