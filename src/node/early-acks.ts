@@ -11,6 +11,11 @@
  * EA2  The mark is removed only after `on` was false and everything appended until then is durable.
  */
 
+import { isNoSpace } from './store-writer.ts';
+
+/** Updates that pass before a mark that found no room on the disk is tried again. */
+const UPDATES_WITHOUT_ROOM = 50;
+
 /** The mark in the data folder. Both are durable when they resolve, and may be repeated. */
 export interface AsyncMark {
   write(): Promise<void>;
@@ -28,6 +33,8 @@ export class EarlyAcks {
   readonly #options: EarlyAcksOptions;
   #phase: 'off' | 'marking' | 'on' | 'ending' = 'off';
   #ended = false;
+  /** Updates to let pass. */
+  #held = 0;
   /** Settles when the change of the mark that is under way is through. */
   #changing: Promise<void> = Promise.resolve();
 
@@ -42,8 +49,11 @@ export class EarlyAcks {
   /** Again and again: whether it is permitted now. */
   update(permitted: boolean): void {
     if (this.#ended) return;
-    if (permitted && this.#phase === 'off') this.#begin();
-    else if (!permitted && this.#phase === 'on') this.#changing = this.#finish();
+    if (permitted && this.#phase === 'off') {
+      if (this.#held > 0) this.#held -= 1;
+      else this.#changing = this.#begin();
+    }
+    if (!permitted && this.#phase === 'on') this.#changing = this.#finish();
   }
 
   /** The member stops. Resolves when the mark is gone, or must stay. */
@@ -53,14 +63,23 @@ export class EarlyAcks {
     if (this.#phase === 'on') await this.#finish();
   }
 
-  #begin(): void {
+  async #begin(): Promise<void> {
     this.#phase = 'marking';
-    this.#changing = this.#options.mark.write().then(
-      () => {
-        this.#phase = 'on';
-      },
-      (error: unknown) => this.#fail(error),
-    );
+    const { mark } = this.#options;
+    try {
+      await mark.write();
+      this.#phase = 'on';
+    } catch (error) {
+      if (!isNoSpace(error)) {
+        this.#fail(error);
+        return;
+      }
+      // W5: a full disk stops nobody. `on` was never true, and what is left of the mark would be taken for one.
+      await mark.remove().then(() => {
+        this.#held = UPDATES_WITHOUT_ROOM;
+        this.#phase = 'off';
+      }, this.#fail.bind(this));
+    }
   }
 
   async #finish(): Promise<void> {

@@ -42,6 +42,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   #stopping: Promise<void> | null = null;
 
   private constructor(deps: MemberDeps) {
+    assert(deps.asyncMark === undefined || deps.streams.length === 1, 'EA2: the mark is that of one stream');
     // One stream's failure stops the member: its log is shared by all of them.
     this.#deps = { ...deps, onFatal: (error) => this.#fail(error, deps.onFatal) };
   }
@@ -59,6 +60,7 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   start(): void {
     assert(!this.#started, 'a member is started once');
     this.#started = true;
+    this.#deps.wal.waitForRoom(true);
     for (const group of this.#groups.values()) group.start();
     this.#tick();
   }
@@ -213,9 +215,10 @@ export class Member implements MemberPort, NetworkHandler<Envelope> {
   async #stop(): Promise<void> {
     await this.retire();
     this.#cancelTick?.();
-    // Nobody looks for room any more: an append that waits for some would never be settled.
-    this.#deps.wal.stopWaiting();
-    for (const group of this.#groups.values()) await group.stop();
+    const ends = [...this.#groups.values()].map((group) => group.stop());
+    // Nobody looks for room any more: an append that waits for some would never be settled. Every group has stopped to listen by now.
+    this.#deps.wal.waitForRoom(false);
+    await Promise.all(ends);
   }
 
   async #handOver(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * The segment after the one in use: prepared ahead, so that the change does not stall the hot path, and what happens when
  * the disk has no room for it (W5). Then the log says so while the rest of the segment in use is left as a reserve; what does not
- * fit that either waits until there is room again.
+ * fit that either waits until there is room again, or is rejected where nobody looks for room.
  */
 import { DiskError } from '../ports/disk.ts';
 import type { Segment } from './segment.ts';
@@ -19,7 +19,8 @@ export class SpareSegment {
   #preparing: Promise<unknown> | null = null;
   #low = false;
   #wake: (() => void) | null = null;
-  #closing = false;
+  /** Somebody looks for room: who finds none may wait for it. */
+  #waits = false;
 
   constructor(segment: Segment | null, create: () => Promise<Segment>, observe: SpareObserver) {
     this.#segment = segment;
@@ -44,7 +45,7 @@ export class SpareSegment {
 
   /** Tries again. Resolves with whether room is still missing. */
   async probe(): Promise<boolean> {
-    if (this.#low && !this.#closing) await this.#prepare();
+    if (this.#low && this.#waits) await this.#prepare();
     return this.#low;
   }
 
@@ -77,21 +78,21 @@ export class SpareSegment {
     }
   }
 
-  /** Resolves when there may be room again. Rejects with `error` when the log is being closed. */
+  /** Resolves when there may be room again. Rejects with `error` when nobody looks for it, or does no more. */
   async room(error: unknown): Promise<void> {
     this.#note(true);
-    if (this.#closing) throw error;
+    if (!this.#waits) throw error;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });
     this.#wake = null;
-    if (this.#closing) throw error;
+    if (!this.#waits) throw error;
   }
 
-  /** Whoever waits for room is told that there will be none. */
-  close(): void {
-    this.#closing = true;
-    this.#wake?.();
+  /** `false`: whoever waits for room is told that there will be none. */
+  waitForRoom(wait: boolean): void {
+    this.#waits = wait;
+    if (!wait) this.#wake?.();
   }
 
   /** Resolves with what refused it, if there was no room. */

@@ -133,10 +133,10 @@ export interface Wal {
    */
   read(stream: StreamId, from: LogIndex, to: LogIndex, bytesMax: number): Promise<readonly Entry[]>;
   /**
-   * For whoever stops: nothing waits for room on the disk any more. What does wait, or will find none, is rejected, and the log with it.
-   * Without it, an append that found no room is settled when there is some, or by `close`. Idempotent.
+   * Whether what finds no room on the disk waits until `probeSpace` or time finds some, or is rejected, and the log with it, as at the end
+   * of `close`. To be false while nobody looks for room: a log that was just opened rejects, and so does that of a member that stops.
    */
-  stopWaiting(): void;
+  waitForRoom(wait: boolean): void;
   /** Waits for what is in flight, then closes the files. Idempotent. */
   close(): Promise<void>;
 }

@@ -221,8 +221,8 @@ class SegmentedWal implements Wal {
     }
   }
 
-  stopWaiting(): void {
-    this.#writer.stopWaiting();
+  waitForRoom(wait: boolean): void {
+    this.#writer.waitForRoom(wait);
   }
 
   close(): Promise<void> {

@@ -132,13 +132,13 @@ export class WalWriter {
     return done;
   }
 
-  /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
-  stopWaiting(): void {
-    this.#spare.close();
+  waitForRoom(wait: boolean): void {
+    this.#spare.waitForRoom(wait);
   }
 
+  /** Waits for what is in flight, makes the last sync mark durable too and closes the file. */
   async close(): Promise<void> {
-    this.#spare.close();
+    this.#spare.waitForRoom(false);
     await this.#idle();
     if (this.#failure === null) await this.#syncMark().catch((error: unknown) => this.#fail(error));
     await this.#file.close();

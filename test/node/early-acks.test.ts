@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { CoreDriver } from '../../src/node/core-driver.ts';
 import { EarlyAcks } from '../../src/node/early-acks.ts';
+import { DiskError } from '../../src/ports/disk.ts';
 import type { Raft } from '../../src/raft/raft.ts';
 import type { Effect, Entry, HardState, Message } from '../../src/raft/types.ts';
 import { must } from '../../src/types/assert.ts';
@@ -232,6 +233,24 @@ describe('A2: the permission', () => {
     expect(calls).toEqual(['write', 'drain', 'remove']);
     early.update(true);
     expect(calls).toHaveLength(3);
+  });
+
+  it('W5: a mark for which the disk has no room is taken back whole, and tried again later', async () => {
+    const { early, calls, waiting, fatal, done } = setUpMark();
+    early.update(true);
+    must(waiting.shift(), 'a change waits').reject(new DiskError('no_space', 'async.json', 'no space'));
+    await turn();
+    expect(calls).toEqual(['write', 'remove']);
+    early.update(true);
+    await done();
+    for (let update = 0; update < 40; update += 1) early.update(true);
+    expect(calls).toHaveLength(2);
+    for (let update = 0; update < 40; update += 1) early.update(true);
+    expect(calls).toEqual(['write', 'remove', 'write']);
+    expect(early.on).toBe(false);
+    await done();
+    expect(early.on).toBe(true);
+    expect(fatal).toEqual([]);
   });
 
   it('a mark that cannot be written or removed stops the member', async () => {

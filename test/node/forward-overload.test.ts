@@ -41,7 +41,7 @@ const wal: Wal = {
   probeSpace: async () => false,
   append: async () => undefined,
   read: async () => [],
-  stopWaiting: () => undefined,
+  waitForRoom: () => undefined,
   close: async () => undefined,
 };
 

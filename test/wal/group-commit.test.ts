@@ -296,12 +296,29 @@ describe('a full disk', () => {
   it('W5: whoever stops need not wait for room: what waits is rejected, and the log can be closed', async () => {
     const disk = new MemoryDisk();
     const { wal, done, all } = await full(disk);
-    wal.stopWaiting();
-    wal.stopWaiting();
+    wal.waitForRoom(false);
     await expect(all).rejects.toMatchObject({ problem: 'device' });
     await wal.close();
     disk.before = () => undefined;
     expect((await reopened(disk, SMALL))?.entries).toHaveLength(done.length);
+  });
+
+  it('W5: what finds no room while nobody looks for some is rejected at once', async () => {
+    const disk = new MemoryDisk();
+    const wal = await openStarted(disk, SMALL);
+    wal.waitForRoom(false);
+    disk.before = failing('allocate', 'no_space');
+    let durable = 0;
+    const fill = async (): Promise<void> => {
+      for (; durable < 300; durable += 1) await append(wal, durable + 1);
+    };
+    await expect(fill()).rejects.toMatchObject({
+      problem: 'device',
+      message: expect.stringMatching(/disk is full: free space/),
+    });
+    await wal.close();
+    disk.before = () => undefined;
+    expect((await reopened(disk, SMALL))?.entries).toHaveLength(durable);
   });
 
   it('is forgiven while the segment in use has room, if there is space when it is needed', async () => {

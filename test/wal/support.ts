@@ -48,8 +48,11 @@ export function options(overrides: Partial<WalOptions> = {}): WalOptions {
   };
 }
 
-export function open(disk: Disk, overrides: Partial<WalOptions> = {}, events: WalEvent[] = []): Promise<Wal> {
-  return openWal(disk, new ManualClock(), options({ observe: (event) => events.push(event), ...overrides }));
+/** As a member that runs has it: what finds no room waits. */
+export async function open(disk: Disk, overrides: Partial<WalOptions> = {}, events: WalEvent[] = []): Promise<Wal> {
+  const wal = await openWal(disk, new ManualClock(), options({ observe: (event) => events.push(event), ...overrides }));
+  wal.waitForRoom(true);
+  return wal;
 }
 
 /** Everything that needs no hook to end has ended: also the sync mark that follows the last answer. */

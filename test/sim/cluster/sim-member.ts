@@ -323,7 +323,7 @@ export class SimMember implements NetworkNode {
         return wal.append(append);
       },
       read: (stream, from, to, bytesMax) => wal.read(stream, from, to, bytesMax),
-      stopWaiting: () => wal.stopWaiting(),
+      waitForRoom: (wait) => wal.waitForRoom(wait),
       close: () => wal.close(),
     };
   }

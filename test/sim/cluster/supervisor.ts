@@ -40,6 +40,8 @@ export class Supervisor {
   readonly #deps: SupervisorDeps;
   readonly #caller: Caller;
   #nonces = 0;
+  /** A pause had no answer: it may be carried out after it was taken back, as there is no session. */
+  #unsure = false;
 
   constructor(deps: SupervisorDeps) {
     this.name = deps.name;
@@ -111,15 +113,15 @@ export class Supervisor {
   /** Automation stands still for a while; it goes on whatever else ends. */
   async #pause(): Promise<void> {
     const { world, prng, recovery } = this.#deps;
-    await this.#setPaused(1);
+    if ((await this.#setPaused(1)) === null) this.#unsure = true;
     this.counts.set('pause', (this.counts.get('pause') ?? 0) + 1);
     await world.sleep(prng.below(4 * recovery.supervisorUs) + 1);
     while ((await this.#setPaused(0))?.ok !== true) await world.sleep(20_000);
   }
 
-  /** A pause that had no answer may be carried out after it was taken back: there is no session. Looks, and takes it back again. */
+  /** Looks whether automation is paused although it should not be, and takes that back, if it may be. */
   async unpause(): Promise<void> {
-    for (;;) {
+    while (this.#unsure) {
       const paused = await this.#caller.read({ kind: 'linearizable' }, isPaused);
       if (paused === false) return;
       if (paused === null) await this.#deps.world.sleep(20_000);

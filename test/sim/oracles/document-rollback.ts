@@ -1,9 +1,9 @@
 /**
  * DR, documents (P7, V3): when a run is rolled back, each document that it has written is as at the begin of the run, or as somebody
- * outside of it has written it since. The oracle keeps the versions itself, from the commands and what they left.
+ * outside of it has written it since, or the rollback of another run has left it: one that failed for good holds up nobody, and a supervisor may
+ * have it rolled back when the next one has begun (V6). The oracle keeps the versions itself, from the commands and what they left.
  *
- * Documents that other runs have written or restored meanwhile are left out: what they are to be depends on what becomes of those. A run
- * that failed for good holds up nobody, and a supervisor may have it rolled back when the next one has begun (V6).
+ * Documents that other runs have written meanwhile are left out: what they are to be depends on what becomes of those.
  */
 import type { MachineEvent } from '../../../src/machine/types.ts';
 import { type Committed, type Historian, runName } from './history.ts';
@@ -71,9 +71,9 @@ export class DocumentRollback implements Historian {
     for (const [name, versions] of this.#versions.get(event.loop) ?? []) {
       const since = versions.filter(({ revision }) => revision > begun);
       const own = since.some(({ writer, restored }) => writer === run && !restored);
-      const others = since.some(({ writer }) => writer !== '' && writer !== run);
+      const others = since.some(({ writer, restored }) => writer !== '' && writer !== run && !restored);
       if (!own || others) continue;
-      const outside = since.findLast(({ writer }) => writer === '');
+      const outside = since.findLast(({ writer, restored }) => writer === '' || (restored && writer !== run));
       const wanted = outside ?? versions.findLast(({ revision }) => revision <= begun);
       const found = versions.at(-1)?.content ?? null;
       this.checked += 1;
