@@ -18,6 +18,7 @@ import { SteadyLoad } from './steady-load.ts';
 import { settled, waitFor } from './wait.ts';
 
 const CLIENTS = 4;
+const PAUSE_MS = 20;
 const WAIT_MS_MAX = 30_000;
 /** The leader looks at the levels of all members once a second. */
 const LOOKS_MS = 3_500;
@@ -114,7 +115,7 @@ describe('R9: feature levels of a running cluster', () => {
     const endpoints = list.map(({ clientAddress }) => clientAddress);
     client = await QuorateClient.connect({ endpoints, caller: 'operator', deadlineMs: 30_000 });
     session = await client.openSession({ ttlMs: 600_000 });
-    load = await SteadyLoad.start(endpoints, CLIENTS);
+    load = await SteadyLoad.start(endpoints, CLIENTS, PAUSE_MS);
   });
 
   afterAll(async () => {

@@ -2,6 +2,7 @@
  * A constant load through the client library, as users have it, that keeps account: what was acknowledged, what failed, and the
  * longest time in which nothing was written.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { QuorateClient, type Session } from '../../src/client/client.ts';
 import { beginLongPhase } from './long-phase.ts';
 
@@ -19,6 +20,7 @@ export class SteadyLoad {
   readonly failures: string[] = [];
   readonly latenciesMs: number[] = [];
   readonly #clients: Client[];
+  readonly #pauseMs: number;
   /** Sub-steps that were acknowledged, by loop. */
   readonly #acknowledged = new Map<string, string[]>();
   #lastMs = performance.now();
@@ -27,12 +29,13 @@ export class SteadyLoad {
   #stopping = false;
   #work: Promise<unknown> = Promise.resolve();
 
-  private constructor(clients: Client[]) {
+  private constructor(clients: Client[], pauseMs: number) {
     this.#clients = clients;
+    this.#pauseMs = pauseMs;
   }
 
-  /** `clients` of their own, each with a loop and a session. */
-  static async start(endpoints: readonly string[], clients: number): Promise<SteadyLoad> {
+  /** `clients` of their own, each with a loop and a session; `pauseMs` between an answer and the next write, to leave others the machine. */
+  static async start(endpoints: readonly string[], clients: number, pauseMs = 0): Promise<SteadyLoad> {
     const open = await Promise.all(
       Array.from({ length: clients }, async (_, i) => {
         const client = await QuorateClient.connect({ endpoints, caller: `steady-${i}` });
@@ -42,7 +45,7 @@ export class SteadyLoad {
         return { client, session, loop, token, next: 0 };
       }),
     );
-    const load = new SteadyLoad(open);
+    const load = new SteadyLoad(open, pauseMs);
     load.#lastMs = performance.now();
     load.#work = Promise.all(open.map((one) => load.#run(one)));
     return load;
@@ -72,6 +75,7 @@ export class SteadyLoad {
         this.failures.push(`${loop} ${id}: ${error instanceof Error ? error.message : String(error)}`);
       }
       this.#wrote(performance.now(), sentMs);
+      if (this.#pauseMs > 0) await delay(this.#pauseMs);
     }
   }
 
