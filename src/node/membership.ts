@@ -170,7 +170,7 @@ export class LearnerWatch {
         peer.active &&
         !peer.recovering &&
         peer.state === 'replicate' &&
-        status.lastIndex - peer.matchIndex <= lagEntries,
+        status.commitIndex - peer.matchIndex <= lagEntries,
     );
     const ids = new Set(close.map((peer) => peer.id));
     for (const member of [...this.#close.keys()]) if (!ids.has(member)) this.#close.delete(member);

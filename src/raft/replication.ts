@@ -6,21 +6,34 @@ import type { Progress } from './progress.ts';
 import { type LeaderRole, mark, type State } from './state.ts';
 import type { Entry } from './types.ts';
 
+/**
+ * How far a follower gets the log: a learner as far as it is committed. With a tail that may still be overwritten it would be ahead of
+ * voters that need its vote, where an uncommitted change of members counts it as a voter, and it may not campaign itself: nobody could be
+ * elected if the leader is lost for good (simulator, seed 885000000264).
+ */
+function sendableIndex(state: State, progress: Progress): LogIndex {
+  return isLearner(state, progress) ? state.commitIndex : state.log.lastIndex;
+}
+
+function isLearner({ configuration }: State, { id }: Progress): boolean {
+  const { learners, votersOutgoing } = configuration;
+  return learners.length > 0 && learners.includes(id) && !votersOutgoing.includes(id);
+}
+
 /** Sends as many appends as the follower's progress allows. */
 export function replicate(state: State, progress: Progress): void {
   const { log, limits } = state;
+  const lastIndex = sendableIndex(state, progress);
   while (progress.ready) {
     const { nextIndex } = progress;
     const probing = progress.state === 'probe';
-    if (nextIndex > log.lastIndex && !probing) return;
+    if (nextIndex > lastIndex && !probing) return;
     if (nextIndex <= log.baseIndex) {
       needSnapshot(state, progress);
       return;
     }
     const entries =
-      nextIndex > log.lastIndex
-        ? []
-        : log.slice(nextIndex, log.lastIndex, limits.appendEntriesMax, limits.appendBytesMax);
+      nextIndex > lastIndex ? [] : log.slice(nextIndex, lastIndex, limits.appendEntriesMax, limits.appendBytesMax);
     if (entries === null && !probing) {
       readBack(state, progress);
       return;
@@ -138,10 +151,12 @@ export function sendHeartbeats(state: State, leader: LeaderRole): void {
   for (const progress of leader.peers) sendHeartbeat(state, leader, progress);
 }
 
-/** Tells followers that hold the whole log how far they may commit. The others learn it from the next append. */
+/** Tells followers that hold all that they get how far they may commit. The others learn it from the next append. */
 export function announceCommit(state: State, leader: LeaderRole): void {
   for (const progress of leader.peers) {
-    const complete = progress.matchIndex === state.log.lastIndex;
+    // What a learner gets has just become more.
+    if (isLearner(state, progress)) replicate(state, progress);
+    const complete = progress.matchIndex >= sendableIndex(state, progress);
     if (complete && state.commitIndex > progress.commitSent) sendHeartbeat(state, leader, progress);
   }
 }
