@@ -16,6 +16,7 @@
  * I15  Quorums of successive configurations intersect (thesis 4.3); asserted where a configuration enters the history.
  * I16  Between the acceptance of an image and the `applied` of its index nothing is applied, and nobody campaigns.
  * I17  A member that lost a part of its log follows, and nothing else, until it has it back.
+ * I18  A learner is sent nothing that is not committed.
  */
 import { assert } from '../types/assert.ts';
 import type { LogIndex, MemberId, Term } from '../types/ids.ts';

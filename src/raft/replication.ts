@@ -1,6 +1,7 @@
 /** Leader to follower: appends within the limits, heartbeats, and the commit index. */
 import { assert } from '../types/assert.ts';
 import { type LogIndex, logIndex } from '../types/ids.ts';
+import { isVoter } from './configuration.ts';
 import { payloadBytes } from './log-view.ts';
 import type { Progress } from './progress.ts';
 import { type LeaderRole, mark, type State } from './state.ts';
@@ -16,8 +17,8 @@ function sendableIndex(state: State, progress: Progress): LogIndex {
 }
 
 function isLearner({ configuration }: State, { id }: Progress): boolean {
-  const { learners, votersOutgoing } = configuration;
-  return learners.length > 0 && learners.includes(id) && !votersOutgoing.includes(id);
+  const { learners } = configuration;
+  return learners.length > 0 && learners.includes(id) && !isVoter(configuration, id);
 }
 
 /** Sends as many appends as the follower's progress allows. */
@@ -60,10 +61,10 @@ export function replicateToAll(state: State, leader: LeaderRole): void {
   for (const progress of leader.peers) replicate(state, progress);
 }
 
-/** Asks for evicted entries. They are durable and applied, so the log on disk holds them. */
+/** Asks for entries that are not in memory: they were evicted, being applied, or they are of an earlier life. The log on disk holds them. */
 function readBack(state: State, progress: Progress): void {
   const from = progress.nextIndex;
-  const missing = state.log.cacheFirstIndex - from;
+  const missing = Math.min(state.log.cacheFirstIndex - 1, sendableIndex(state, progress)) - from + 1;
   assert(missing > 0, 'only what is not in memory is read back');
   progress.readStarted(from);
   state.output.effect({
@@ -89,7 +90,9 @@ export function logRead(state: State, progress: Progress, entries: readonly Entr
   for (const [at, entry] of entries.entries()) {
     if (entry.index !== first.index + at || state.log.termAt(entry.index) !== entry.term) fits = false;
   }
-  if (fits) sendAppend(state, progress, entries);
+  // It may have been a voter when they were asked for.
+  const sendable = entries.filter(({ index }) => index <= sendableIndex(state, progress));
+  if (fits && sendable.length > 0) sendAppend(state, progress, sendable);
   else mark(state, 'log_read_stale');
   replicate(state, progress);
 }
@@ -104,6 +107,10 @@ function sendAppend(state: State, progress: Progress, entries: readonly Entry[])
 function emitAppend(state: State, progress: Progress, prevLogIndex: LogIndex, entries: readonly Entry[]): void {
   const prevLogTerm = state.log.termAt(prevLogIndex);
   assert(prevLogTerm !== null, `term of ${prevLogIndex} is known`);
+  assert(
+    entries.length === 0 || prevLogIndex + entries.length <= sendableIndex(state, progress),
+    'I18: a learner gets what is committed',
+  );
   progress.commitWasSent(logIndex(Math.min(state.commitIndex, prevLogIndex + entries.length)));
   state.output.send({
     kind: 'appendRequest',

@@ -295,31 +295,6 @@ describe('R2: thesis 4.2.2, a leader that is removed', () => {
   });
 });
 
-describe('R2: what a learner gets of the log', () => {
-  const sentTo = (solo: Solo, to: string) =>
-    solo
-      .sent('appendRequest')
-      .filter((message) => message.to === to)
-      .map(({ entries, leaderCommit }) => [...entries.map(({ index }) => Number(index)), `commit ${leaderCommit}`]);
-
-  it('is what is committed, as soon as it is; a tail that may be overwritten it never holds', () => {
-    const solo = leader('abc', 'x');
-    solo.take();
-    solo.ack('x', 1);
-    solo.take();
-    solo.propose('x');
-    solo.persistAll();
-    expect(sentTo(solo, 'b')).toEqual([[2, 'commit 1']]);
-    expect(sentTo(solo, 'x')).toEqual([]);
-    solo.take();
-    solo.ack('b', 2);
-    expect(sentTo(solo, 'x')).toEqual([[2, 'commit 2']]);
-    solo.take();
-    solo.ack('x', 2);
-    expect(solo.sent('appendRequest')).toEqual([]);
-  });
-});
-
 describe('R2: thesis 4.2.3, those who were removed', () => {
   const removal = (): Solo => {
     const solo = leader('abcd');
