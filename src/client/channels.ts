@@ -3,7 +3,6 @@ import type {
   DescMessage,
   DescMethodServerStreaming,
   DescMethodUnary,
-  Message,
   MessageInitShape,
   MessageShape,
 } from '@bufbuild/protobuf';
@@ -18,7 +17,7 @@ import {
 } from '@grpc/grpc-js';
 import { PipelineService } from '../gen/quorate/v1/pipeline_pb.ts';
 import { SessionService } from '../gen/quorate/v1/session_pb.ts';
-import { isPipelined, mayRead } from '../rpc/pipelined.ts';
+import { isPipelined } from '../rpc/pipelined.ts';
 import { methodDefinition } from '../rpc/service.ts';
 import { type ParsedStatus, parseStatus, parseStatusMessage } from '../rpc/status.ts';
 import { CLIENT_MESSAGE_BYTES_MAX, PIPELINED_REQUEST_BYTES_MAX } from '../types/limits.ts';
@@ -123,8 +122,8 @@ function tooLate(address: string): Failure {
 }
 
 /** A session must not expire because its sign of life waits behind others. */
-function sharesStream(method: DescMethodUnary, request: Message): boolean {
-  return isPipelined(method) && method.name !== SessionService.method.keepAlive.name && !mayRead(request);
+function sharesStream(method: DescMethodUnary): boolean {
+  return isPipelined(method) && method.name !== SessionService.method.keepAlive.name;
 }
 
 /** How long a call may take, milliseconds. */
@@ -169,7 +168,7 @@ export class Channels {
     const { path, requestSerialize, responseDeserialize } = methodDefinition(method);
     const message = create(method.input, request);
     let tryMs = leftOf(time.tryMs);
-    if (sharesStream(method, message) && this.#piles(address)) {
+    if (sharesStream(method) && this.#piles(address)) {
       const left = { tryMs, leftMs: leftOf(time.leftMs) };
       const answer = await this.#pipelined(address, connected.value, method, message, left, signal);
       if (answer !== null) return answer;

@@ -2,7 +2,6 @@
 import { create } from '@bufbuild/protobuf';
 import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { PutDocumentRequestSchema } from '../../src/gen/quorate/v1/document_pb.ts';
 import { MembershipService } from '../../src/gen/quorate/v1/membership_pb.ts';
 import { PhaseService } from '../../src/gen/quorate/v1/phase_pb.ts';
 import {
@@ -13,7 +12,6 @@ import {
   PipelineService,
 } from '../../src/gen/quorate/v1/pipeline_pb.ts';
 import type { MutationOutcome, MutationRequest } from '../../src/node/types.ts';
-import { mayRead } from '../../src/rpc/pipelined.ts';
 import { encodeMessage, methodDefinition, methodPath } from '../../src/rpc/service.ts';
 import { parseStatus, parseStatusMessage } from '../../src/rpc/status.ts';
 import { logIndex, revision, term } from '../../src/types/ids.ts';
@@ -157,15 +155,6 @@ describe('a pipeline', () => {
     ];
     send(...refused.map((method) => [methodPath(method), 'x'] as const), ['/quorate.v1.WatchService/Watch', 'x']);
     await vi.waitFor(() => expect(answers.map(({ error }) => error?.code)).toEqual([12, 12, 12, 12]), WAIT);
-  });
-
-  it.each([
-    ['a new document', {}, false],
-    ['another version', { expectedVersion: 3n }, true],
-    ['another version, of which the schema matters', { expectedVersion: 3n, causalFields: {} }, true],
-    ['another version, of which nothing matters', { expectedVersion: 3n, schema: '', causalFields: {} }, false],
-  ])('is not for what the member may read for first: %s', (_, init, reads) => {
-    expect(mayRead(create(PutDocumentRequestSchema, init))).toBe(reads);
   });
 
   it('keeps the deadline of each call', async () => {
