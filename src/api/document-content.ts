@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import type { MachineView } from '../machine/api.ts';
-import { versionOf } from '../machine/document/store.ts';
+import { documentKey, versionOf } from '../machine/document/store.ts';
 import type { DocumentCommand, DocumentRow } from '../machine/document/types.ts';
 import type { StatusError } from '../rpc/status.ts';
 import { err, ok, type Result } from '../types/result.ts';
@@ -13,6 +13,11 @@ import type { CallScope } from './unary.ts';
 
 export type PutCommand = Extract<DocumentCommand, { kind: 'putDocument' }>;
 
+/** In a pipeline others wait behind it; then it is refused, and may be sent again. */
+const READ_MS_MAX = 1_000;
+/** No document comes to have it: the largest that a command may expect. */
+const NEVER_VERSION = Number.MAX_SAFE_INTEGER - 1;
+
 export function sha256Of(content: string): string {
   return createHash('sha256').update(content, 'utf8').digest('hex');
 }
@@ -20,7 +25,8 @@ export function sha256Of(content: string): string {
 /**
  * Checks the content against the schema that will hold, and finds the causal fields that change. Versions never change, so it
  * does not matter how old the state is that shows the expected one. One that is not kept any more is refused by the state
- * machine for certain: then there is nothing to check.
+ * machine for certain: then there is nothing to check. One that is not there yet might be when the command is carried out, which would not
+ * be checked then: what is proposed in its place is refused for certain, too, and the session remembers that.
  */
 export async function completePut(
   context: ApiContext,
@@ -31,8 +37,11 @@ export async function completePut(
   const independent = body.schema !== null && body.causalFields !== null && body.causalFields.length === 0;
   const found = body.expectedVersion === 0 || independent ? ok(null) : await expectedVersion(context, body, scope);
   if (!found.ok) return found;
-  const before = found.value;
-  if (before === null && body.expectedVersion !== 0 && !independent) return ok(body);
+  const before = found.value?.row ?? null;
+  if (before === null && body.expectedVersion !== 0 && !independent) {
+    const { newest } = found.value ?? { newest: 0 };
+    return ok(newest < body.expectedVersion ? { ...body, expectedVersion: NEVER_VERSION } : body);
+  }
   const schema = body.schema ?? before?.schema ?? '';
   if (body.schema !== null && body.schema !== '') {
     const problem = context.schemas.checkSchema(body.schema);
@@ -58,18 +67,28 @@ function documentInvalid({ name, loop }: PutCommand, problem: string): StatusErr
   return failure('DOCUMENT_INVALID', message, { metadata: { loop, name }, ...violation('content', problem) });
 }
 
-/** The row of the version that the writer read; null: it is not there any more, or never was. */
+interface Expected {
+  /** Of the version that the writer read; null: it is not there any more, or not yet. */
+  readonly row: DocumentRow | null;
+  /** Of the document; 0: there is none. */
+  readonly newest: number;
+}
+
 async function expectedVersion(
   context: ApiContext,
   body: PutCommand,
   scope: CallScope,
-): Promise<Result<DocumentRow | null, StatusError>> {
+): Promise<Result<Expected, StatusError>> {
   const stream = streamOfLoop(body.loop);
-  const here = (view: MachineView) => versionOf(view.rows, body.loop, body.name, body.expectedVersion);
+  const here = ({ rows }: MachineView): Expected => ({
+    row: versionOf(rows, body.loop, body.name, body.expectedVersion),
+    newest: rows.document.get(documentKey(body.loop, body.name))?.version ?? 0,
+  });
   const local = here(context.member.local(stream));
-  if (local !== null) return ok(local);
+  if (local.row !== null) return ok(local);
   // This member may be behind: the writer read the version somewhere else.
-  const outcome = await context.member.read(stream, scope.deadlineMs, { kind: 'linearizable' });
+  const readMs = Math.min(scope.deadlineMs, READ_MS_MAX);
+  const outcome = await context.member.read(stream, readMs, { kind: 'linearizable' });
   if (outcome.kind === 'refused') return err(refused(outcome, context.addressOf));
   return ok(here(outcome.view));
 }

@@ -1,7 +1,7 @@
 /**
  * Which methods go through a pipeline: commands that are carried out in one go. A slow one would hold up the answers behind it, and what
- * is read may be large. A document that is made from another version is checked against that one; a member that does not have it yet asks the
- * leader first, one round for a read. The leader has it: by themselves such calls cost twice the CPU time (bench/README.md).
+ * is read may be large. A document that is made from another version is checked against that one, which the leader has, unless it is kept no
+ * more; a member that does not have it asks the leader first, for a second at most.
  */
 import type { DescMethod } from '@bufbuild/protobuf';
 import { DocumentService } from '../gen/quorate/v1/document_pb.ts';

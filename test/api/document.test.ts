@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { valueAt } from '../../src/api/document-content.ts';
 import type { QuorateClient } from '../../src/client/client.ts';
 import { createMachine } from '../../src/machine/machine.ts';
+import { must } from '../../src/types/assert.ts';
 import { DOCUMENT_LENGTH_MAX } from '../../src/types/limits.ts';
 import { sha256 } from '../machine/document-kit.ts';
 import { OneMember, refusalOf } from './one-member.ts';
@@ -74,6 +75,20 @@ describe('DocumentService: writes (P6)', () => {
     const all = { expectedVersion: 2, schema: '', causalFields: [] };
     await client.documents.put('loop', 'plan', 'x', all);
     expect(one.reads).toBe(0);
+  });
+
+  it('never take one that was not checked: a version that is not there yet may be when the command is carried out', async () => {
+    await client.documents.put('loop', 'plan', '{"replicas":1}', { schema: SCHEMA });
+    const early = client.documents.put('loop', 'plan', '{"replicas":"x"}', { expectedVersion: 2 });
+    expect(await refusalOf(early)).toMatchObject({ reason: 'VERSION_MISMATCH', details: { version: '1' } });
+    const { body } = must(one.mutations.at(-1), 'it was proposed: the session remembers the answer');
+    // Whatever happens before it is carried out.
+    expect(body).toMatchObject({ kind: 'putDocument', expectedVersion: Number.MAX_SAFE_INTEGER - 1 });
+    // One that is not kept any more is refused as it is.
+    for (let version = 1; version <= 20; version += 1)
+      await client.documents.put('loop', 'plan', '{"replicas":2}', { expectedVersion: version });
+    const late = client.documents.put('loop', 'plan', '{"replicas":"x"}', { expectedVersion: 1 });
+    expect(await refusalOf(late)).toMatchObject({ details: { version: '21', expectedVersion: '1' } });
   });
 
   it('find the causal fields that changed', async () => {

@@ -127,8 +127,8 @@ export const PipelineService: GenService<{
    * it began to stop; what goes on after two is cut: a client that is told so half-closes.
    *
    * For commands of PhaseService, DocumentService, LedgerService and SessionService: not for what is read, which may be
-   * large, nor for what takes long, since answers behind it would wait. PutDocument with an expected_version may take
-   * long, as the member may have to read for it first: better sent by itself, and so are large requests.
+   * large, nor for what takes long, since answers behind it would wait. A PutDocument whose expected_version
+   * the member does not have yet, or no more, makes it ask the leader first: send those to the leader. Large requests are better sent by themselves.
    *
    * No more is begun, and then no more is read, while 256 calls of the stream have no answer, or 1 MiB of their requests
    * and of answers has not been dealt with. A stream on which the member waits for the client to take answers for a minute
