@@ -40,7 +40,11 @@ export async function completePut(
   const before = found.value?.row ?? null;
   if (before === null && body.expectedVersion !== 0 && !independent) {
     const { newest } = found.value ?? { newest: 0 };
-    return ok(newest < body.expectedVersion ? { ...body, expectedVersion: NEVER_VERSION } : body);
+    return ok(
+      newest < body.expectedVersion
+        ? { ...body, expectedVersion: Math.max(NEVER_VERSION, body.expectedVersion) }
+        : body,
+    );
   }
   const schema = body.schema ?? before?.schema ?? '';
   if (body.schema !== null && body.schema !== '') {
