@@ -4,11 +4,11 @@ import { mutantPlugins } from './test/mutants/vitest-plugin.ts';
 /** Tests that measure time, memory or bytes: one file after the other, when all others are done. */
 const measuredTests = [
   ...['catch-up', 'crash', 'membership', 'overload', 'stalls', 'write-amplification'].map(processTest),
-  ...['lagging', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
+  ...['lagging', 'leader-killed', 'partition', 'recovery', 'thousand'].map((name) => processTest(`recovery/${name}`)),
   'test/chaos/process.test.ts',
 ];
 
-/** Tests that start processes, and wait for them most of the time: four files at a time, after those that do not. */
+/** Tests that start processes, and wait for them most of the time: three files at a time, after those that do not. */
 const processTests = [
   'test/process/**/*.test.ts',
   'test/interop/**/*.test.ts',
@@ -44,7 +44,7 @@ export default defineConfig({
           name: 'process',
           include: processTests,
           exclude: measuredTests,
-          maxWorkers: 4,
+          maxWorkers: 3,
           globalSetup: ['test/support/build.ts'],
           testTimeout: 120_000,
           hookTimeout: 60_000,
