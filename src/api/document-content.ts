@@ -37,15 +37,11 @@ export async function completePut(
   const independent = body.schema !== null && body.causalFields !== null && body.causalFields.length === 0;
   const found = body.expectedVersion === 0 || independent ? ok(null) : await expectedVersion(context, body, scope);
   if (!found.ok) return found;
-  const before = found.value?.row ?? null;
-  if (before === null && body.expectedVersion !== 0 && !independent) {
-    const { newest } = found.value ?? { newest: 0 };
-    return ok(
-      newest < body.expectedVersion
-        ? { ...body, expectedVersion: Math.max(NEVER_VERSION, body.expectedVersion) }
-        : body,
-    );
+  if (found.value?.row === null) {
+    const mayCome = found.value.newest < body.expectedVersion;
+    return ok(mayCome ? { ...body, expectedVersion: Math.max(NEVER_VERSION, body.expectedVersion) } : body);
   }
+  const before = found.value?.row ?? null;
   const schema = body.schema ?? before?.schema ?? '';
   if (body.schema !== null && body.schema !== '') {
     const problem = context.schemas.checkSchema(body.schema);
@@ -74,7 +70,7 @@ function documentInvalid({ name, loop }: PutCommand, problem: string): StatusErr
 interface Expected {
   /** Of the version that the writer read; null: it is not there any more, or not yet. */
   readonly row: DocumentRow | null;
-  /** Of the document; 0: there is none. */
+  /** Of the document, as far as it was looked for; 0: there is none. */
   readonly newest: number;
 }
 
@@ -84,17 +80,15 @@ async function expectedVersion(
   scope: CallScope,
 ): Promise<Result<Expected, StatusError>> {
   const stream = streamOfLoop(body.loop);
-  const here = ({ rows }: MachineView): Expected => ({
-    row: versionOf(rows, body.loop, body.name, body.expectedVersion),
-    newest: rows.document.get(documentKey(body.loop, body.name))?.version ?? 0,
-  });
+  const here = ({ rows }: MachineView) => versionOf(rows, body.loop, body.name, body.expectedVersion);
   const local = here(context.member.local(stream));
-  if (local.row !== null) return ok(local);
+  if (local !== null) return ok({ row: local, newest: local.version });
   // This member may be behind: the writer read the version somewhere else.
   const readMs = Math.min(scope.deadlineMs, READ_MS_MAX);
   const outcome = await context.member.read(stream, readMs, { kind: 'linearizable' });
   if (outcome.kind === 'refused') return err(refused(outcome, context.addressOf));
-  return ok(here(outcome.view));
+  const newest = outcome.view.rows.document.get(documentKey(body.loop, body.name))?.version ?? 0;
+  return ok({ row: here(outcome.view), newest });
 }
 
 /** undefined: no JSON. */
