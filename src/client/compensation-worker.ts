@@ -30,7 +30,7 @@ import { methodDefinition } from '../rpc/service.ts';
 import { Channels, toFailure, within } from './channels.ts';
 import { toFacts, toMemberStatus, toNumber } from './convert.ts';
 import { QuorateError } from './errors.ts';
-import { backOffMs, type Failure } from './retry.ts';
+import { BrokenStreams, backOffMs, type Failure } from './retry.ts';
 import { Router } from './router.ts';
 
 /** How long a member may take to say who leads, milliseconds. */
@@ -111,19 +111,21 @@ export async function runCompensationWorker(options: CompensationWorkerOptions):
     random: Math.random,
   });
   try {
-    for (let failures = 0; !signal.aborted; failures++) {
+    const broken = new BrokenStreams();
+    while (!signal.aborted) {
       const address = await router.pick();
       let failure: Failure | null = null;
       if (address !== null) {
         const work = new Work(options, address, () => {
-          failures = 0;
+          broken.begun(performance.now());
           router.succeeded(address);
         });
         failure = await work.run();
         if (failure !== null) router.failed(address, failure);
         if (failure?.kind === 'refused' && failure.error.reason === 'INVALID_ARGUMENT') throw failure.error;
       }
-      await pause(Math.min(PAUSE_MAX_MS, backOffMs(failures, failure?.error ?? null, Math.random)), signal);
+      const wait = backOffMs(broken.broke(performance.now()), failure?.error ?? null, Math.random);
+      await pause(Math.min(PAUSE_MAX_MS, wait), signal);
     }
   } finally {
     channels.close();

@@ -96,3 +96,24 @@ export function backOffMs(tries: number, error: QuorateError | null, random: () 
   const hintMs = error !== null && HINTED.has(error.reason) ? error.retryAfterMs : null;
   return hintMs === null ? jittered : hintMs * (1 + random() / 2);
 }
+
+/** A stream that broke sooner than this after it began, milliseconds, was of no use: whoever ends it at once would otherwise be asked at once, for ever. */
+export const STREAM_LASTED_MS = 1_000;
+
+/** Streams that broke one after the other, for {@link backOffMs}: one that lasted starts the count anew, one that only began does not. */
+export class BrokenStreams {
+  #count = 0;
+  #begunMs: number | null = null;
+
+  /** The first message of a stream is there; later ones change nothing. */
+  begun(nowMs: number): void {
+    this.#begunMs ??= nowMs;
+  }
+
+  /** It broke, or never came to be. How many did before it. */
+  broke(nowMs: number): number {
+    if (this.#begunMs !== null && nowMs - this.#begunMs >= STREAM_LASTED_MS) this.#count = 0;
+    this.#begunMs = null;
+    return this.#count++;
+  }
+}

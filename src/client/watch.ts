@@ -8,7 +8,7 @@ import { type WatchResponse, WatchService } from '../gen/quorate/v1/watch_pb.ts'
 import { type Channels, toFailure } from './channels.ts';
 import { toNumber, toWatchEvent } from './convert.ts';
 import { CompactedError, QuorateError } from './errors.ts';
-import { backOffMs, type Failure } from './retry.ts';
+import { BrokenStreams, backOffMs, type Failure } from './retry.ts';
 import type { Router } from './router.ts';
 import type { WatchEvent, WatchOptions } from './types.ts';
 
@@ -42,7 +42,7 @@ export async function* watchEvents(
   const startedMs = deps.nowMs();
   let next = options.fromRevision ?? 0;
   let begun = false;
-  let failures = 0;
+  const broken = new BrokenStreams();
   while (!signal.aborted) {
     if (deps.channels.closed) throw new QuorateError({ reason: 'UNAVAILABLE', message: 'this client is closed' });
     const address = await deps.router.pickAny();
@@ -56,7 +56,7 @@ export async function* watchEvents(
           break;
         }
         begun = true;
-        failures = 0;
+        broken.begun(deps.nowMs());
         deps.router.succeeded(address);
         for (const event of item.response.events) {
           if (toNumber(event.revision) >= next) yield toWatchEvent(event);
@@ -72,7 +72,7 @@ export async function* watchEvents(
       deps.router.failed(address, failure);
       throwIfFinal(failure, !begun && deps.nowMs() - startedMs > deps.deadlineMs);
     }
-    await pause(backOffMs(failures++, failure?.error ?? null, deps.random), signal);
+    await pause(backOffMs(broken.broke(deps.nowMs()), failure?.error ?? null, deps.random), signal);
   }
 }
 
@@ -96,7 +96,7 @@ async function* responses(
   if (signal.aborted) stream.cancel();
   try {
     for await (const response of stream) yield { response: response as WatchResponse };
-    yield { failure: broken(address) };
+    yield { failure: closedBy(address) };
   } catch (error) {
     yield { failure: toFailure(error, address) };
   } finally {
@@ -105,7 +105,7 @@ async function* responses(
   }
 }
 
-function broken(address: string): Failure {
+function closedBy(address: string): Failure {
   const message = `${address}: the watch was closed by the member`;
   return { kind: 'unknown', error: new QuorateError({ reason: 'UNAVAILABLE', message }), answered: false };
 }

@@ -1,5 +1,5 @@
 import { status as Code } from '@grpc/grpc-js';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CompactedError, IndeterminateError, QuorateClient, QuorateError } from '../../src/client/client.ts';
 import { statusError } from '../../src/rpc/status.ts';
 import { CUT, FakeMember, message, refusal, SILENCE, watchMessage } from './fake-member.ts';
@@ -325,6 +325,23 @@ describe('P4: watch', () => {
       if (seen.length === 2) break;
     }
     expect(seen).toEqual([4, 5]);
+  });
+
+  test('a member that ends every watch as soon as it has begun is asked less and less often', async () => {
+    const [a] = (await members(1)) as [FakeMember];
+    a.onWatch((stream, request) => stream.write(watchMessage(Number(request.fromRevision)), () => stream.end()));
+    const client = await connect([a]);
+    // Full jitter at its longest, so that the pauses are known: 10, 20, 40, 80, 160 and 250 ms.
+    const random = vi.spyOn(Math, 'random').mockReturnValue(0.999);
+    cleanups.push(() => random.mockRestore());
+    const controller = new AbortController();
+    cleanups.push(() => controller.abort());
+    const startedMs = performance.now();
+    const over = client.watch({ fromRevision: 1, signal: controller.signal }).next();
+    await expect.poll(() => a.watches.length, { timeout: 10_000 }).toBeGreaterThanOrEqual(7);
+    expect(performance.now() - startedMs).toBeGreaterThan(500);
+    controller.abort();
+    expect(await over).toEqual({ done: true, value: undefined });
   });
 
   test('says when the history is gone', async () => {

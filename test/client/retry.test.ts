@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { type ApiReason, ERRORS } from '../../src/api/errors.ts';
 import { isQuorateReason, QuorateError, type QuorateReason } from '../../src/client/errors.ts';
-import { BACK_OFF_MAX_MS, backOffMs, type Failure, judge, type Safety } from '../../src/client/retry.ts';
+import {
+  BACK_OFF_MAX_MS,
+  BrokenStreams,
+  backOffMs,
+  type Failure,
+  judge,
+  type Safety,
+  STREAM_LASTED_MS,
+} from '../../src/client/retry.ts';
 
 const refused = (reason: QuorateReason): Failure => ({
   kind: 'refused',
@@ -58,5 +66,20 @@ describe('R6: which failures are retried', () => {
     expect(backOffMs(0, busy, () => 0)).toBe(400);
     expect(backOffMs(0, busy, () => 1)).toBe(600);
     expect(backOffMs(0, noQuorum, () => 1)).toBe(10);
+  });
+
+  test('streams that break as soon as they have begun are further and further apart; one that lasted is the first again', () => {
+    const broken = new BrokenStreams();
+    expect(broken.broke(0)).toBe(0);
+    for (let count = 1; count < 5; count++) {
+      broken.begun(count);
+      broken.begun(count + 5);
+      expect(broken.broke(count + 10)).toBe(count);
+    }
+    broken.begun(100);
+    broken.begun(100 + STREAM_LASTED_MS);
+    expect(broken.broke(100 + STREAM_LASTED_MS)).toBe(0);
+    // It never came to be: how long the one before it lasted counts no more.
+    expect(broken.broke(100 + 2 * STREAM_LASTED_MS)).toBe(1);
   });
 });
