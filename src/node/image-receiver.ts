@@ -8,6 +8,8 @@
  *      and sent again.
  * IR4  What became of an image is said again to whoever sends pieces of it again: the word may have been lost, and a second copy would
  *      never be whole, as the sender sends no acknowledged piece again (simulator, seed 886000005684).
+ * IR5  What is dropped is dropped at once, not behind pieces that wait: those may begin the next leader's transfer, which would be
+ *      lost with it while it is taken over (a review; test/node/image-races.test.ts).
  */
 import type { MachineLoader, ReplicatedMachine } from '../machine/api.ts';
 import type { SnapshotMark } from '../raft/types.ts';
@@ -114,8 +116,8 @@ export class ImageReceiver {
 
   #bad(from: MemberId, transferId: number, why: string): void {
     this.#options.onBad(from, why);
-    this.#options.ack(from, { transferId, next: 0, outcome: 'refused' });
-    void this.#receiver.discard().catch(() => undefined);
+    this.#say(from, { transferId, next: 0, outcome: 'refused' });
+    this.#discard();
   }
 
   /** `restore` effect, first half: on disk. Rejects with the error of the store or the log; then the member stops. */
@@ -132,7 +134,7 @@ export class ImageReceiver {
     const { from, transferId, next, machine, mark } = must(this.#ready, 'an image lies ready');
     this.#ready = null;
     assert(mark.index === index, 'the image that the core decided on');
-    this.#tail = this.#tail.then(() => this.#receiver.discard()).catch(() => undefined);
+    this.#discard();
     this.#say(from, { transferId, next, outcome: 'installed' });
     return machine;
   }
@@ -149,7 +151,13 @@ export class ImageReceiver {
     this.#ready = null;
     const { from, transferId, next } = ready;
     this.#say(from, { transferId, next, outcome: stale ? 'installed' : 'refused' });
-    this.#tail = this.#tail.then(() => this.#receiver.discard()).catch(() => undefined);
+    this.#discard();
+  }
+
+  /** IR5 */
+  #discard(): void {
+    const discarded = this.#receiver.discard().catch(() => undefined);
+    this.#tail = Promise.all([this.#tail, discarded]).then(() => undefined);
   }
 
   /** Resolves when nothing is being staged any more. */

@@ -16,7 +16,7 @@ export function putDocument(context: ApplyContext, body: BodyOf<'putDocument'>):
   if (bad !== null) return err(bad);
   const granted = checkWrite(state, body, caller);
   if (!granted.ok) return granted;
-  const { before } = granted.value;
+  const { before, loop } = granted.value;
   if (before === null && countOf(state, body.loop) >= DOCUMENTS_MAX) {
     return reject(
       'LIMIT_EXCEEDED',
@@ -27,8 +27,9 @@ export function putDocument(context: ApplyContext, body: BodyOf<'putDocument'>):
   const causal = causalOf(context, body, granted.value);
   if (!causal.ok) return causal;
   const content: DocumentContent = {
-    loop: body.loop,
-    name: body.name,
+    // One text for all versions: sixteen of each are kept.
+    loop: loop.loop,
+    name: before?.name ?? body.name,
     deleted: false,
     content: body.content,
     sha256: body.sha256,
@@ -66,6 +67,9 @@ function write(
   return writeVersion(context, content, run, verb).version;
 }
 
+/** Of most documents, and so one for all. */
+const NOT_CAUSAL = { causalFields: [], causalClocks: [] };
+
 /**
  * Clocks of the causal fields: the writer has read the field's clock with the version that it names, so its own entry counts
  * up where the value changed, and nothing else does. A field that was not causal before begins a clock.
@@ -76,6 +80,7 @@ function causalOf(
   { before }: WriteGrant,
 ): Result<Pick<DocumentContent, 'causalFields' | 'causalClocks'>, Rejection> {
   const causalFields = body.causalFields ?? before?.causalFields ?? [];
+  if (causalFields.length === 0 && body.causalChanged.length === 0) return ok(NOT_CAUSAL);
   const known = new Set(causalFields);
   const stray = body.causalChanged.find((field) => !known.has(field));
   if (stray !== undefined) {
