@@ -82,12 +82,24 @@ export function clampCommit(state: State, index: LogIndex): LogIndex {
   return recovery === null ? index : logIndex(Math.min(index, verifiedIndex(state, recovery)));
 }
 
-/** Ends the recovery once everything up to the index that the leader of this term named is durable here. */
+/**
+ * Up to where the log of this term's leader must be held; null: not known yet. A leader that was elected in this life has no
+ * acknowledgement of an earlier one, and all that counts of older terms lies before the first entry of its own: it need not be asked, and
+ * may be gone when it is (simulator, seed 887000016646).
+ */
+function neededIndex(state: State, recovery: Recovery): LogIndex | null {
+  const { named, startTerm } = recovery;
+  const held = logIndex(Math.min(verifiedIndex(state, recovery), state.durability.durableIndex));
+  if (state.term > startTerm && state.log.termAt(held) === state.term) return held;
+  return named?.term === state.term ? named.index : null;
+}
+
+/** Ends the recovery once everything that may have been acknowledged is durable here, and equal to the log of this term's leader. */
 export function endRecovery(state: State): void {
   const { recovery } = state;
-  if (recovery === null || recovery.named?.term !== state.term || state.restoring !== null) return;
-  const { index } = recovery.named;
-  if (verifiedIndex(state, recovery) < index || state.durability.durableIndex < index) return;
+  if (recovery === null || state.restoring !== null) return;
+  const index = neededIndex(state, recovery);
+  if (index === null || verifiedIndex(state, recovery) < index || state.durability.durableIndex < index) return;
   state.recovery = null;
   mark(state, 'recovered');
   state.output.effect({ kind: 'recovered', index });

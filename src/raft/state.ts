@@ -66,6 +66,8 @@ export interface Restoring {
 export interface Recovery {
   /** Tells answers to this life of the member from answers to earlier ones. */
   readonly nonce: number;
+  /** In which this life of the member began: earlier ones acknowledged nothing in a later one. */
+  readonly startTerm: Term;
   /** Where the log of a leader ended after it had heard this nonce; counts for its term only. */
   named: { readonly term: Term; readonly index: LogIndex } | null;
   /** Up to here the log was found equal to that of the leader of `term`. */
@@ -140,6 +142,7 @@ const NONCE_MAX = 2 ** 47;
 function newRecovery(options: RaftOptions, random: Random): Recovery {
   return {
     nonce: 1 + random.below(NONCE_MAX),
+    startTerm: options.hardState.term,
     named: null,
     verified: { term: options.hardState.term, index: options.appliedIndex },
     // Asks with the first tick.

@@ -136,6 +136,49 @@ describe('W4: a member that lost a part of its log', () => {
     expect(solo.sent('preVoteRequest')).not.toEqual([]);
   });
 
+  it('needs no answer of a leader that was elected in this life: with the first entry of its own it has all', () => {
+    const solo = recovering();
+    solo.receive('b', 3, heartbeat());
+    // Of older terms: there may be more.
+    solo.append('b', 3, [3, 1], [2], 2);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('b', 3, [4, 2], [3], 2);
+    expect(isRecovering(solo)).toBe(true);
+    solo.persistAll();
+    expect(solo.effects('recovered')).toMatchObject([{ index: 5 }]);
+    // Nobody else is a voter any more, and nobody leads: it campaigns.
+    solo.tick(3 * ELECTION_TICKS);
+    expect(solo.sent('preVoteRequest')).not.toEqual([]);
+  });
+
+  it('needs one of a leader that was there before: it may have had more of this member than it sends again', () => {
+    const solo = recovering();
+    solo.append('b', 2, [3, 1], [2, 2], 2);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(true);
+    // Nor is the term of an earlier leader enough once there is a later one.
+    solo.receive('c', 3, heartbeat());
+    expect(isRecovering(solo)).toBe(true);
+    solo.append('c', 3, [5, 2], []);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(true);
+  });
+
+  it('a term that this life has only voted in is later than all it can have forgotten', () => {
+    const solo = recovering();
+    solo.receive('b', 3, { kind: 'voteRequest', lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: false });
+    solo.persistAll();
+    solo.append('b', 3, [3, 1], [3]);
+    solo.persistAll();
+    expect(isRecovering(solo)).toBe(false);
+    // The next life begins in it, and may have forgotten what this one acknowledged in it.
+    const next = recovering({ term: 3 });
+    next.append('b', 3, [3, 1], [3]);
+    next.persistAll();
+    expect(isRecovering(next)).toBe(true);
+  });
+
   it('is done also when an image brings it there', () => {
     const solo = recovering();
     solo.receive('b', 2, named(4));
