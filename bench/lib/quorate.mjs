@@ -42,7 +42,12 @@ export class Quorate extends System {
     const rest = ['--log-level', 'warn', '--members', JSON.stringify(members), ...this.flags];
     const args = [...this.nodeFlags(i), join(this.dist, 'cli/main.js'), 'server', ...own, ...rest];
     // As the image runs it (Dockerfile); what the caller sets counts.
-    const env = { NODE_OPTIONS: '--max-semi-space-size=16', ...process.env };
+    const memory = {
+      NODE_OPTIONS: '--max-semi-space-size=16',
+      MALLOC_ARENA_MAX: '2',
+      MALLOC_TRIM_THRESHOLD_: '131072',
+    };
+    const env = { ...memory, ...process.env };
     return { command: process.execPath, args, env };
   }
 

@@ -24,6 +24,7 @@ export interface DevMemberOptions {
 
 /** As in the image (Dockerfile): memory under load is bounded alike on all versions of Node.js. */
 const MEMORY_FLAGS = ['--max-semi-space-size=16'];
+const MEMORY_ENV = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
 
 export class DevMember {
   readonly id: string;
@@ -63,7 +64,7 @@ export class DevMember {
     // The pipe on stdin is what ties the child's life to ours: it closes however this process ends.
     const child = spawn(process.execPath, [...MEMORY_FLAGS, cli, 'server', '--exit-with-parent', ...flags], {
       stdio: ['pipe', log, log],
-      env,
+      env: { ...MEMORY_ENV, ...env },
     });
     closeSync(log);
     this.#child = child;

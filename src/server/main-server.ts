@@ -1,5 +1,4 @@
 /** Composition root: turns a configuration into a running member. */
-import { setFlagsFromString } from 'node:v8';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { IoUsage } from '../api/context.ts';
@@ -22,6 +21,7 @@ import { CoreTrace } from './core-trace.ts';
 import { takeDataFolder } from './data-folder.ts';
 import { refuseDiverged, writeDiverged } from './diverged.ts';
 import { Ending } from './ending.ts';
+import { limitHeapGrowth, trimHeap } from './heap.ts';
 import { MemberIdentity } from './identity.ts';
 import { IoMeter } from './io-meter.ts';
 import { strangersListed } from './members.ts';
@@ -52,15 +52,9 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
-/**
- * By how much the heap may grow over what lives in it before it is collected, percent. V8's own choice on a large machine
- * lets garbage of a loaded leader grow to several times its state (measured: 75 MiB alive in 595 MiB; A5).
- */
-const HEAP_GROWING_PERCENT = 50;
-
 /** Rejects with an error whose message says what to do; everything opened so far is closed again. */
 export async function startServer(config: ServerConfig, logger: Logger): Promise<RunningServer> {
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  limitHeapGrowth();
   try {
     return await attempt(config, logger, null);
   } catch (error) {
@@ -141,6 +135,7 @@ async function start(
   member = opened;
   resources.add(() => opened.stop());
   await serve(config, logger, { member: opened, transport, meter, outside, observed }, resources);
+  trimHeap();
   // The member first: it says who belongs to the cluster before anybody is let in.
   opened.start();
   transport.start();
