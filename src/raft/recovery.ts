@@ -99,7 +99,8 @@ export function endRecovery(state: State): void {
   const { recovery } = state;
   if (recovery === null || state.restoring !== null) return;
   const index = neededIndex(state, recovery);
-  if (index === null || verifiedIndex(state, recovery) < index || state.durability.durableIndex < index) return;
+  if (index === null) return;
+  if (verifiedIndex(state, recovery) < index || state.durability.durableIndex < index) return;
   state.recovery = null;
   mark(state, 'recovered');
   state.output.effect({ kind: 'recovered', index });
